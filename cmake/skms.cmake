@@ -1,0 +1,32 @@
+# skms::warnings: the one set of flags; skms_library(): one static library per folder of the house.
+
+add_library(skms_warnings INTERFACE)
+add_library(skms::warnings ALIAS skms_warnings)
+target_compile_options(skms_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+  -fstack-protector-strong -fno-omit-frame-pointer)
+target_compile_definitions(skms_warnings INTERFACE
+  $<$<AND:$<CONFIG:Release,RelWithDebInfo>,$<STREQUAL:${SKMS_SANITIZE},>>:_FORTIFY_SOURCE=2>)
+target_link_options(skms_warnings INTERFACE -Wl,-z,relro,-z,now)
+if(SKMS_SANITIZE)
+  target_compile_options(skms_warnings INTERFACE -fsanitize=${SKMS_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(skms_warnings INTERFACE -fsanitize=${SKMS_SANITIZE})
+endif()
+
+# skms_library(NAME SOURCES … LINKS … PRIVATE_LINKS …) makes libskms_NAME.a and the alias skms::NAME.
+function(skms_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  add_library(skms_${name} STATIC ${arg_SOURCES})
+  add_library(skms::${name} ALIAS skms_${name})
+  target_include_directories(skms_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  set_target_properties(skms_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_link_libraries(skms_${name} PUBLIC ${arg_LINKS} PRIVATE skms::warnings ${arg_PRIVATE_LINKS})
+endfunction()
+
+# skms_program(NAME SOURCES … LINKS …)
+function(skms_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE skms::warnings ${arg_LINKS})
+endfunction()
