@@ -1,0 +1,118 @@
+// RewrapFor and its kin: from under the KEK to a recipient's key, without leaving the token.
+#include <utility>
+
+#include "hsm/crypto_module_state.h"
+#include "hsm/key_operations.h"
+
+namespace skms::hsm {
+namespace {
+
+std::string OaepName(OaepHash hash) { return hash == OaepHash::kSha256 ? "RSA-OAEP-256" : "RSA-OAEP"; }
+std::string RsaAesName(OaepHash hash) {
+  return hash == OaepHash::kSha256 ? "RSA-AES-KWP-256" : "RSA-AES-KWP";
+}
+
+Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const TokenKeys& keys, CK_MECHANISM* kwp,
+                                     const WrappedKey& key, AttributeTemplate attributes,
+                                     Protection protection) {
+  if (key.format != kFormatRfc5649) {
+    return Error{ErrorCode::kUnsupported,
+                 "a key is wrapped in format '" + key.format + "', which this version cannot open"};
+  }
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, keys.kek(key.kek_generation));
+  return Unwrap(lease, kwp, kek, key.bytes, std::move(attributes), protection);
+}
+
+/// A fresh AES-256 key wraps the target; the recipient's RSA key wraps the fresh key (PKCS#11 2.40
+/// CKM_RSA_AES_KEY_WRAP, composed here because few tokens have it).
+Result<DeliveredKey> WrapByRsaAes(SessionLease& lease, CK_MECHANISM* kwp, OaepHash hash,
+                                  CK_OBJECT_HANDLE recipient, CK_OBJECT_HANDLE key) {
+  AttributeTemplate once = SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true});
+  SKMS_TRY(const SessionObject ephemeral, GenerateSecret(lease, CKM_AES_KEY_GEN, std::move(once), 32));
+  DeliveredKey out;
+  out.alg = RsaAesName(hash);
+  SKMS_TRY(out.wrapped_key, Wrap(lease, kwp, ephemeral.handle(), key));
+  OaepMechanism oaep(hash);
+  SKMS_TRY(out.encrypted_key, Wrap(lease, oaep.get(), recipient, ephemeral.handle()));
+  return out;
+}
+
+Result<DeliveredKey> WrapToRsa(SessionLease& lease, CK_MECHANISM* kwp, OaepHash hash, ByteView spki,
+                               CK_OBJECT_HANDLE key, const KeySpec& spec) {
+  SKMS_TRY(const SessionObject recipient, ImportRsaRecipient(lease, spki));
+  if (spec.kind == KeyKind::kEcPrivate) return WrapByRsaAes(lease, kwp, hash, recipient.handle(), key);
+  DeliveredKey out;
+  out.alg = OaepName(hash);
+  OaepMechanism oaep(hash);
+  SKMS_TRY(out.encrypted_key, Wrap(lease, oaep.get(), recipient.handle(), key));
+  return out;
+}
+
+}  // namespace
+
+Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const WrappedKey& key,
+                                             const KeySpec& spec) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
+  SKMS_TRY(SessionLease lease, state_->token->Lease());
+  SKMS_TRY(const SessionObject target,
+           UnwrapUnderKek(lease, state_->keys, &kwp, key, ValKeyTemplate(spec), {.extractable = true}));
+  if (const auto* rsa = std::get_if<RsaRecipient>(&recipient)) {
+    if (!state_->capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+    return WrapToRsa(lease, &kwp, *state_->capabilities.oaep_hash, rsa->spki, target.handle(), spec);
+  }
+  const WrappedKey& transport = std::get<TransportKeyRecipient>(recipient).key;
+  SKMS_TRY(const SessionObject with,
+           UnwrapUnderKek(lease, state_->keys, &kwp, transport,
+                          SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}),
+                          {.extractable = false}));
+  DeliveredKey out;
+  out.alg = "A256KWP";
+  SKMS_TRY(out.encrypted_key, Wrap(lease, &kwp, with.handle(), target.handle()));
+  return out;
+}
+
+Result<EVP_PKEY*> CryptoModule::State::RevealKey() {
+  const std::lock_guard lock(reveal_mutex_);
+  if (!reveal_key_) {
+    SKMS_TRY(reveal_key_, GenerateRsa());
+  }
+  return reveal_key_.get();
+}
+
+// By way of a recipient key of our own: works on every token, also on those that let nothing be read.
+Result<SecretBytes> CryptoModule::Reveal(const WrappedKey& key, const KeySpec& spec) {
+  SKMS_TRY(EVP_PKEY * own, state_->RevealKey());
+  SKMS_TRY(Bytes spki, PublicSpki(own));
+  SKMS_TRY(const DeliveredKey delivered, RewrapFor(RsaRecipient{std::move(spki)}, key, spec));
+  SKMS_TRY(SecretBytes block, OaepDecrypt(own, *state_->capabilities.oaep_hash, delivered.encrypted_key));
+  if (delivered.wrapped_key.empty()) return block;
+  return UnwrapRfc5649(block.ExposeSecret(), delivered.wrapped_key);
+}
+
+Result<WrappedKey> CryptoModule::AdmitTransportKey(ByteView oaep_block) {
+  constexpr std::size_t kWrappedAes256Bytes = 40;  // RFC 5649 of 32 bytes
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
+  SKMS_TRY(SessionLease lease, state_->token->Lease());
+  OaepMechanism oaep(*state_->capabilities.oaep_hash);
+  auto admitted =
+      Unwrap(lease, oaep.get(), state_->keys.transfer_private(), oaep_block,
+             SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true}), {.extractable = true});
+  if (admitted.has_error()) {
+    Error error = admitted.error();
+    if (error.code == ErrorCode::kIntegrity) {
+      error.code = ErrorCode::kInvalidArgument;
+      error.detail =
+          "the transport key does not decrypt under our transfer key; fetch the transfer key again";
+    }
+    return error;
+  }
+  WrappedKey out;
+  out.kek_generation = state_->keys.generations().kek;
+  SKMS_TRY(out.bytes, Wrap(lease, &kwp, state_->keys.newest_kek(), admitted.value().handle()));
+  // Not every token tells the length of an unwrapped key; its wrapped form does.
+  if (out.bytes.size() != kWrappedAes256Bytes)
+    return InvalidArgument("a transport key has 32 bytes (AES-256)");
+  return out;
+}
+
+}  // namespace skms::hsm

@@ -1,0 +1,156 @@
+#include "hsm/key_operations.h"
+
+#include <utility>
+
+#include "hsm/openssl_keys.h"
+#include "hsm/token_error.h"
+
+namespace skms::hsm {
+namespace {
+
+/// Failures that are the token's state, not the blob's.
+bool IsTokenTrouble(const Error& error) {
+  return error.code == ErrorCode::kTokenUnavailable || error.code == ErrorCode::kResourceExhausted;
+}
+
+Status Tighten(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool value) {
+  CK_BBOOL flag = value ? CK_TRUE : CK_FALSE;
+  CK_ATTRIBUTE attribute{type, &flag, sizeof flag};
+  // Read back below: an OK here proves nothing.
+  return lease.Check("C_SetAttributeValue",
+                     lease.p11()->C_SetAttributeValue(lease.handle(), object, &attribute, 1));
+}
+
+Status Enforce(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool wanted) {
+  SKMS_TRY(const bool before, ReadFlag(lease, object, type));
+  if (before == wanted) return Ok();
+  const Status tightened = Tighten(lease, object, type, wanted);
+  SKMS_TRY(const bool after, ReadFlag(lease, object, type));
+  if (tightened.has_value() && after == wanted) return Ok();
+  return IntegrityError(std::string("the token ignores ") +
+                        (type == CKA_SENSITIVE ? "SENSITIVE" : "EXTRACTABLE") +
+                        " at unwrap; the key was destroyed");
+}
+
+}  // namespace
+
+Result<CK_MECHANISM> KwpMechanism(const Capabilities& capabilities) {
+  if (!capabilities.kwp_mechanism) {
+    return Error{ErrorCode::kUnsupported, "this token cannot wrap by RFC 5649"};
+  }
+  return CK_MECHANISM{*capabilities.kwp_mechanism, nullptr, 0};
+}
+
+OaepMechanism::OaepMechanism(OaepHash hash)
+    : parameters_{hash == OaepHash::kSha256 ? CKM_SHA256 : CKM_SHA_1,
+                  hash == OaepHash::kSha256 ? static_cast<CK_RSA_PKCS_MGF_TYPE>(CKG_MGF1_SHA256)
+                                            : static_cast<CK_RSA_PKCS_MGF_TYPE>(CKG_MGF1_SHA1),
+                  CKZ_DATA_SPECIFIED, nullptr, 0},
+      mechanism_{CKM_RSA_PKCS_OAEP, &parameters_, sizeof parameters_} {}
+
+Result<bool> ReadFlag(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) {
+  CK_BBOOL flag = CK_FALSE;
+  CK_ATTRIBUTE attribute{type, &flag, sizeof flag};
+  SKMS_TRYV(lease.Check("C_GetAttributeValue",
+                        lease.p11()->C_GetAttributeValue(lease.handle(), object, &attribute, 1)));
+  return flag != CK_FALSE;
+}
+
+Result<CK_ULONG> ReadNumber(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) {
+  CK_ULONG number = 0;
+  CK_ATTRIBUTE attribute{type, &number, sizeof number};
+  SKMS_TRYV(lease.Check("C_GetAttributeValue",
+                        lease.p11()->C_GetAttributeValue(lease.handle(), object, &attribute, 1)));
+  return number;
+}
+
+Result<Bytes> ReadOctets(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) {
+  CK_ATTRIBUTE attribute{type, nullptr, 0};
+  SKMS_TRYV(lease.Check("C_GetAttributeValue",
+                        lease.p11()->C_GetAttributeValue(lease.handle(), object, &attribute, 1)));
+  if (attribute.ulValueLen == CK_UNAVAILABLE_INFORMATION)
+    return InternalError("an attribute is not readable");
+  Bytes octets(attribute.ulValueLen);
+  attribute.pValue = octets.data();
+  SKMS_TRYV(lease.Check("C_GetAttributeValue",
+                        lease.p11()->C_GetAttributeValue(lease.handle(), object, &attribute, 1)));
+  octets.resize(attribute.ulValueLen);
+  return octets;
+}
+
+Result<Bytes> Wrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with,
+                   CK_OBJECT_HANDLE key) {
+  constexpr std::size_t kUsualBytes = 1024;  // an RSA-8192 block; a wrapped P-256 key is smaller
+  Bytes out(kUsualBytes);
+  CK_ULONG size = out.size();
+  CK_RV rv = lease.p11()->C_WrapKey(lease.handle(), mechanism, with, key, out.data(), &size);
+  if (rv == CKR_BUFFER_TOO_SMALL) {
+    out.resize(size);
+    rv = lease.p11()->C_WrapKey(lease.handle(), mechanism, with, key, out.data(), &size);
+  }
+  SKMS_TRYV(lease.Check("C_WrapKey", rv));
+  out.resize(size);
+  return out;
+}
+
+Result<SessionObject> Unwrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with,
+                             ByteView blob, AttributeTemplate attributes, Protection protection) {
+  Bytes copy(blob.begin(), blob.end());  // PKCS#11 takes a pointer to non-const
+  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+  const Status unwrapped = lease.Check(
+      "C_UnwrapKey", lease.p11()->C_UnwrapKey(lease.handle(), mechanism, with, copy.data(), copy.size(),
+                                              attributes.data(), attributes.size(), &handle));
+  if (unwrapped.has_error()) {
+    Error error = unwrapped.error();
+    if (!IsTokenTrouble(error)) error.code = ErrorCode::kIntegrity;
+    return error;
+  }
+  SessionObject object(lease, handle);
+  SKMS_TRYV(Enforce(lease, handle, CKA_SENSITIVE, true));
+  SKMS_TRYV(Enforce(lease, handle, CKA_EXTRACTABLE, protection.extractable));
+  return object;
+}
+
+Result<SessionObject> GenerateSecret(SessionLease& lease, CK_MECHANISM_TYPE mechanism,
+                                     AttributeTemplate attributes, CK_ULONG bytes) {
+  attributes.Number(CKA_VALUE_LEN, bytes);
+  CK_MECHANISM generate{mechanism, nullptr, 0};
+  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+  SKMS_TRYV(lease.Check(
+      "C_GenerateKey",
+      lease.p11()->C_GenerateKey(lease.handle(), &generate, attributes.data(), attributes.size(), &handle)));
+  return SessionObject(lease, handle);
+}
+
+Result<SessionObject> Create(SessionLease& lease, AttributeTemplate attributes) {
+  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+  SKMS_TRYV(lease.Check("C_CreateObject", lease.p11()->C_CreateObject(lease.handle(), attributes.data(),
+                                                                      attributes.size(), &handle)));
+  return SessionObject(lease, handle);
+}
+
+AttributeTemplate ValKeyTemplate(const KeySpec& spec) {
+  switch (spec.kind) {
+    case KeyKind::kAes:
+      return SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {});
+    case KeyKind::kGenericSecret:
+      return SecretKeyTemplate(CKK_GENERIC_SECRET, Lifetime::kSession, true, {});
+    case KeyKind::kEcPrivate:
+      return PrivateKeyTemplate(CKK_EC, Lifetime::kSession, true, {});
+  }
+  return {};
+}
+
+Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki) {
+  SKMS_TRY(const RsaPublicNumbers numbers, RsaNumbersFromSpki(spki));
+  AttributeTemplate key = PublicKeyTemplate(CKK_RSA, Lifetime::kSession, {.wrap = true});
+  key.Octets(CKA_MODULUS, numbers.modulus).Octets(CKA_PUBLIC_EXPONENT, numbers.exponent);
+  return Create(lease, std::move(key));
+}
+
+ByteView P256Parameters() {
+  static constexpr std::uint8_t kOid[] = {0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
+  return kOid;
+}
+
+}  // namespace skms::hsm

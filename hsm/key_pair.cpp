@@ -1,0 +1,43 @@
+#include "hsm/key_pair.h"
+
+#include "hsm/key_operations.h"
+
+namespace skms::hsm {
+namespace {
+
+Result<KeyPair> Generate(SessionLease& lease, CK_MECHANISM_TYPE type, AttributeTemplate public_key,
+                         AttributeTemplate private_key, std::string_view label) {
+  if (!label.empty()) {
+    public_key.Text(CKA_LABEL, label).Text(CKA_ID, label);
+    private_key.Text(CKA_LABEL, label).Text(CKA_ID, label);
+  }
+  CK_MECHANISM mechanism{type, nullptr, 0};
+  KeyPair pair;
+  SKMS_TRYV(lease.Check("C_GenerateKeyPair",
+                        lease.p11()->C_GenerateKeyPair(
+                            lease.handle(), &mechanism, public_key.data(), public_key.size(),
+                            private_key.data(), private_key.size(), &pair.public_key, &pair.private_key)));
+  return pair;
+}
+
+}  // namespace
+
+Result<KeyPair> GenerateP256(SessionLease& lease, Lifetime lifetime, const KeyUsage& public_usage,
+                             const KeyUsage& private_usage, bool extractable, std::string_view label) {
+  AttributeTemplate public_key = PublicKeyTemplate(CKK_EC, lifetime, public_usage);
+  public_key.Octets(CKA_EC_PARAMS, P256Parameters());
+  return Generate(lease, CKM_EC_KEY_PAIR_GEN, std::move(public_key),
+                  PrivateKeyTemplate(CKK_EC, lifetime, extractable, private_usage), label);
+}
+
+Result<KeyPair> GenerateRsaPair(SessionLease& lease, CK_ULONG bits, Lifetime lifetime,
+                                const KeyUsage& public_usage, const KeyUsage& private_usage,
+                                std::string_view label) {
+  static constexpr std::uint8_t kExponent[] = {1, 0, 1};
+  AttributeTemplate public_key = PublicKeyTemplate(CKK_RSA, lifetime, public_usage);
+  public_key.Number(CKA_MODULUS_BITS, bits).Octets(CKA_PUBLIC_EXPONENT, kExponent);
+  return Generate(lease, CKM_RSA_PKCS_KEY_PAIR_GEN, std::move(public_key),
+                  PrivateKeyTemplate(CKK_RSA, lifetime, false, private_usage), label);
+}
+
+}  // namespace skms::hsm

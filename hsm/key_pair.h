@@ -1,0 +1,21 @@
+// Key pairs: generation with every usage flag said, for P-256 and RSA.
+#pragma once
+
+#include "hsm/attribute_template.h"
+#include "hsm/token.h"
+
+namespace skms::hsm {
+
+struct KeyPair {
+  CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
+  CK_OBJECT_HANDLE private_key = CK_INVALID_HANDLE;
+};
+
+/// `label` is given to token objects and used as CKA_ID too.
+Result<KeyPair> GenerateP256(SessionLease& lease, Lifetime lifetime, const KeyUsage& public_usage,
+                             const KeyUsage& private_usage, bool extractable, std::string_view label = {});
+Result<KeyPair> GenerateRsaPair(SessionLease& lease, CK_ULONG bits, Lifetime lifetime,
+                                const KeyUsage& public_usage, const KeyUsage& private_usage,
+                                std::string_view label = {});
+
+}  // namespace skms::hsm

@@ -1,0 +1,89 @@
+// Token: one token of a module, found by label, with its one login and its bounded pool of sessions.
+//
+// The login is per application and token (PKCS#11 2.40 6.7.4), so the Token owns it, through an anchor
+// session that stays open for its whole life; pooled sessions come and go without touching it. Thread-safe.
+// Must outlive every SessionLease.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/secret_bytes.h"
+#include "hsm/crypto_module.h"
+#include "hsm/module.h"
+#include "hsm/pkcs11_api.h"
+
+namespace skms::hsm {
+
+class Token;
+
+/// A session for one verb. Goes back to the pool when it dies, or is replaced if a call on it failed in a way
+/// that leaves its state unknown. Move-only; one thread.
+class SessionLease {
+ public:
+  SessionLease(Token& token, CK_SESSION_HANDLE handle) : token_(&token), handle_(handle) {}
+  SessionLease(const SessionLease&) = delete;
+  SessionLease& operator=(const SessionLease&) = delete;
+  SessionLease(SessionLease&& other) noexcept;
+  SessionLease& operator=(SessionLease&&) = delete;
+  ~SessionLease();
+
+  CK_SESSION_HANDLE handle() const { return handle_; }
+  const Module& p11() const;
+  /// Ok, or TokenError; remembers that the session is spoilt when `rv` says so.
+  Status Check(std::string_view function, CK_RV rv);
+  /// The error for an unwrap of a blob that is not ours or was changed: modules report it as all kinds of
+  /// CKR_.
+  void Spoil() { spoilt_ = true; }
+
+ private:
+  Token* token_;
+  CK_SESSION_HANDLE handle_;
+  bool spoilt_ = false;
+};
+
+class Token {
+ public:
+  /// Finds the token, logs in once, opens the pool. Errors as CryptoModule::Open.
+  static Result<std::unique_ptr<Token>> Open(const TokenOptions& options, const SecretBytes& pin);
+  Token(const Token&) = delete;
+  Token& operator=(const Token&) = delete;
+  ~Token();
+
+  /// Waits at most `session_wait`. Errors: kResourceExhausted, kTokenUnavailable (no session can be opened).
+  Result<SessionLease> Lease();
+
+  const Module& p11() const { return *module_; }
+  const TokenInfo& info() const { return info_; }
+  CryptoModule::SessionUse session_use() const;
+
+ private:
+  friend class SessionLease;
+  Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, const TokenOptions& options);
+  Status Login(const SecretBytes& pin);
+  Status OpenPool();
+  Result<CK_SESSION_HANDLE> OpenSession() const;
+  void CloseSession(CK_SESSION_HANDLE handle) const noexcept;
+  void Return(CK_SESSION_HANDLE handle, bool spoilt) noexcept;
+
+  const std::shared_ptr<Module> module_;
+  const CK_SLOT_ID slot_;
+  const TokenInfo info_;
+  const std::chrono::milliseconds wait_;
+  std::size_t limit_;
+  CK_SESSION_HANDLE anchor_ = CK_INVALID_HANDLE;
+
+  mutable std::mutex mutex_;
+  std::condition_variable returned_;
+  std::vector<CK_SESSION_HANDLE> idle_;
+  std::size_t leased_ = 0;
+  std::size_t missing_ = 0;  ///< sessions that died and could not be replaced at once
+};
+
+}  // namespace skms::hsm

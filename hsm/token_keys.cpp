@@ -1,0 +1,237 @@
+#include "hsm/token_keys.h"
+
+#include <charconv>
+#include <vector>
+
+#include "hsm/key_operations.h"
+#include "hsm/key_pair.h"
+#include "hsm/openssl_keys.h"
+#include "hsm/signing.h"
+#include "hsm/token_error.h"
+
+namespace skms::hsm {
+namespace {
+
+constexpr std::string_view kKek = "kek";
+constexpr std::string_view kMac = "mac";
+constexpr std::string_view kSign = "sign";
+constexpr std::string_view kTransfer = "transfer";
+constexpr CK_ULONG kTransferBits = 3072;
+
+/// Every object of the token that we may see, in one search.
+Result<std::vector<CK_OBJECT_HANDLE>> AllObjects(SessionLease& lease) {
+  AttributeTemplate search;
+  search.Flag(CKA_TOKEN, true);
+  SKMS_TRYV(lease.Check("C_FindObjectsInit",
+                        lease.p11()->C_FindObjectsInit(lease.handle(), search.data(), search.size())));
+  std::vector<CK_OBJECT_HANDLE> all;
+  Status found = Ok();
+  for (;;) {
+    CK_OBJECT_HANDLE batch[64];
+    CK_ULONG count = 0;
+    found = lease.Check("C_FindObjects", lease.p11()->C_FindObjects(lease.handle(), batch, 64, &count));
+    if (found.has_error() || count == 0) break;
+    all.insert(all.end(), batch, batch + count);
+  }
+  SKMS_TRYV(lease.Check("C_FindObjectsFinal", lease.p11()->C_FindObjectsFinal(lease.handle())));
+  SKMS_TRYV(std::move(found));
+  return all;
+}
+
+Status AddOnce(TokenKeys::Handles& handles, std::uint32_t generation, CK_OBJECT_HANDLE handle,
+               const std::string& label) {
+  if (handles.emplace(generation, handle).second) return Ok();
+  return Error{ErrorCode::kTokenAmbiguous, "two objects of one kind are named '" + label +
+                                               "' on the token; remove the wrong one with the token's tool"};
+}
+
+std::uint32_t Newest(const TokenKeys::Handles& handles) {
+  return handles.empty() ? 0 : handles.rbegin()->first;
+}
+
+}  // namespace
+
+std::string TokenKeyLabel(std::string_view role, std::uint32_t generation) {
+  return "skms-" + std::string(role) + "-" + std::to_string(generation);
+}
+
+std::uint32_t GenerationIn(std::string_view label, std::string_view role) {
+  const std::string prefix = "skms-" + std::string(role) + "-";
+  if (label.substr(0, prefix.size()) != prefix) return 0;
+  const std::string_view digits = label.substr(prefix.size());
+  std::uint32_t generation = 0;
+  const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), generation);
+  const bool whole =
+      code == std::errc{} && end == digits.data() + digits.size() && !digits.empty() && digits[0] != '0';
+  return whole ? generation : 0;
+}
+
+Status TokenKeys::Add(SessionLease& lease, CK_OBJECT_HANDLE handle) {
+  // Objects that are not ours may lack either attribute; they are passed over, and a spoilt session is not
+  // their fault.
+  const auto label_octets = ReadOctets(lease, handle, CKA_LABEL);
+  const auto object_class = ReadNumber(lease, handle, CKA_CLASS);
+  if (label_octets.has_error() || object_class.has_error()) return Ok();
+  const std::string label = AsText(label_octets.value());
+  const CK_ULONG kind = object_class.value();
+  if (const std::uint32_t n = GenerationIn(label, kKek); n > 0 && kind == CKO_SECRET_KEY) {
+    return AddOnce(keks_, n, handle, label);
+  }
+  if (const std::uint32_t n = GenerationIn(label, kMac); n > 0 && kind == CKO_SECRET_KEY) {
+    return AddOnce(macs_, n, handle, label);
+  }
+  for (const auto& [role, private_keys, public_keys] :
+       {std::tuple(kSign, &sign_private_, &sign_public_),
+        std::tuple(kTransfer, &transfer_private_, &transfer_public_)}) {
+    const std::uint32_t n = GenerationIn(label, role);
+    if (n > 0 && kind == CKO_PRIVATE_KEY) return AddOnce(*private_keys, n, handle, label);
+    if (n > 0 && kind == CKO_PUBLIC_KEY) return AddOnce(*public_keys, n, handle, label);
+  }
+  return Ok();
+}
+
+Status TokenKeys::Find(SessionLease& lease) {
+  SKMS_TRY(const std::vector<CK_OBJECT_HANDLE> objects, AllObjects(lease));
+  for (const CK_OBJECT_HANDLE handle : objects) SKMS_TRYV(Add(lease, handle));
+  generations_ = {Newest(keks_), Newest(macs_), Newest(sign_private_), Newest(transfer_private_)};
+  return Ok();
+}
+
+Status TokenKeys::CheckComplete() {
+  std::string missing;
+  for (const auto& [role, generation] :
+       {std::pair(kKek, generations_.kek), std::pair(kMac, generations_.mac),
+        std::pair(kSign, generations_.sign), std::pair(kTransfer, generations_.transfer)}) {
+    if (generation == 0) missing += (missing.empty() ? "" : ", ") + TokenKeyLabel(role, 1);
+  }
+  if (!missing.empty()) {
+    return Error{ErrorCode::kTokenBlank, "the token holds no " + missing + "; run: skmsctl init"};
+  }
+  if (sign_public_.count(generations_.sign) == 0 || transfer_public_.count(generations_.transfer) == 0) {
+    return IntegrityError("the token has a private key of ours without its public key; restore the token");
+  }
+  return Ok();
+}
+
+Result<TokenKeys> TokenKeys::Resolve(Token& token, const Capabilities& capabilities) {
+  TokenKeys keys;
+  SKMS_TRY(SessionLease lease, token.Lease());
+  SKMS_TRYV(keys.Find(lease));
+  SKMS_TRYV(keys.CheckComplete());
+  SKMS_TRYV(keys.CheckProtected(lease));
+  SKMS_TRY(const CK_ULONG type, ReadNumber(lease, keys.sign_private(), CKA_KEY_TYPE));
+  keys.signs_with_ec_ = type == CKK_EC;
+  SKMS_TRYV(keys.ProveSecrets(lease, capabilities));
+  SKMS_TRYV(keys.ProvePairs(lease, capabilities));
+  return keys;
+}
+
+Status TokenKeys::CheckProtected(SessionLease& lease) const {
+  for (const Handles* handles : {&keks_, &macs_, &sign_private_, &transfer_private_}) {
+    for (const auto& [generation, handle] : *handles) {
+      SKMS_TRY(const bool sensitive, ReadFlag(lease, handle, CKA_SENSITIVE));
+      SKMS_TRY(const bool extractable, ReadFlag(lease, handle, CKA_EXTRACTABLE));
+      if (sensitive && !extractable) continue;
+      return IntegrityError(
+          "a key of ours (generation " + std::to_string(generation) +
+          ") is not sensitive or may leave the token: somebody else made it; run skmsctl token probe");
+    }
+  }
+  return Ok();
+}
+
+Status TokenKeys::ProveSecrets(SessionLease& lease, const Capabilities& capabilities) const {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(capabilities));
+  const KeySpec probe_key{KeyKind::kAes, 32};
+  for (const auto& [generation, handle] : keks_) {
+    SKMS_TRY(const SessionObject key, GenerateSecret(lease, CKM_AES_KEY_GEN, ValKeyTemplate(probe_key), 32));
+    const auto blob = Wrap(lease, &kwp, handle, key.handle());
+    const bool works = blob.has_value() && Unwrap(lease, &kwp, handle, blob.value(),
+                                                  ValKeyTemplate(probe_key), {.extractable = true})
+                                               .has_value();
+    if (!works) return IntegrityError(TokenKeyLabel(kKek, generation) + " does not work; restore the token");
+  }
+  for (const auto& [generation, handle] : macs_) {
+    const auto mac = HmacInToken(lease, handle, AsBytes("skms"));
+    if (mac.has_error())
+      return IntegrityError(TokenKeyLabel(kMac, generation) + " does not work: " + mac.error().detail);
+  }
+  return Ok();
+}
+
+Status TokenKeys::ProvePairs(SessionLease& lease, const Capabilities& capabilities) const {
+  const Sha256Digest digest = Sha256(AsBytes("skms"));
+  SKMS_TRY(const Bytes signature, SignDigest(lease, sign_private(), signs_with_ec_, digest));
+  SKMS_TRYV(VerifyDigest(lease, sign_public(), signs_with_ec_, digest, signature));
+
+  if (!capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+  SKMS_TRY(const SessionObject key,
+           GenerateSecret(lease, CKM_AES_KEY_GEN, ValKeyTemplate({KeyKind::kAes, 32}), 32));
+  OaepMechanism oaep(*capabilities.oaep_hash);
+  SKMS_TRY(const Bytes block, Wrap(lease, oaep.get(), transfer_public(), key.handle()));
+  const auto back = Unwrap(lease, oaep.get(), transfer_private(), block, ValKeyTemplate({KeyKind::kAes, 32}),
+                           {.extractable = true});
+  if (back.has_error()) return IntegrityError("skms-transfer does not work: " + back.error().detail);
+  return Ok();
+}
+
+namespace {
+
+Status CreateSecret(SessionLease& lease, CK_MECHANISM_TYPE mechanism, AttributeTemplate attributes,
+                    const std::string& label) {
+  attributes.Text(CKA_LABEL, label).Text(CKA_ID, label).Number(CKA_VALUE_LEN, 32);
+  CK_MECHANISM generate{mechanism, nullptr, 0};
+  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+  return lease.Check("C_GenerateKey", lease.p11()->C_GenerateKey(lease.handle(), &generate, attributes.data(),
+                                                                 attributes.size(), &handle));
+}
+
+}  // namespace
+
+Status TokenKeys::CreateMissing(Token& token, const Capabilities& capabilities) {
+  TokenKeys present;
+  SKMS_TRY(SessionLease lease, token.Lease());
+  SKMS_TRYV(present.Find(lease));
+  const TokenKeyGenerations& have = present.generations_;
+  if (have.kek == 0) {
+    SKMS_TRYV(
+        CreateSecret(lease, CKM_AES_KEY_GEN,
+                     SecretKeyTemplate(CKK_AES, Lifetime::kToken, false, {.wrap = true, .unwrap = true}),
+                     TokenKeyLabel(kKek, 1)));
+  }
+  if (have.mac == 0) {
+    SKMS_TRYV(CreateSecret(
+        lease, CKM_GENERIC_SECRET_KEY_GEN,
+        SecretKeyTemplate(CKK_GENERIC_SECRET, Lifetime::kToken, false, {.sign = true, .verify = true}),
+        TokenKeyLabel(kMac, 1)));
+  }
+  if (have.sign == 0) {
+    const std::string label = TokenKeyLabel(kSign, 1);
+    const KeyUsage verifies{.verify = true};
+    const KeyUsage signs{.sign = true};
+    if (capabilities.ecdsa) {
+      SKMS_TRYV(GenerateP256(lease, Lifetime::kToken, verifies, signs, false, label));
+    } else {
+      SKMS_TRYV(GenerateRsaPair(lease, kTransferBits, Lifetime::kToken, verifies, signs, label));
+    }
+  }
+  if (have.transfer == 0) {
+    SKMS_TRYV(GenerateRsaPair(lease, kTransferBits, Lifetime::kToken, {.wrap = true}, {.unwrap = true},
+                              TokenKeyLabel(kTransfer, 1)));
+  }
+  return Ok();
+}
+
+Result<CK_OBJECT_HANDLE> TokenKeys::kek(std::uint32_t generation) const {
+  const auto found = keks_.find(generation);
+  if (found == keks_.end()) return NotFound("the token has no " + TokenKeyLabel(kKek, generation));
+  return found->second;
+}
+
+Result<CK_OBJECT_HANDLE> TokenKeys::mac(std::uint32_t generation) const {
+  const auto found = macs_.find(generation);
+  if (found == macs_.end()) return NotFound("the token has no " + TokenKeyLabel(kMac, generation));
+  return found->second;
+}
+
+}  // namespace skms::hsm

@@ -1,0 +1,64 @@
+// What the token hands out and takes in: key specifications, wrapped keys and recipients, free of CK_ types.
+//
+// Plain values: copyable, no ownership of token objects, safe to share between threads.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/bytes.h"
+
+namespace skms::hsm {
+
+/// What the token generates for one VAL key.
+enum class KeyKind {
+  kAes,            ///< CKK_AES
+  kGenericSecret,  ///< CKK_GENERIC_SECRET, for HMAC
+  kEcPrivate,      ///< CKK_EC private key on P-256; wrapped as PKCS#8 PrivateKeyInfo
+};
+
+struct KeySpec {
+  KeyKind kind = KeyKind::kAes;
+  std::uint32_t bytes = 32;  ///< length of a secret key; ignored for EC
+  bool operator==(const KeySpec&) const = default;
+};
+
+/// The name of a wrapping format, as stored. Never a CKM number: 0x210A means different things in different
+/// modules.
+inline constexpr std::string_view kFormatRfc5649 = "RFC5649";
+
+/// A key wrapped under KEK generation `kek_generation` of this token. Ciphertext: safe to store, not to log.
+struct WrappedKey {
+  std::uint32_t kek_generation = 0;
+  std::string format{kFormatRfc5649};
+  Bytes bytes;
+};
+
+struct GeneratedKey {
+  WrappedKey wrapped;
+  Bytes public_key;  ///< SubjectPublicKeyInfo DER for kEcPrivate, else empty
+};
+
+/// An RSA public key (SubjectPublicKeyInfo DER), 2048 to 8192 bits.
+struct RsaRecipient {
+  Bytes spki;
+};
+
+/// An AES-256 transport key that came in through the transfer key and is kept wrapped under the KEK.
+struct TransportKeyRecipient {
+  WrappedKey key;
+};
+
+using Recipient = std::variant<RsaRecipient, TransportKeyRecipient>;
+
+/// A VAL key wrapped to a recipient, inside the token. `alg` is one of "RSA-OAEP", "RSA-OAEP-256",
+/// "RSA-AES-KWP", "RSA-AES-KWP-256" (PKCS#11 2.40 6.1.21 layout in two parts), "A256KWP".
+struct DeliveredKey {
+  std::string alg;
+  Bytes encrypted_key;  ///< the RSA block, or the KWP bytes for A256KWP
+  Bytes wrapped_key;    ///< RSA-AES only: the key under the ephemeral AES-256 key (RFC 5649)
+};
+
+}  // namespace skms::hsm
