@@ -1,8 +1,10 @@
 // Every kind of key to every kind of recipient, opened by OpenSSL, which knows nothing of the token.
 #include <doctest/doctest.h>
+#include <openssl/ec.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include <atomic>
 #include <thread>
 
 #include "hsm/crypto_module.h"

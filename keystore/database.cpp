@@ -1,0 +1,228 @@
+#include "keystore/database.h"
+
+#include <fcntl.h>
+#include <soci/soci.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace skms::keystore {
+namespace {
+
+constexpr std::size_t kReaders = 4;
+constexpr std::size_t kMostInOneCommit = 128;
+
+/// SOCI's text may quote bound values, which may be user identities: only SQLite's own code travels.
+Error StorageFailure(const std::exception& exception) {
+  std::string detail = "the database refused";
+  if (const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&exception)) {
+    const int code = sqlite->result();
+    detail += std::string(" (") + sqlite_api::sqlite3_errstr(code) + ")";
+    if (code == SQLITE_FULL || code == SQLITE_IOERR) detail += ": check the free space of its file system";
+  } else {
+    // sqlite3_soci_error is thrown for most; the rest (e.g. a failing trigger) says so in words without
+    // values.
+    const std::string text = exception.what();
+    detail +=
+        text.find("full") != std::string::npos ? " (disk full): check the free space of its file system" : "";
+  }
+  return StorageError(std::move(detail));
+}
+
+Status Guarded(const DatabaseWork& work, soci::session& session) {
+  try {
+    return work(session);
+  } catch (const std::exception& exception) {
+    return StorageFailure(exception);
+  }
+}
+
+std::unique_ptr<soci::session> Connect(const std::string& path) {
+  auto session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + path + "\"");
+  for (const char* pragma :
+       {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON",
+        "PRAGMA busy_timeout=5000", "PRAGMA trusted_schema=OFF", "PRAGMA secure_delete=ON"}) {
+    std::string answer;
+    soci::indicator null = soci::i_ok;
+    *session << pragma, soci::into(answer, null);
+  }
+  return session;
+}
+
+}  // namespace
+
+class Database::State {
+ public:
+  State(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    queued_.notify_all();
+    if (writer_.joinable()) writer_.join();
+    writing_.reset();
+    readers_.clear();
+    ::close(lock_);
+  }
+
+  Status Start() {
+    try {
+      for (std::size_t i = 0; i < kReaders; ++i) readers_.push_back(Connect(path_));
+      writing_ = Connect(path_);
+    } catch (const std::exception& exception) {
+      Error error = StorageFailure(exception);
+      error.detail = path_ + ": " + error.detail;
+      return error;
+    }
+    writer_ = std::thread([this] { WriteLoop(); });
+    return Ok();
+  }
+
+  Status Read(const DatabaseWork& work) {
+    std::unique_ptr<soci::session> session;
+    {
+      std::unique_lock lock(mutex_);
+      reader_free_.wait(lock, [this] { return !readers_.empty(); });
+      session = std::move(readers_.back());
+      readers_.pop_back();
+    }
+    const Status status = Guarded(work, *session);
+    {
+      const std::lock_guard lock(mutex_);
+      readers_.push_back(std::move(session));
+    }
+    reader_free_.notify_one();
+    return status;
+  }
+
+  Status Write(DatabaseWork work) {
+    Change change{std::move(work), {}};
+    std::future<Status> done = change.done.get_future();
+    {
+      const std::lock_guard lock(mutex_);
+      queue_.push_back(std::move(change));
+    }
+    queued_.notify_one();
+    return done.get();
+  }
+
+ private:
+  struct Change {
+    DatabaseWork work;
+    std::promise<Status> done;
+  };
+
+  void WriteLoop() {
+    for (;;) {
+      std::vector<Change> batch;
+      {
+        std::unique_lock lock(mutex_);
+        queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+        if (queue_.empty()) return;
+        while (!queue_.empty() && batch.size() < kMostInOneCommit) {
+          batch.push_back(std::move(queue_.front()));
+          queue_.pop_front();
+        }
+      }
+      Commit(batch);
+    }
+  }
+
+  void Commit(std::vector<Change>& batch) {
+    std::vector<Status> outcomes;
+    Status committed = Guarded(
+        [&](soci::session& session) -> Status {
+          session << "BEGIN IMMEDIATE";
+          for (const Change& change : batch) outcomes.push_back(Apply(change, session));
+          session << "COMMIT";
+          return Ok();
+        },
+        *writing_);
+    if (committed.has_error()) Rollback();
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      batch[i].done.set_value(committed.has_error() ? committed : outcomes[i]);
+    }
+  }
+
+  static Status Apply(const Change& change, soci::session& session) {
+    session << "SAVEPOINT one_change";
+    const Status status = Guarded(change.work, session);
+    // A failed change leaves nothing; errors here end the whole transaction.
+    if (status.has_error()) session << "ROLLBACK TO one_change";
+    session << "RELEASE one_change";
+    return status;
+  }
+
+  void Rollback() {
+    const Status rolled_back = Guarded(
+        [](soci::session& session) -> Status {
+          session << "ROLLBACK";
+          return Ok();
+        },
+        *writing_);
+    if (rolled_back.has_value()) return;
+    // SQLite has often rolled back by itself (disk full); a connection that cannot is replaced.
+    try {
+      writing_ = Connect(path_);
+    } catch (const std::exception& exception) {
+      spdlog::error("database: the writer cannot be reopened: {}", StorageFailure(exception).detail);
+    }
+  }
+
+  const std::string path_;
+  const int lock_;
+  std::mutex mutex_;
+  std::condition_variable queued_;
+  std::condition_variable reader_free_;
+  std::deque<Change> queue_;
+  bool stopping_ = false;
+  std::vector<std::unique_ptr<soci::session>> readers_;
+  std::unique_ptr<soci::session> writing_;
+  std::thread writer_;
+};
+
+Status Database::CreateFile(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0 && errno == EEXIST) return Ok();
+  if (fd < 0) return IoError(path, errno);
+  ::close(fd);
+  return Ok();
+}
+
+Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+  if (::access(path.c_str(), R_OK | W_OK) != 0) {
+    Error error = IoError(path, errno);
+    return StorageError("no usable database: " + error.detail + "; make one with: skmsctl init");
+  }
+  const std::string lock_path = path + ".lock";
+  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (lock < 0) return IoError(lock_path, errno);
+  if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock);
+    return Conflict(path + " is in use by another skmsd or skmsctl init");
+  }
+  auto state = std::make_unique<State>(path, lock);
+  SKMS_TRYV(state->Start());
+  return std::unique_ptr<Database>(new Database(std::move(state)));
+}
+
+Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Database::~Database() = default;
+Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
+Status Database::Write(DatabaseWork work) { return state_->Write(std::move(work)); }
+
+}  // namespace skms::keystore

@@ -1,0 +1,47 @@
+// Database: SQLite through SOCI; read connections, and one writer thread that commits many small changes
+// together.
+//
+// The one place where SOCI's exceptions become Errors (kStorage). Each change runs in a savepoint of its own,
+// so that one that fails takes no other with it, and its caller hears of success only after the commit is on
+// disk (WAL, synchronous=FULL). Thread-safe. The SQL is plain enough for PostgreSQL; what is SQLite's stays
+// in database.cpp and schema.cpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+namespace soci {
+class session;
+}
+
+namespace skms::keystore {
+
+/// Work on a connection. It may throw SOCI's exceptions; it must not start or end transactions.
+using DatabaseWork = std::function<Status(soci::session&)>;
+
+class Database {
+ public:
+  /// Opens an existing file and takes the lock that keeps a second process out. Errors: kStorage (missing,
+  /// unreadable, not a database), kConflict (another process has it).
+  static Result<std::unique_ptr<Database>> Open(const std::string& path);
+  /// Makes an empty file of mode 0600 where there is none.
+  static Status CreateFile(const std::string& path);
+
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  ~Database();
+
+  Status Read(const DatabaseWork& work);
+  /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
+  Status Write(DatabaseWork work);
+
+ private:
+  class State;
+  explicit Database(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace skms::keystore

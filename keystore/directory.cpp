@@ -1,0 +1,308 @@
+#include "keystore/directory.h"
+
+#include <soci/soci.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "keystore/directory_rows.h"
+#include "keystore/key_records.h"
+
+namespace skms::keystore {
+namespace {
+
+AuditEntry EntryFor(const Requester& by, const char* action, const std::string& what,
+                    const std::string& service = "") {
+  AuditEntry entry;
+  entry.actor = by.principal.value();
+  entry.action = action;
+  entry.outcome = "granted";
+  entry.service = service;
+  entry.reason = what;
+  entry.request_id = by.request_id;
+  return entry;
+}
+
+/// Reads, checks and stores one table of the directory.
+template <class Entry, class Add>
+Status LoadTable(Result<std::vector<StoredEntry<Entry>>> rows, hsm::CryptoModule& module, const char* what,
+                 const Add& add) {
+  if (rows.has_error()) return rows.error();
+  for (StoredEntry<Entry>& row : rows.value()) {
+    SKMS_TRYV(CheckRowMac(module, FieldsOf(row.entry), row.mac,
+                          std::string(what) + " '" + row.entry.id.value() + "'"));
+    add(std::move(row.entry));
+  }
+  return Ok();
+}
+
+void Index(DirectorySnapshot& snapshot, const Principal& principal) {
+  snapshot.principals[principal.id.value()] = principal;
+  snapshot.principal_by_spki[Sha256(principal.certificate_spki)] = principal.id.value();
+}
+
+void Index(DirectorySnapshot& snapshot, const RecipientEntry& recipient) {
+  snapshot.recipients.insert_or_assign(recipient.id.value(), recipient);
+  snapshot.recipient_by_principal[recipient.principal.value()] = recipient.id.value();
+}
+
+bool Reads(const Service& service, const std::string& principal) {
+  return std::any_of(service.readers.begin(), service.readers.end(),
+                     [&](const PrincipalId& reader) { return reader.value() == principal; });
+}
+
+}  // namespace
+
+Directory::Directory(Database& database, hsm::CryptoModule& module, const Clock& clock)
+    : database_(database), module_(module), clock_(clock) {}
+
+Result<std::unique_ptr<Directory>> Directory::Load(Database& database, hsm::CryptoModule& module,
+                                                   const Clock& clock) {
+  std::unique_ptr<Directory> directory(new Directory(database, module, clock));
+  SKMS_TRYV(directory->Reload());
+  return directory;
+}
+
+Status Directory::Reload() {
+  auto loaded = std::make_shared<DirectorySnapshot>();
+  SKMS_TRYV(LoadTable(ReadServices(database_), module_, "service", [&](Service service) {
+    loaded->services.insert_or_assign(service.id.value(), std::move(service));
+  }));
+  SKMS_TRYV(LoadTable(ReadPrincipals(database_), module_, "principal",
+                      [&](const Principal& principal) { Index(*loaded, principal); }));
+  SKMS_TRYV(LoadTable(ReadRecipients(database_), module_, "recipient",
+                      [&](const RecipientEntry& recipient) { Index(*loaded, recipient); }));
+  SKMS_TRYV(LoadTable(ReadIssuers(database_), module_, "issuer", [&](Issuer issuer) {
+    loaded->issuers.insert_or_assign(issuer.id.value(), std::move(issuer));
+  }));
+  loaded->version = 1;
+  const std::lock_guard lock(snapshot_mutex_);
+  snapshot_ = std::move(loaded);
+  return Ok();
+}
+
+std::shared_ptr<const DirectorySnapshot> Directory::snapshot() const {
+  const std::lock_guard lock(snapshot_mutex_);
+  return snapshot_;
+}
+
+Status Directory::Change(AuditEntry entry, const DatabaseWork& row, const Edit& edit) {
+  SKMS_TRYV(database_.Write([&](soci::session& session) -> Status {
+    SKMS_TRYV(row(session));
+    return AppendAudit(session, clock_, entry);
+  }));
+  auto next = std::make_shared<DirectorySnapshot>(*snapshot());
+  edit(*next);
+  ++next->version;
+  const std::lock_guard lock(snapshot_mutex_);
+  snapshot_ = std::move(next);
+  return Ok();
+}
+
+Status Directory::CheckService(const Service& service) const {
+  SKMS_TRYV(CheckIdentifier("a service id", service.id.value()));
+  SKMS_TRYV(FindKeyProfile(service.profile));
+  const std::set<TargetKind> distinct(service.scopes.begin(), service.scopes.end());
+  if (service.scopes.empty() || distinct.size() != service.scopes.size()) {
+    return InvalidArgument("a service needs at least one scope, each once: service, user, ue");
+  }
+  if (!service.user_uri.empty()) SKMS_TRYV(CheckIdentifier("a user URI", service.user_uri));
+  const auto now = snapshot();
+  for (const PrincipalId& reader : service.readers) {
+    if (now->principals.count(reader.value()) == 0) {
+      return InvalidArgument("there is no principal '" + reader.value() + "'; add it first");
+    }
+  }
+  return Ok();
+}
+
+Status Directory::PutService(const Requester& by, const Service& service, bool add) {
+  SKMS_TRYV(CheckService(service));
+  SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(service)));
+  return Change(
+      EntryFor(by, add ? "service.add" : "service.set",
+               "profile=" + service.profile + " delivery=" + std::string(Name(service.delivery)),
+               service.id.value()),
+      [&](soci::session& session) -> Status {
+        if (add) {
+          InsertRow(session, service, mac);
+        } else {
+          UpdateRow(session, service, mac);
+        }
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { next.services.insert_or_assign(service.id.value(), service); });
+}
+
+Status Directory::AddService(const Requester& by, const Service& service) {
+  const std::lock_guard lock(change_mutex_);
+  if (snapshot()->services.count(service.id.value()) > 0) {
+    return AlreadyExists("there is a service '" + service.id.value() +
+                         "' already; change it with: skmsctl service set");
+  }
+  return PutService(by, service, true);
+}
+
+Status Directory::SetService(const Requester& by, const Service& service) {
+  const std::lock_guard lock(change_mutex_);
+  const auto now = snapshot();
+  const auto present = now->services.find(service.id.value());
+  if (present == now->services.end()) return NotFound("there is no service '" + service.id.value() + "'");
+  if (present->second.profile != service.profile) {
+    SKMS_TRY(const std::int64_t keys, CountVersions(database_, &service.id));
+    if (keys > 0)
+      return Conflict("the profile of a service that has keys cannot change; make another service");
+  }
+  return PutService(by, service, false);
+}
+
+Status Directory::RemoveService(const Requester& by, const ValServiceId& id) {
+  const std::lock_guard lock(change_mutex_);
+  if (snapshot()->services.count(id.value()) == 0)
+    return NotFound("there is no service '" + id.value() + "'");
+  SKMS_TRY(const std::int64_t keys, CountVersions(database_, &id));
+  if (keys > 0) {
+    return Conflict(
+        "service '" + id.value() + "' has " + std::to_string(keys) +
+        " key versions; to stop delivery, take its readers away: skmsctl service set --remove-reader");
+  }
+  return Change(
+      EntryFor(by, "service.remove", "", id.value()),
+      [&](soci::session& session) -> Status {
+        DeleteRow(session, "services", id.value());
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { next.services.erase(id.value()); });
+}
+
+Status Directory::AddPrincipal(const Requester& by, const Principal& principal) {
+  const std::lock_guard lock(change_mutex_);
+  SKMS_TRYV(CheckName("a principal id", principal.id.value()));
+  SKMS_TRYV(CheckIdentifier("a client id", principal.client_id));
+  if (principal.role != "val-server" && principal.role != "group-server") {
+    return InvalidArgument("'" + principal.role + "' is no role; known: val-server, group-server");
+  }
+  if (principal.certificate_spki.empty()) return InvalidArgument("a principal needs a certificate");
+  const auto now = snapshot();
+  if (now->principals.count(principal.id.value()) > 0) {
+    return AlreadyExists("there is a principal '" + principal.id.value() + "' already");
+  }
+  const auto same_key = now->principal_by_spki.find(Sha256(principal.certificate_spki));
+  if (same_key != now->principal_by_spki.end()) {
+    return AlreadyExists("principal '" + same_key->second + "' has this certificate's key already");
+  }
+  SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(principal)));
+  return Change(
+      EntryFor(by, "principal.add", principal.id.value()),
+      [&](soci::session& session) -> Status {
+        InsertRow(session, principal, mac);
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { Index(next, principal); });
+}
+
+Status Directory::RemovePrincipal(const Requester& by, const PrincipalId& id) {
+  const std::lock_guard lock(change_mutex_);
+  const auto now = snapshot();
+  const auto present = now->principals.find(id.value());
+  if (present == now->principals.end()) return NotFound("there is no principal '" + id.value() + "'");
+  for (const auto& [name, service] : now->services) {
+    if (Reads(service, id.value())) {
+      return Conflict("principal '" + id.value() + "' is a reader of service '" + name +
+                      "'; first: skmsctl service set " + name + " --remove-reader " + id.value());
+    }
+  }
+  if (const auto own = now->recipient_by_principal.find(id.value());
+      own != now->recipient_by_principal.end()) {
+    return Conflict("principal '" + id.value() + "' has the recipient '" + own->second +
+                    "'; first: skmsctl recipient remove " + own->second);
+  }
+  const Sha256Digest spki = Sha256(present->second.certificate_spki);
+  return Change(
+      EntryFor(by, "principal.remove", id.value()),
+      [&](soci::session& session) -> Status {
+        DeleteRow(session, "principals", id.value());
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) {
+        next.principals.erase(id.value());
+        next.principal_by_spki.erase(spki);
+      });
+}
+
+Status Directory::AddRecipient(const Requester& by, const RecipientEntry& recipient) {
+  const std::lock_guard lock(change_mutex_);
+  SKMS_TRYV(CheckName("a recipient id", recipient.id.value()));
+  const auto now = snapshot();
+  if (now->principals.count(recipient.principal.value()) == 0) {
+    return InvalidArgument("there is no principal '" + recipient.principal.value() + "'; add it first");
+  }
+  if (now->recipients.count(recipient.id.value()) > 0) {
+    return AlreadyExists("there is a recipient '" + recipient.id.value() + "' already");
+  }
+  if (const auto other = now->recipient_by_principal.find(recipient.principal.value());
+      other != now->recipient_by_principal.end()) {
+    return AlreadyExists("principal '" + recipient.principal.value() + "' has the recipient '" +
+                         other->second + "' already; first: skmsctl recipient remove " + other->second);
+  }
+  SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(recipient)));
+  return Change(
+      EntryFor(by, "recipient.add", recipient.id.value() + " for " + recipient.principal.value()),
+      [&](soci::session& session) -> Status {
+        InsertRow(session, recipient, mac);
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { Index(next, recipient); });
+}
+
+Status Directory::RemoveRecipient(const Requester& by, const RecipientId& id) {
+  const std::lock_guard lock(change_mutex_);
+  const auto now = snapshot();
+  const auto present = now->recipients.find(id.value());
+  if (present == now->recipients.end()) return NotFound("there is no recipient '" + id.value() + "'");
+  const std::string principal = present->second.principal.value();
+  return Change(
+      EntryFor(by, "recipient.remove", id.value()),
+      [&](soci::session& session) -> Status {
+        DeleteRow(session, "recipients", id.value());
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) {
+        next.recipients.erase(id.value());
+        next.recipient_by_principal.erase(principal);
+      });
+}
+
+Status Directory::AddIssuer(const Requester& by, const Issuer& issuer) {
+  const std::lock_guard lock(change_mutex_);
+  SKMS_TRYV(CheckName("an issuer id", issuer.id.value()));
+  SKMS_TRYV(CheckIdentifier("an issuer", issuer.issuer));
+  SKMS_TRYV(CheckIdentifier("an audience", issuer.audience));
+  if (snapshot()->issuers.count(issuer.id.value()) > 0) {
+    return AlreadyExists("there is an issuer '" + issuer.id.value() +
+                         "' already; remove it first to change its keys");
+  }
+  SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(issuer)));
+  return Change(
+      EntryFor(by, "issuer.add", issuer.id.value()),
+      [&](soci::session& session) -> Status {
+        InsertRow(session, issuer, mac);
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { next.issuers.insert_or_assign(issuer.id.value(), issuer); });
+}
+
+Status Directory::RemoveIssuer(const Requester& by, const IssuerId& id) {
+  const std::lock_guard lock(change_mutex_);
+  if (snapshot()->issuers.count(id.value()) == 0) return NotFound("there is no issuer '" + id.value() + "'");
+  return Change(
+      EntryFor(by, "issuer.remove", id.value()),
+      [&](soci::session& session) -> Status {
+        DeleteRow(session, "issuers", id.value());
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { next.issuers.erase(id.value()); });
+}
+
+}  // namespace skms::keystore

@@ -1,0 +1,68 @@
+// Directory: services, principals, recipients and issuers, held as one immutable snapshot that changes
+// replace.
+//
+// Readers take the snapshot without waiting for writers. Rows are MAC-checked when they are loaded, so later
+// edits of the file have no effect on a running daemon and are refused at its next start. Thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/clock.h"
+#include "keystore/audit_log.h"
+#include "keystore/database.h"
+#include "keystore/directory_entries.h"
+#include "keystore/row_mac.h"
+
+namespace skms::keystore {
+
+struct DirectorySnapshot {
+  std::map<std::string, Service> services;
+  std::map<std::string, Principal> principals;
+  std::map<std::string, RecipientEntry> recipients;
+  std::map<std::string, Issuer> issuers;
+  std::map<Sha256Digest, std::string> principal_by_spki;
+  std::map<std::string, std::string> recipient_by_principal;
+  std::uint64_t version = 0;
+};
+
+class Directory {
+ public:
+  /// Loads and checks every row. Errors: kIntegrity (names the row), kStorage.
+  static Result<std::unique_ptr<Directory>> Load(Database& database, hsm::CryptoModule& module,
+                                                 const Clock& clock);
+
+  std::shared_ptr<const DirectorySnapshot> snapshot() const;
+
+  // Each change: checked against the snapshot, written with its audit entry in one transaction, then shown.
+  Status AddService(const Requester& by, const Service& service);
+  Status SetService(const Requester& by, const Service& service);
+  Status RemoveService(const Requester& by, const ValServiceId& id);
+  Status AddPrincipal(const Requester& by, const Principal& principal);
+  Status RemovePrincipal(const Requester& by, const PrincipalId& id);
+  Status AddRecipient(const Requester& by, const RecipientEntry& recipient);
+  Status RemoveRecipient(const Requester& by, const RecipientId& id);
+  Status AddIssuer(const Requester& by, const Issuer& issuer);
+  Status RemoveIssuer(const Requester& by, const IssuerId& id);
+
+ private:
+  using Edit = std::function<void(DirectorySnapshot&)>;
+  Directory(Database& database, hsm::CryptoModule& module, const Clock& clock);
+  Status Reload();
+  /// Writes `row` and the audit entry, then publishes the snapshot that `edit` makes. Called with
+  /// change_mutex_ held.
+  Status Change(AuditEntry entry, const DatabaseWork& row, const Edit& edit);
+  Status CheckService(const Service& service) const;
+  Status PutService(const Requester& by, const Service& service, bool add);
+
+  Database& database_;
+  hsm::CryptoModule& module_;
+  const Clock& clock_;
+  std::mutex change_mutex_;  ///< one change at a time
+  mutable std::mutex snapshot_mutex_;
+  std::shared_ptr<const DirectorySnapshot> snapshot_;
+};
+
+}  // namespace skms::keystore

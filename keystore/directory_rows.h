@@ -1,0 +1,39 @@
+// Directory entries to and from rows. Statements throw SOCI's exceptions; MACs are checked by the caller's
+// token.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "keystore/database.h"
+#include "keystore/directory_entries.h"
+#include "keystore/row_mac.h"
+
+namespace skms::keystore {
+
+RowFields FieldsOf(const Service& service);
+RowFields FieldsOf(const Principal& principal);
+RowFields FieldsOf(const RecipientEntry& recipient);
+RowFields FieldsOf(const Issuer& issuer);
+
+void InsertRow(soci::session& session, const Service& service, const RowMac& mac);
+void UpdateRow(soci::session& session, const Service& service, const RowMac& mac);
+void InsertRow(soci::session& session, const Principal& principal, const RowMac& mac);
+void InsertRow(soci::session& session, const RecipientEntry& recipient, const RowMac& mac);
+void InsertRow(soci::session& session, const Issuer& issuer, const RowMac& mac);
+/// `table` is one of our own names, never input.
+void DeleteRow(soci::session& session, const char* table, const std::string& id);
+
+template <class Entry>
+struct StoredEntry {
+  Entry entry;
+  RowMac mac;
+};
+
+// All rows, unchecked. Errors: kIntegrity for a row that is not readable at all, kStorage.
+Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database);
+Result<std::vector<StoredEntry<Principal>>> ReadPrincipals(Database& database);
+Result<std::vector<StoredEntry<RecipientEntry>>> ReadRecipients(Database& database);
+Result<std::vector<StoredEntry<Issuer>>> ReadIssuers(Database& database);
+
+}  // namespace skms::keystore

@@ -1,0 +1,238 @@
+#include "keystore/key_records.h"
+
+#include <soci/soci.h>
+
+#include <utility>
+
+#include "base/encoding.h"
+
+namespace skms::keystore {
+namespace {
+
+constexpr const char* kColumns =
+    "kid, service, target_kind, target, version, profile, state, created, not_before, not_after, deactivated,"
+    " kek_generation, wrap_format, wrapped, public_key, mac_generation, mac";
+
+/// One row as SOCI exchanges it.
+struct Row {
+  std::string kid, service, target_kind, target, profile, state, wrap_format, wrapped, public_key, mac;
+  int version = 0;
+  int kek_generation = 0;
+  int mac_generation = 0;
+  long long created = 0;
+  long long not_before = 0;
+  long long not_after = 0;
+  long long deactivated = 0;
+  soci::indicator not_after_null = soci::i_null;
+  soci::indicator deactivated_null = soci::i_null;
+};
+
+void Bind(soci::statement& statement, Row& row) {
+  statement.exchange(soci::into(row.kid));
+  statement.exchange(soci::into(row.service));
+  statement.exchange(soci::into(row.target_kind));
+  statement.exchange(soci::into(row.target));
+  statement.exchange(soci::into(row.version));
+  statement.exchange(soci::into(row.profile));
+  statement.exchange(soci::into(row.state));
+  statement.exchange(soci::into(row.created));
+  statement.exchange(soci::into(row.not_before));
+  statement.exchange(soci::into(row.not_after, row.not_after_null));
+  statement.exchange(soci::into(row.deactivated, row.deactivated_null));
+  statement.exchange(soci::into(row.kek_generation));
+  statement.exchange(soci::into(row.wrap_format));
+  statement.exchange(soci::into(row.wrapped));
+  statement.exchange(soci::into(row.public_key));
+  statement.exchange(soci::into(row.mac_generation));
+  statement.exchange(soci::into(row.mac));
+}
+
+Result<StoredKeyVersion> FromRow(const Row& row) {
+  StoredKeyVersion out;
+  KeyVersion& version = out.version;
+  const Error unreadable =
+      IntegrityError("the row of key " + row.kid + " is not readable: it was changed outside skms");
+  const auto kind = ParseTargetKind(row.target_kind);
+  const auto state = ParseKeyState(row.state);
+  auto wrapped = FromBase64Url(row.wrapped);
+  auto public_key = FromBase64Url(row.public_key);
+  if (kind.has_error() || state.has_error() || !wrapped || !public_key || row.version < 1 ||
+      row.kek_generation < 0) {
+    return unreadable;
+  }
+  version.kid = Kid(row.kid);
+  version.selector = {ValServiceId(row.service), kind.value(), row.target};
+  version.version = static_cast<std::uint32_t>(row.version);
+  version.profile = row.profile;
+  version.state = state.value();
+  version.created = row.created;
+  version.not_before = row.not_before;
+  if (row.not_after_null == soci::i_ok) version.not_after = row.not_after;
+  if (row.deactivated_null == soci::i_ok) version.deactivated = row.deactivated;
+  version.wrapped = {static_cast<std::uint32_t>(row.kek_generation), row.wrap_format, std::move(*wrapped)};
+  version.public_key = std::move(*public_key);
+  out.mac = {row.mac_generation, row.mac};
+  return out;
+}
+
+/// The first row of a prepared selection, if there is one.
+Result<std::optional<StoredKeyVersion>> FetchOne(soci::statement& statement, Row& row) {
+  statement.define_and_bind();
+  if (!statement.execute(true)) return std::optional<StoredKeyVersion>();
+  SKMS_TRY(StoredKeyVersion stored, FromRow(row));
+  return std::optional<StoredKeyVersion>(std::move(stored));
+}
+
+std::int64_t Flat(const std::optional<std::int64_t>& time) { return time ? *time : -1; }
+
+}  // namespace
+
+RowFields FieldsOf(const KeyVersion& version) {
+  RowFields fields("key_versions v1");
+  fields.Add(version.kid.value())
+      .Add(version.selector.service.value())
+      .Add(Name(version.selector.kind))
+      .Add(version.selector.target)
+      .Add(std::int64_t{version.version})
+      .Add(version.profile)
+      .Add(Name(version.state))
+      .Add(version.created)
+      .Add(version.not_before)
+      .Add(Flat(version.not_after))
+      .Add(Flat(version.deactivated))
+      .Add(std::int64_t{version.wrapped.kek_generation})
+      .Add(version.wrapped.format)
+      .Add(AsText(version.wrapped.bytes))
+      .Add(AsText(version.public_key));
+  return fields;
+}
+
+std::string RowName(const KeyVersion& version) { return "key " + version.kid.value(); }
+
+Result<std::optional<StoredKeyVersion>> ReadNewest(Database& database, const Selector& selector) {
+  std::optional<StoredKeyVersion> found;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    Row row;
+    const std::string kind(Name(selector.kind));
+    soci::statement statement(session);
+    Bind(statement, row);
+    statement.exchange(soci::use(selector.service.value()));
+    statement.exchange(soci::use(kind));
+    statement.exchange(soci::use(selector.target));
+    statement.alloc();
+    statement.prepare(
+        std::string("SELECT ") + kColumns +
+        " FROM key_versions WHERE service = :service AND target_kind = :kind AND target = :target"
+        " ORDER BY version DESC LIMIT 1");
+    SKMS_TRY(found, FetchOne(statement, row));
+    return Ok();
+  }));
+  return found;
+}
+
+Result<std::optional<StoredKeyVersion>> ReadByKid(Database& database, const Kid& kid) {
+  std::optional<StoredKeyVersion> found;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    Row row;
+    soci::statement statement(session);
+    Bind(statement, row);
+    statement.exchange(soci::use(kid.value()));
+    statement.alloc();
+    statement.prepare(std::string("SELECT ") + kColumns + " FROM key_versions WHERE kid = :kid");
+    SKMS_TRY(found, FetchOne(statement, row));
+    return Ok();
+  }));
+  return found;
+}
+
+Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyListQuery& query) {
+  std::vector<StoredKeyVersion> page;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    Row row;
+    // An empty string stands for "no filter" and "from the start": no service id and no kid is empty.
+    const std::string service = query.service ? query.service->value() : std::string();
+    const int limit = static_cast<int>(query.limit);
+    soci::statement statement(session);
+    Bind(statement, row);
+    statement.exchange(soci::use(service, "service"));
+    statement.exchange(soci::use(query.after_kid, "after"));
+    statement.exchange(soci::use(limit, "most"));
+    statement.alloc();
+    statement.prepare(
+        std::string("SELECT ") + kColumns +
+        " FROM key_versions WHERE (:service = '' OR service = :service) AND (:after = '' OR"
+        " (service, target_kind, target, version) > (SELECT service, target_kind, target, version"
+        " FROM key_versions WHERE kid = :after))"
+        " ORDER BY service, target_kind, target, version LIMIT :most");
+    statement.define_and_bind();
+    bool more = statement.execute(true);
+    while (more) {
+      SKMS_TRY(StoredKeyVersion stored, FromRow(row));
+      page.push_back(std::move(stored));
+      more = statement.fetch();
+    }
+    return Ok();
+  }));
+  return page;
+}
+
+Result<std::int64_t> CountVersions(Database& database, const ValServiceId* service) {
+  long long count = 0;
+  const std::string name = service == nullptr ? std::string() : service->value();
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    session << "SELECT count(*) FROM key_versions WHERE :service = '' OR service = :service",
+        soci::into(count), soci::use(name, "service");
+    return Ok();
+  }));
+  return std::int64_t{count};
+}
+
+void InsertVersion(soci::session& session, const StoredKeyVersion& stored) {
+  const KeyVersion& v = stored.version;
+  const std::string kind(Name(v.selector.kind));
+  const std::string state(Name(v.state));
+  const std::string wrapped = ToBase64Url(v.wrapped.bytes);
+  const std::string public_key = ToBase64Url(v.public_key);
+  const int version = static_cast<int>(v.version);
+  const int kek = static_cast<int>(v.wrapped.kek_generation);
+  const long long created = v.created;
+  const long long not_before = v.not_before;
+  const long long not_after = Flat(v.not_after);
+  const long long deactivated = Flat(v.deactivated);
+  soci::indicator not_after_null = v.not_after ? soci::i_ok : soci::i_null;
+  soci::indicator deactivated_null = v.deactivated ? soci::i_ok : soci::i_null;
+  session
+      << "INSERT INTO key_versions (kid, service, target_kind, target, version, profile, state, created,"
+         " not_before, not_after, deactivated, kek_generation, wrap_format, wrapped, public_key, "
+         "mac_generation,"
+         " mac) VALUES (:kid, :service, :kind, :target, :version, :profile, :state, :created, :not_before,"
+         " :not_after, :deactivated, :kek, :format, :wrapped, :public_key, :mac_generation, :mac)",
+      soci::use(v.kid.value()), soci::use(v.selector.service.value()), soci::use(kind),
+      soci::use(v.selector.target), soci::use(version), soci::use(v.profile), soci::use(state),
+      soci::use(created), soci::use(not_before), soci::use(not_after, not_after_null),
+      soci::use(deactivated, deactivated_null), soci::use(kek), soci::use(v.wrapped.format),
+      soci::use(wrapped), soci::use(public_key), soci::use(stored.mac.generation), soci::use(stored.mac.text);
+}
+
+void UpdateState(soci::session& session, const StoredKeyVersion& stored) {
+  const std::string state(Name(stored.version.state));
+  const long long deactivated = Flat(stored.version.deactivated);
+  soci::indicator null = stored.version.deactivated ? soci::i_ok : soci::i_null;
+  session
+      << "UPDATE key_versions SET state = :state, deactivated = :deactivated, mac_generation = :generation,"
+         " mac = :mac WHERE kid = :kid",
+      soci::use(state), soci::use(deactivated, null), soci::use(stored.mac.generation),
+      soci::use(stored.mac.text), soci::use(stored.version.kid.value());
+}
+
+int NewestNumber(soci::session& session, const Selector& selector) {
+  int newest = 0;
+  const std::string kind(Name(selector.kind));
+  session
+      << "SELECT coalesce(max(version), 0) FROM key_versions WHERE service = :service AND target_kind = :kind"
+         " AND target = :target",
+      soci::into(newest), soci::use(selector.service.value()), soci::use(kind), soci::use(selector.target);
+  return newest;
+}
+
+}  // namespace skms::keystore

@@ -1,0 +1,142 @@
+#include "keystore/key_store.h"
+
+#include <utility>
+
+#include "keystore/key_store_state.h"
+#include "keystore/schema.h"
+
+namespace skms::keystore {
+
+Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& module, const Clock& clock) {
+  SKMS_TRYV(Database::CreateFile(options.path));
+  {
+    SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(options.path));
+    SKMS_TRYV(Migrate(*database));
+  }
+  // Opened whole, so that a database of another token is told at once and not at the first start of the
+  // daemon.
+  SKMS_TRYV(Open(options, module, clock));
+  return Ok();
+}
+
+Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hsm::CryptoModule& module,
+                                                 const Clock& clock) {
+  SKMS_TRY(std::unique_ptr<Database> database, Database::Open(options.path));
+  SKMS_TRY(const int version, ReadSchemaVersion(*database));
+  if (version == 0) return StorageError(options.path + " is empty; make the database with: skmsctl init");
+  SKMS_TRYV(Migrate(*database));
+  SKMS_TRY(std::unique_ptr<Directory> directory, Directory::Load(*database, module, clock));
+  // Generation 1 for ever, so that a user keeps one pseudonym in the whole chain.
+  SKMS_TRY(hsm::Mac key, module.ComputeMac(1, AsBytes("skms pseudonym v1")));
+  SecretBytes pseudonym_key = SecretBytes::CopyOf(key);
+  Wipe(key);
+  return std::unique_ptr<KeyStore>(new KeyStore(std::make_unique<State>(
+      module, clock, std::move(database), std::move(directory), std::move(pseudonym_key))));
+}
+
+KeyStore::KeyStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
+KeyStore::~KeyStore() = default;
+
+Result<std::vector<KeyVersion>> KeyStore::ListKeys(const KeyListQuery& query) {
+  if (query.limit < 1 || query.limit > 1000) return InvalidArgument("limit must be 1 to 1000");
+  SKMS_TRY(std::vector<StoredKeyVersion> page, ReadPage(*state_->database, query));
+  std::vector<KeyVersion> out;
+  for (StoredKeyVersion& stored : page) {
+    SKMS_TRYV(CheckRowMac(state_->module, FieldsOf(stored.version), stored.mac, RowName(stored.version)));
+    stored.version.wrapped.bytes.clear();
+    out.push_back(std::move(stored.version));
+  }
+  return out;
+}
+
+Result<KeyVersion> KeyStore::ShowKey(const Kid& kid) {
+  SKMS_TRY(std::optional<StoredKeyVersion> stored, ReadByKid(*state_->database, kid));
+  if (!stored) return NotFound("there is no key '" + kid.value() + "'");
+  SKMS_TRYV(CheckRowMac(state_->module, FieldsOf(stored->version), stored->mac, RowName(stored->version)));
+  stored->version.wrapped.bytes.clear();
+  return std::move(stored->version);
+}
+
+Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
+  AuditEntry entry;
+  entry.actor = refusal.actor;
+  entry.action = "deliver";
+  entry.outcome = "refused";
+  entry.reason = refusal.reason;
+  entry.request_id = refusal.request_id;
+  return state_->Record(entry);
+}
+
+Status KeyStore::AddService(const Requester& by, const Service& service) {
+  return state_->directory->AddService(by, service);
+}
+Status KeyStore::SetService(const Requester& by, const Service& service) {
+  return state_->directory->SetService(by, service);
+}
+Status KeyStore::RemoveService(const Requester& by, const ValServiceId& id) {
+  return state_->directory->RemoveService(by, id);
+}
+Status KeyStore::AddPrincipal(const Requester& by, const Principal& principal) {
+  return state_->directory->AddPrincipal(by, principal);
+}
+Status KeyStore::RemovePrincipal(const Requester& by, const PrincipalId& id) {
+  return state_->directory->RemovePrincipal(by, id);
+}
+Status KeyStore::AddRecipient(const Requester& by, const RecipientEntry& recipient) {
+  return state_->directory->AddRecipient(by, recipient);
+}
+Status KeyStore::RemoveRecipient(const Requester& by, const RecipientId& id) {
+  return state_->directory->RemoveRecipient(by, id);
+}
+Status KeyStore::AddIssuer(const Requester& by, const Issuer& issuer) {
+  return state_->directory->AddIssuer(by, issuer);
+}
+Status KeyStore::RemoveIssuer(const Requester& by, const IssuerId& id) {
+  return state_->directory->RemoveIssuer(by, id);
+}
+
+namespace {
+
+template <class Entry>
+std::vector<Entry> Values(const std::map<std::string, Entry>& entries) {
+  std::vector<Entry> values;
+  values.reserve(entries.size());
+  for (const auto& [id, entry] : entries) values.push_back(entry);
+  return values;
+}
+
+}  // namespace
+
+std::vector<Service> KeyStore::Services() const { return Values(state_->directory->snapshot()->services); }
+std::vector<Principal> KeyStore::Principals() const {
+  return Values(state_->directory->snapshot()->principals);
+}
+std::vector<RecipientEntry> KeyStore::Recipients() const {
+  return Values(state_->directory->snapshot()->recipients);
+}
+std::vector<Issuer> KeyStore::Issuers() const { return Values(state_->directory->snapshot()->issuers); }
+std::uint64_t KeyStore::directory_version() const { return state_->directory->snapshot()->version; }
+
+Result<Service> KeyStore::FindService(const ValServiceId& id) const {
+  const auto now = state_->directory->snapshot();
+  const auto found = now->services.find(id.value());
+  if (found == now->services.end()) return NotFound("there is no service '" + id.value() + "'");
+  return found->second;
+}
+
+std::optional<Principal> KeyStore::FindPrincipalBySpkiHash(ByteView spki_sha256) const {
+  Sha256Digest digest{};
+  if (spki_sha256.size() != digest.size()) return std::nullopt;
+  std::copy(spki_sha256.begin(), spki_sha256.end(), digest.begin());
+  const auto now = state_->directory->snapshot();
+  const auto found = now->principal_by_spki.find(digest);
+  if (found == now->principal_by_spki.end()) return std::nullopt;
+  return now->principals.at(found->second);
+}
+
+Result<std::int64_t> KeyStore::CountKeyVersions() { return CountVersions(*state_->database, nullptr); }
+Result<AuditSummary> KeyStore::Audit() { return ReadAuditHead(*state_->database); }
+Result<AuditSummary> KeyStore::VerifyAudit() { return VerifyAuditChain(*state_->database); }
+int KeyStore::schema_version() const { return kSchemaVersion; }
+
+}  // namespace skms::keystore

@@ -1,0 +1,130 @@
+// KeyStore: policy, records, versions, audit; the one place that decides whether a key is made or handed out.
+//
+// Every decision, granted or refused, is an entry in the audit chain, committed before the call returns; if
+// it cannot be written the call fails with kStorage and hands out nothing. Every row read is checked by its
+// MAC first (kIntegrity, reported in the log with the row's name). TS 33.434 5.3; DESIGN: key hierarchy in
+// docs/.
+//
+// Thread-safe. Owns the database; borrows the CryptoModule and the Clock, which must outlive it. One process
+// at a time owns a database.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "hsm/crypto_module.h"
+#include "keystore/directory_entries.h"
+#include "keystore/key_profile.h"
+#include "keystore/key_version.h"
+
+namespace skms::keystore {
+
+struct StoreOptions {
+  std::string path;  ///< SQLite file
+};
+
+/// Who asked, for the audit chain and policy.
+struct Requester {
+  PrincipalId principal;   ///< or "admin:<uid>" on the admin socket
+  Bytes certificate_spki;  ///< recipient of last resort
+  std::string request_id;
+};
+
+/// One key as handed out: metadata and exactly one form of material.
+struct DeliveredVersion {
+  KeyVersion version;  ///< its wrapped bytes are cleared
+  KeyProfile profile;
+  std::string recipient;  ///< id for "recipient" in keyInfo; empty for delivery: tls
+  std::optional<hsm::DeliveredKey> wrapped;
+  std::optional<SecretBytes> plaintext;  ///< delivery: tls only
+};
+
+struct DeliveryAnswer {
+  Service service;
+  std::vector<DeliveredVersion> keys;  ///< the active version; never empty
+};
+
+/// A refusal that never reached Deliver (bad token, unknown certificate …), to be written to the audit chain.
+struct RefusedRequest {
+  std::string actor;   ///< principal id, or "unknown"
+  std::string reason;  ///< fixed text such as "token-expired"
+  std::string request_id;
+};
+
+struct KeyListQuery {
+  std::optional<ValServiceId> service;
+  std::string after_kid;      ///< page: entries after this kid in (service, kind, target, version) order
+  std::uint32_t limit = 100;  ///< 1 to 1000
+};
+
+struct AuditSummary {
+  std::int64_t entries = 0;
+  std::string head;  ///< hex of the newest entry's hash
+};
+
+class KeyStore {
+ public:
+  /// Makes the file and tables if there are none. Errors: kStorage, kIo.
+  static Status Initialise(const StoreOptions& options, hsm::CryptoModule& module, const Clock& clock);
+  /// Opens, migrates forward, checks every directory row's MAC. Errors: kStorage (missing or unreadable: run
+  /// `skmsctl init`), kNewerSchema, kIntegrity (names the row).
+  static Result<std::unique_ptr<KeyStore>> Open(const StoreOptions& options, hsm::CryptoModule& module,
+                                                const Clock& clock);
+  KeyStore(const KeyStore&) = delete;
+  KeyStore& operator=(const KeyStore&) = delete;
+  ~KeyStore();
+
+  /// Key material for one selector. Errors: kNotFound (service unknown, or requester is not one of its
+  /// readers: the two look alike on purpose; or no key and none may be made), kPermissionDenied (selector
+  /// kind outside the service's scopes; no usable recipient), kIntegrity, kStorage, and the token's errors.
+  Result<DeliveryAnswer> Deliver(const Requester& requester, const Selector& selector);
+
+  /// Next version: becomes active, the former active one deactivated, in one transaction. Makes version 1 if
+  /// there is none. Errors: kNotFound (service), kPermissionDenied (scope), kStorage, token errors.
+  Result<KeyVersion> Rotate(const Requester& requester, const Selector& selector);
+
+  Result<std::vector<KeyVersion>> ListKeys(const KeyListQuery& query);  ///< wrapped bytes cleared
+  Result<KeyVersion> ShowKey(const Kid& kid);                           ///< kNotFound
+
+  Status RecordRefusal(const RefusedRequest& refusal);
+
+  // Directory. Add: kAlreadyExists, kInvalidArgument. Set: kNotFound. Remove: kNotFound, kConflict (still in
+  // use).
+  Status AddService(const Requester& by, const Service& service);
+  Status SetService(const Requester& by, const Service& service);
+  Status RemoveService(const Requester& by, const ValServiceId& id);
+  std::vector<Service> Services() const;
+  Result<Service> FindService(const ValServiceId& id) const;
+
+  Status AddPrincipal(const Requester& by, const Principal& principal);
+  Status RemovePrincipal(const Requester& by, const PrincipalId& id);
+  std::vector<Principal> Principals() const;
+  std::optional<Principal> FindPrincipalBySpkiHash(ByteView spki_sha256) const;
+
+  Status AddRecipient(const Requester& by, const RecipientEntry& recipient);
+  Status RemoveRecipient(const Requester& by, const RecipientId& id);
+  std::vector<RecipientEntry> Recipients() const;
+
+  Status AddIssuer(const Requester& by, const Issuer& issuer);
+  Status RemoveIssuer(const Requester& by, const IssuerId& id);
+  std::vector<Issuer> Issuers() const;
+  std::uint64_t directory_version() const;  ///< grows with every change
+
+  Result<std::int64_t> CountKeyVersions();
+  Result<AuditSummary> Audit();
+  /// Walks the whole chain. kIntegrity names the first entry that does not fit.
+  Result<AuditSummary> VerifyAudit();
+  int schema_version() const;
+
+ private:
+  class State;
+  explicit KeyStore(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace skms::keystore

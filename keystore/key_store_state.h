@@ -1,0 +1,55 @@
+// What a KeyStore is made of; shared by the files that implement it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <mutex>
+
+#include "keystore/audit_log.h"
+#include "keystore/database.h"
+#include "keystore/directory.h"
+#include "keystore/key_records.h"
+#include "keystore/key_store.h"
+
+namespace skms::keystore {
+
+class KeyStore::State {
+ public:
+  State(hsm::CryptoModule& crypto, const Clock& time, std::unique_ptr<Database> opened,
+        std::unique_ptr<Directory> loaded, SecretBytes pseudonym_key)
+      : module(crypto),
+        clock(time),
+        database(std::move(opened)),
+        directory(std::move(loaded)),
+        pseudonym_key_(std::move(pseudonym_key)) {}
+
+  /// An entry about one selector, its target as a pseudonym.
+  AuditEntry EntryFor(const Requester& by, const char* action, const Selector& selector) const;
+  /// Writes the refusal, then returns `error` — or kStorage if the entry could not be written.
+  Error Refuse(AuditEntry entry, std::string reason, Error error);
+  Status Record(const AuditEntry& entry);
+
+  /// The active version, made first if the policy says so. MAC checked.
+  Result<KeyVersion> ActiveVersion(const Requester& by, const Service& service, const Selector& selector);
+  /// Next version after `current` (nullptr: the first), committed with its audit entry. Under the selector's
+  /// lock.
+  Result<KeyVersion> MakeVersion(const Requester& by, const Service& service, const Selector& selector,
+                                 const KeyVersion* current);
+  /// Newest version with its MAC checked; nullopt: none.
+  Result<std::optional<KeyVersion>> Newest(const Selector& selector);
+  Result<DeliveredVersion> Wrap(const Requester& by, const Service& service, KeyVersion version);
+
+  std::mutex& LockFor(const Selector& selector);
+
+  hsm::CryptoModule& module;
+  const Clock& clock;
+  const std::unique_ptr<Database> database;
+  const std::unique_ptr<Directory> directory;
+
+ private:
+  static constexpr std::size_t kStripes = 64;
+  const SecretBytes pseudonym_key_;
+  std::array<std::mutex, kStripes> stripes_;
+};
+
+}  // namespace skms::keystore

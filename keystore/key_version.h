@@ -1,0 +1,32 @@
+// KeyVersion: one version of one key, as stored and as shown. NIST SP 800-57 part 1, clause 7 (states).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "hsm/wrapped_key.h"
+#include "keystore/identifiers.h"
+
+namespace skms::keystore {
+
+enum class KeyState { kPreActive, kActive, kSuspended, kDeactivated, kCompromised, kDestroyed };
+std::string_view Name(KeyState state);  ///< "pre-active", "active", …
+Result<KeyState> ParseKeyState(std::string_view name);
+
+struct KeyVersion {
+  Kid kid;
+  Selector selector;
+  std::uint32_t version = 1;  ///< 1, 2, … per selector
+  std::string profile;
+  KeyState state = KeyState::kActive;
+  std::int64_t created = 0;                 ///< seconds since 1970
+  std::int64_t not_before = 0;              ///< activation
+  std::optional<std::int64_t> not_after;    ///< end of the crypto-period where there is one
+  std::optional<std::int64_t> deactivated;  ///< when a newer version replaced it
+  hsm::WrappedKey wrapped;
+  Bytes public_key;  ///< SubjectPublicKeyInfo DER for ec-p256, else empty
+};
+
+}  // namespace skms::keystore

@@ -1,0 +1,92 @@
+#include "keystore/schema.h"
+
+#include <soci/soci.h>
+
+#include <charconv>
+#include <string>
+
+namespace skms::keystore {
+namespace {
+
+// Octets are base64url text: SOCI's blobs differ between backends. Times are seconds since 1970 unless named
+// _ms.
+constexpr const char* kVersion1[] = {
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE services (id TEXT PRIMARY KEY, profile TEXT NOT NULL, scopes TEXT NOT NULL,"
+    " generate_on_request INTEGER NOT NULL, delivery TEXT NOT NULL, readers TEXT NOT NULL, user_uri TEXT NOT "
+    "NULL,"
+    " mac_generation INTEGER NOT NULL, mac TEXT NOT NULL)",
+    "CREATE TABLE principals (id TEXT PRIMARY KEY, role TEXT NOT NULL, client_id TEXT NOT NULL,"
+    " certificate_spki TEXT NOT NULL UNIQUE, certificate_subject TEXT NOT NULL,"
+    " certificate_not_after BIGINT NOT NULL, mac_generation INTEGER NOT NULL, mac TEXT NOT NULL)",
+    "CREATE TABLE recipients (id TEXT PRIMARY KEY, principal TEXT NOT NULL UNIQUE REFERENCES principals(id),"
+    " kind TEXT NOT NULL, public_key TEXT NOT NULL, kek_generation INTEGER NOT NULL, wrap_format TEXT NOT "
+    "NULL,"
+    " wrapped TEXT NOT NULL, mac_generation INTEGER NOT NULL, mac TEXT NOT NULL)",
+    "CREATE TABLE issuers (id TEXT PRIMARY KEY, issuer TEXT NOT NULL, audience TEXT NOT NULL, jwks TEXT NOT "
+    "NULL,"
+    " mac_generation INTEGER NOT NULL, mac TEXT NOT NULL)",
+    "CREATE TABLE key_versions (kid TEXT PRIMARY KEY, service TEXT NOT NULL, target_kind TEXT NOT NULL,"
+    " target TEXT NOT NULL, version INTEGER NOT NULL, profile TEXT NOT NULL, state TEXT NOT NULL,"
+    " created BIGINT NOT NULL, not_before BIGINT NOT NULL, not_after BIGINT, deactivated BIGINT,"
+    " kek_generation INTEGER NOT NULL, wrap_format TEXT NOT NULL, wrapped TEXT NOT NULL, public_key TEXT NOT "
+    "NULL,"
+    " mac_generation INTEGER NOT NULL, mac TEXT NOT NULL, UNIQUE (service, target_kind, target, version))",
+    "CREATE TABLE audit (seq BIGINT PRIMARY KEY, time_ms BIGINT NOT NULL, actor TEXT NOT NULL, action TEXT "
+    "NOT NULL,"
+    " outcome TEXT NOT NULL, service TEXT NOT NULL, target_kind TEXT NOT NULL, target_pseudonym TEXT NOT "
+    "NULL,"
+    " kid TEXT NOT NULL, reason TEXT NOT NULL, request_id TEXT NOT NULL, prev_hash TEXT NOT NULL,"
+    " hash TEXT NOT NULL)",
+};
+
+Status ToVersion1(soci::session& session) {
+  for (const char* statement : kVersion1) session << statement;
+  session << "INSERT INTO meta (name, value) VALUES ('schema_version', '1')";
+  return Ok();
+}
+
+// The step at index n leads from version n to n + 1.
+constexpr Status (*kSteps[])(soci::session&) = {ToVersion1};
+static_assert(std::size(kSteps) == kSchemaVersion);
+
+}  // namespace
+
+Result<int> ReadSchemaVersion(Database& database) {
+  int version = 0;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    int tables = 0;
+    session << "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
+        soci::into(tables);
+    if (tables == 0) return Ok();
+    std::string text;
+    session << "SELECT value FROM meta WHERE name = 'schema_version'", soci::into(text);
+    if (!session.got_data()) return IntegrityError("the database does not say its schema version");
+    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), version);
+    if (code != std::errc{} || end != text.data() + text.size() || version < 1) {
+      return IntegrityError("the database's schema version is no number");
+    }
+    return Ok();
+  }));
+  return version;
+}
+
+Status Migrate(Database& database) {
+  SKMS_TRY(int version, ReadSchemaVersion(database));
+  if (version > kSchemaVersion) {
+    return Error{ErrorCode::kNewerSchema, "the database has schema version " + std::to_string(version) +
+                                              ", made by a newer skms; this program knows version " +
+                                              std::to_string(kSchemaVersion) + ": upgrade skms"};
+  }
+  for (; version < kSchemaVersion; ++version) {
+    SKMS_TRYV(database.Write([version](soci::session& session) -> Status {
+      SKMS_TRYV(kSteps[version](session));
+      const std::string reached = std::to_string(version + 1);
+      session << "UPDATE meta SET value = :v WHERE name = 'schema_version'", soci::use(reached);
+      return Ok();
+    }));
+  }
+  return Ok();
+}
+
+}  // namespace skms::keystore

@@ -1,0 +1,120 @@
+// The database fails: nothing is handed out, nothing is half made, and service goes on when it is mended.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "tests/token/keystore/store_fixture.h"
+
+namespace skms::keystore {
+namespace {
+
+using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
+
+TEST_CASE("an audit entry that cannot be written stops the delivery, a grant as well as a refusal") {
+  StoreFixture f;
+  REQUIRE(f.store->Deliver(f.Val1(), ForService()).has_value());
+  f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'no room'); END");
+  CHECK(f.store->Deliver(f.Val1(), ForService()).error().code == ErrorCode::kStorage);
+  CHECK(f.store->Deliver(f.Val2(), ForService()).error().code == ErrorCode::kStorage);
+  CHECK(f.store->RecordRefusal({"unknown", "token-missing", "r"}).error().code == ErrorCode::kStorage);
+  CHECK(f.store->Deliver(f.Val1(), ForUser("new")).error().code == ErrorCode::kStorage);
+  CHECK(f.store->Rotate(f.admin, ForService()).error().code == ErrorCode::kStorage);
+  CHECK(f.Number("SELECT count(*) FROM key_versions") == 1);
+  CHECK(f.Text("SELECT state FROM key_versions") == "active");
+  f.Tamper("DROP TRIGGER full");
+  CHECK(f.store->Deliver(f.Val1(), ForService()).has_value());
+  CHECK(f.store->VerifyAudit().has_value());
+}
+
+TEST_CASE("a directory change whose audit entry cannot be written does not happen") {
+  StoreFixture f;
+  f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'no room'); END");
+  CHECK(f.store->AddService(f.admin, f.ServiceNamed("t")).error().code == ErrorCode::kStorage);
+  CHECK(f.store->FindService(ValServiceId("t")).error().code == ErrorCode::kNotFound);
+  CHECK(f.Number("SELECT count(*) FROM services") == 1);
+}
+
+TEST_CASE("one change that fails takes none of its neighbours in the same commit with it") {
+  StoreFixture f;
+  f.Tamper(
+      "CREATE TRIGGER picky BEFORE INSERT ON audit WHEN NEW.reason = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); "
+      "END");
+  std::atomic<int> good{0};
+  std::atomic<int> bad{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 16; ++i) {
+    threads.emplace_back([&, i] {
+      const auto recorded = f.store->RecordRefusal({"unknown", i % 2 == 0 ? "bad" : "fine", "r"});
+      ++(recorded.has_value() ? good : bad);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(good == 8);
+  CHECK(bad == 8);
+  CHECK(f.Number("SELECT count(*) FROM audit WHERE reason = 'fine'") == 8);
+  CHECK(f.store->VerifyAudit().has_value());
+}
+
+TEST_CASE("a missing database names the command that makes it; an empty one too") {
+  StoreFixture f;
+  const auto missing = KeyStore::Open({f.token.directory() + "/none.db"}, *f.module, f.clock);
+  REQUIRE(missing.has_error());
+  CHECK(missing.error().code == ErrorCode::kStorage);
+  CHECK(missing.error().detail.find("skmsctl init") != std::string::npos);
+  const std::string empty = f.token.directory() + "/empty.db";
+  std::fclose(std::fopen(empty.c_str(), "w"));
+  CHECK(KeyStore::Open({empty}, *f.module, f.clock).error().detail.find("skmsctl init") != std::string::npos);
+}
+
+TEST_CASE("a file that is no database is refused") {
+  StoreFixture f;
+  const std::string path = f.token.directory() + "/noise.db";
+  FILE* file = std::fopen(path.c_str(), "w");
+  for (int i = 0; i < 1000; ++i) std::fputs("noise ", file);
+  std::fclose(file);
+  CHECK(KeyStore::Open({path}, *f.module, f.clock).error().code == ErrorCode::kStorage);
+}
+
+TEST_CASE("a database from a newer version is refused and left alone") {
+  StoreFixture f;
+  f.Close();
+  f.Tamper("UPDATE meta SET value = '99' WHERE name = 'schema_version'");
+  for (const Status& refused : {KeyStore::Initialise(f.options(), *f.module, f.clock), [&]() -> Status {
+                                  auto opened = KeyStore::Open(f.options(), *f.module, f.clock);
+                                  if (opened.has_error()) return opened.error();
+                                  return Ok();
+                                }()}) {
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == ErrorCode::kNewerSchema);
+    CHECK(refused.error().detail.find("upgrade skms") != std::string::npos);
+  }
+  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "99");
+}
+
+TEST_CASE("a second process is kept out, and the file is its owner's alone") {
+  StoreFixture f;
+  const auto second = KeyStore::Open(f.options(), *f.module, f.clock);
+  REQUIRE(second.has_error());
+  CHECK(second.error().code == ErrorCode::kConflict);
+  for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
+    CAPTURE(suffix);
+    struct stat status {};
+    REQUIRE(::stat((f.options().path + suffix).c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+  }
+}
+
+TEST_CASE("init again keeps everything") {
+  StoreFixture f;
+  const Kid kid = f.store->Deliver(f.Val1(), ForService()).value().keys.at(0).version.kid;
+  f.Close();
+  REQUIRE(KeyStore::Initialise(f.options(), *f.module, f.clock).has_value());
+  f.Reopen();
+  CHECK(f.store->Deliver(f.Val1(), ForService()).value().keys.at(0).version.kid == kid);
+}
+
+}  // namespace
+}  // namespace skms::keystore

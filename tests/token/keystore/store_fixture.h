@@ -1,0 +1,106 @@
+// A key store on a SoftHSM token of its own, with a service "s", a principal "val-1" that may read it, and a
+// stranger.
+#pragma once
+
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <soci/soci.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "base/digest.h"
+#include "hsm/openssl_keys.h"
+#include "keystore/key_store.h"
+#include "tests/support/manual_clock.h"
+#include "tests/token/soft_token.h"
+
+namespace skms::keystore::test_fixture {
+
+/// The value, or the end of the test program with the error's words.
+template <class T>
+T Must(Result<T> result) {
+  if (result.has_error()) {
+    std::fprintf(stderr, "fixture: %s\n", result.error().Describe().c_str());
+    std::abort();
+  }
+  return std::move(result).value();
+}
+inline void Must(const Status& status) {
+  if (status.has_error()) {
+    std::fprintf(stderr, "fixture: %s\n", status.error().Describe().c_str());
+    std::abort();
+  }
+}
+
+struct Client {
+  hsm::PkeyPtr key = Must(hsm::GenerateRsa());
+  Bytes spki = Must(hsm::PublicSpki(key.get()));
+};
+
+class StoreFixture {
+ public:
+  StoreFixture() {
+    Must(KeyStore::Initialise(options(), *module, clock));
+    Reopen();
+    Must(store->AddPrincipal(admin,
+                             {PrincipalId("val-1"), "val-server", "val-1", client.spki, "CN=val-1", 0}));
+    Must(store->AddPrincipal(admin,
+                             {PrincipalId("val-2"), "val-server", "val-2", stranger.spki, "CN=val-2", 0}));
+    Must(store->AddService(admin, ServiceNamed("s")));
+  }
+
+  StoreOptions options() const { return {token.directory() + "/skms.db"}; }
+  void Close() { store.reset(); }
+  void Reopen() {
+    store.reset();
+    store = Must(KeyStore::Open(options(), *module, clock));
+  }
+  Service ServiceNamed(const std::string& id) const {
+    Service service;
+    service.id = ValServiceId(id);
+    service.scopes = {TargetKind::kService, TargetKind::kUser, TargetKind::kUe};
+    service.readers = {PrincipalId("val-1")};
+    return service;
+  }
+  /// SQL behind the store's back, as somebody with the file would.
+  void Tamper(const std::string& sql) const {
+    soci::session session(soci::sqlite3, "db=\"" + options().path + "\"");
+    session << sql;
+  }
+  long long Number(const std::string& sql) const {
+    soci::session session(soci::sqlite3, "db=\"" + options().path + "\"");
+    long long number = 0;
+    session << sql, soci::into(number);
+    return number;
+  }
+  std::string Text(const std::string& sql) const {
+    soci::session session(soci::sqlite3, "db=\"" + options().path + "\"");
+    std::string text;
+    session << sql, soci::into(text);
+    return text;
+  }
+  Requester Val1() const { return {PrincipalId("val-1"), client.spki, "req-1"}; }
+  Requester Val2() const { return {PrincipalId("val-2"), stranger.spki, "req-2"}; }
+
+  skms::test::SoftToken token;
+  skms::test::ManualClock clock;
+  std::unique_ptr<hsm::CryptoModule> module = token.Provision();
+  Client client;
+  Client stranger;
+  Requester admin{PrincipalId("admin:0"), {}, "req-admin"};
+  std::unique_ptr<KeyStore> store;
+};
+
+inline Selector ForService(const std::string& id = "s") {
+  return {ValServiceId(id), TargetKind::kService, ""};
+}
+inline Selector ForUser(const std::string& user, const std::string& id = "s") {
+  return {ValServiceId(id), TargetKind::kUser, user};
+}
+inline Selector ForUe(const std::string& ue) { return {ValServiceId("s"), TargetKind::kUe, ue}; }
+
+}  // namespace skms::keystore::test_fixture
