@@ -1,0 +1,87 @@
+#include "api/admin/body_reader.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/encoding.h"
+
+namespace skms::admin {
+
+using nlohmann::json;
+
+BodyReader::BodyReader(const json& body, InvalidParams& invalid)
+    : body_(body), invalid_(invalid), before_(invalid.size()) {}
+
+bool BodyReader::Has(const char* member) const { return body_.is_object() && body_.contains(member); }
+
+const json* BodyReader::Find(const char* member, bool required) {
+  known_.emplace_back(member);
+  if (!body_.is_object()) return nullptr;
+  const auto found = body_.find(member);
+  if (found != body_.end()) return &*found;
+  if (required) Wrong(member, "is missing");
+  return nullptr;
+}
+
+std::string BodyReader::Text(const char* member, bool required, std::string otherwise) {
+  const json* value = Find(member, required);
+  if (value == nullptr) return otherwise;
+  if (value->is_string()) return value->get<std::string>();
+  Wrong(member, "must be a string");
+  return otherwise;
+}
+
+std::vector<std::string> BodyReader::Texts(const char* member, std::vector<std::string> otherwise) {
+  const json* value = Find(member, false);
+  if (value == nullptr) return otherwise;
+  const bool all_text = value->is_array() && std::all_of(value->begin(), value->end(),
+                                                         [](const json& one) { return one.is_string(); });
+  if (all_text) return value->get<std::vector<std::string>>();
+  Wrong(member, "must be a list of strings");
+  return otherwise;
+}
+
+bool BodyReader::Flag(const char* member, bool otherwise) {
+  const json* value = Find(member, false);
+  if (value == nullptr) return otherwise;
+  if (value->is_boolean()) return value->get<bool>();
+  Wrong(member, "must be true or false");
+  return otherwise;
+}
+
+Bytes BodyReader::Octets(const char* member, bool required) {
+  const std::string text = Text(member, required);
+  auto octets = FromBase64Url(text);
+  if (octets && (Has(member) ? !octets->empty() : true)) return std::move(*octets);
+  Wrong(member, "must be octets in base64url without padding");
+  return {};
+}
+
+std::string BodyReader::Object(const char* member) {
+  const json* value = Find(member, true);
+  if (value == nullptr) return {};
+  if (value->is_object()) return value->dump();
+  Wrong(member, "must be an object");
+  return {};
+}
+
+void BodyReader::Wrong(std::string_view member, std::string reason) {
+  const std::string pointer = "/" + std::string(member);
+  const bool noted = std::any_of(invalid_.begin(), invalid_.end(),
+                                 [&](const http::InvalidParam& one) { return one.param == pointer; });
+  if (!noted) invalid_.push_back({pointer, std::move(reason)});
+}
+
+Status BodyReader::Finish() {
+  if (!body_.is_object()) return InvalidArgument("the body must be a JSON object");
+  for (const auto& [name, value] : body_.items()) {
+    if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
+    Wrong(name, "is not a member of this object");
+  }
+  if (invalid_.size() == before_) return Ok();
+  const http::InvalidParam& first = invalid_[before_];
+  return InvalidArgument("'" + first.param.substr(1) + "': " + first.reason);
+}
+
+}  // namespace skms::admin

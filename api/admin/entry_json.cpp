@@ -1,0 +1,175 @@
+#include "api/admin/entry_json.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "api/admin/certificate_facts.h"
+#include "api/auth/authenticator.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/encoding.h"
+
+namespace skms::admin {
+namespace {
+
+using nlohmann::json;
+using namespace keystore;  // NOLINT(google-build-using-namespace): every name here is one of its entries
+
+json Time(std::int64_t seconds) { return FormatUtc(seconds); }
+
+}  // namespace
+
+json ToJson(const Service& service) {
+  json scopes = json::array();
+  for (const TargetKind kind : service.scopes) scopes.push_back(Name(kind));
+  json readers = json::array();
+  for (const PrincipalId& reader : service.readers) readers.push_back(reader.value());
+  return {{"id", service.id.value()},           {"profile", service.profile},
+          {"scopes", std::move(scopes)},        {"generateOnRequest", service.generate_on_request},
+          {"delivery", Name(service.delivery)}, {"readers", std::move(readers)},
+          {"userUri", service.user_uri}};
+}
+
+json ToJson(const Principal& principal) {
+  return {{"id", principal.id.value()},
+          {"role", principal.role},
+          {"clientId", principal.client_id},
+          {"certificateSubject", principal.certificate_subject},
+          {"certificateNotAfter", Time(principal.certificate_not_after)},
+          {"spkiSha256", ToBase64Url(Sha256(principal.certificate_spki))}};
+}
+
+json ToJson(const RecipientEntry& recipient) {
+  json out{{"id", recipient.id.value()}, {"principal", recipient.principal.value()}};
+  if (const auto* rsa = std::get_if<hsm::RsaRecipient>(&recipient.key)) {
+    out["kind"] = "rsa";
+    out["spkiSha256"] = ToBase64Url(Sha256(rsa->spki));
+  } else {
+    out["kind"] = "transport-key";
+  }
+  return out;
+}
+
+json ToJson(const Issuer& issuer) {
+  return {{"id", issuer.id.value()},
+          {"issuer", issuer.issuer},
+          {"audience", issuer.audience},
+          {"jwks", json::parse(issuer.jwks, nullptr, false)}};
+}
+
+json ToJson(const KeyVersion& version) {
+  json out{{"kid", version.kid.value()},
+           {"service", version.selector.service.value()},
+           {"scope", Name(version.selector.kind)},
+           {"target", version.selector.target},
+           {"version", version.version},
+           {"profile", version.profile},
+           {"state", Name(version.state)},
+           {"created", Time(version.created)},
+           {"notBefore", Time(version.not_before)},
+           {"kekGeneration", version.wrapped.kek_generation}};
+  if (version.not_after) out["notAfter"] = Time(*version.not_after);
+  if (version.deactivated) out["deactivated"] = Time(*version.deactivated);
+  return out;
+}
+
+json ToJson(const hsm::Capabilities& capabilities) {
+  constexpr const char* kFindings[] = {"yes", "no", "warn", "fail"};
+  json rows = json::array();
+  for (const hsm::CapabilityRow& row : capabilities.rows) {
+    rows.push_back({{"capability", row.name},
+                    {"finding", kFindings[static_cast<std::size_t>(row.finding)]},
+                    {"detail", row.detail}});
+  }
+  return rows;
+}
+
+json ToJson(const hsm::TokenInfo& token) {
+  return {{"label", token.label},
+          {"serial", token.serial},
+          {"manufacturer", token.manufacturer},
+          {"model", token.model},
+          {"firmware", token.firmware}};
+}
+
+Result<Service> ServiceFromJson(const json& body, InvalidParams& invalid) {
+  BodyReader reader(body, invalid);
+  Service service;
+  service.id = ValServiceId(reader.Text("id", true));
+  service.profile = reader.Text("profile", false, service.profile);
+  if (const auto profile = FindKeyProfile(service.profile); profile.has_error())
+    reader.Wrong("profile", profile.error().detail);
+  service.scopes.clear();
+  for (const std::string& scope : reader.Texts("scopes", {"service"}))
+    service.scopes.push_back(reader.Take("scopes", ParseTargetKind(scope), TargetKind::kService));
+  service.generate_on_request = reader.Flag("generateOnRequest", true);
+  const std::string delivery = reader.Text("delivery", false, std::string(Name(Delivery::kWrapped)));
+  service.delivery = reader.Take("delivery", ParseDelivery(delivery), Delivery::kWrapped);
+  for (const std::string& principal : reader.Texts("readers", {})) service.readers.emplace_back(principal);
+  service.user_uri = reader.Text("userUri", false);
+  SKMS_TRYV(reader.Finish());
+  return service;
+}
+
+Result<Principal> PrincipalFromJson(const json& body, InvalidParams& invalid) {
+  BodyReader reader(body, invalid);
+  Principal principal;
+  const std::string id = reader.Text("id", true);
+  principal.id = PrincipalId(id);
+  principal.client_id = reader.Text("clientId", false, id);
+  principal.role = reader.Text("role", false, principal.role);
+  const Bytes certificate = reader.Octets("certificate", true);
+  if (const Status facts = ReadCertificateFacts(certificate, principal); facts.has_error())
+    reader.Wrong("certificate", facts.error().detail);
+  SKMS_TRYV(reader.Finish());
+  return principal;
+}
+
+Result<RecipientRequest> RecipientFromJson(const json& body, InvalidParams& invalid) {
+  BodyReader reader(body, invalid);
+  RecipientRequest request;
+  request.id = RecipientId(reader.Text("id", true));
+  request.principal = PrincipalId(reader.Text("principal", true));
+  request.public_key = reader.Octets("publicKey", false);
+  request.transport_key = reader.Octets("transportKey", false);
+  if (reader.Has("publicKey") == reader.Has("transportKey"))
+    reader.Wrong("publicKey", "give exactly one of 'publicKey' and 'transportKey'");
+  SKMS_TRYV(reader.Finish());
+  return request;
+}
+
+Result<Issuer> IssuerFromJson(const json& body, InvalidParams& invalid) {
+  BodyReader reader(body, invalid);
+  Issuer issuer;
+  issuer.id = IssuerId(reader.Text("id", true));
+  issuer.issuer = reader.Text("issuer", true);
+  issuer.audience = reader.Text("audience", true);
+  issuer.jwks = reader.Object("jwks");
+  if (!issuer.jwks.empty()) {
+    if (const Status usable = auth::CheckJwks(issuer.jwks); usable.has_error())
+      reader.Wrong("jwks", usable.error().detail);
+  }
+  SKMS_TRYV(reader.Finish());
+  return issuer;
+}
+
+Result<Selector> SelectorFromJson(const json& body, InvalidParams& invalid) {
+  BodyReader reader(body, invalid);
+  Selector selector;
+  selector.service = ValServiceId(reader.Text("service", true));
+  for (const auto& [member, kind] :
+       {std::pair("userId", TargetKind::kUser), std::pair("ueId", TargetKind::kUe)}) {
+    const std::string target = reader.Text(member, false);
+    if (!reader.Has(member)) continue;
+    selector.kind = kind;
+    selector.target = target;
+    if (const Status fits = CheckIdentifier(member, target); fits.has_error())
+      reader.Wrong(member, fits.error().detail);
+  }
+  if (reader.Has("userId") && reader.Has("ueId"))
+    reader.Wrong("ueId", "give at most one of 'userId' and 'ueId'");
+  SKMS_TRYV(reader.Finish());
+  return selector;
+}
+
+}  // namespace skms::admin

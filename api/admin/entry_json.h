@@ -1,0 +1,39 @@
+// Directory entries and key versions as the admin API's JSON.
+//
+// No key material in either direction, but for a transport key encrypted to the token. Pure functions.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "api/admin/body_reader.h"
+#include "hsm/crypto_module.h"
+#include "keystore/key_store.h"
+
+namespace skms::admin {
+
+nlohmann::json ToJson(const keystore::Service& service);
+nlohmann::json ToJson(const keystore::Principal& principal);
+nlohmann::json ToJson(const keystore::RecipientEntry& recipient);
+nlohmann::json ToJson(const keystore::Issuer& issuer);
+nlohmann::json ToJson(const keystore::KeyVersion& version);
+nlohmann::json ToJson(const hsm::Capabilities& capabilities);  ///< a list of rows
+nlohmann::json ToJson(const hsm::TokenInfo& token);
+
+// Errors: kInvalidArgument naming the first wrong member; `invalid` names all.
+Result<keystore::Service> ServiceFromJson(const nlohmann::json& body, InvalidParams& invalid);
+/// {"id", "certificate": base64url DER, "clientId"?, "role"?}
+Result<keystore::Principal> PrincipalFromJson(const nlohmann::json& body, InvalidParams& invalid);
+/// {"id", "principal", and one of "publicKey": base64url SPKI, "transportKey": base64url OAEP block}
+struct RecipientRequest {
+  keystore::RecipientId id;
+  keystore::PrincipalId principal;
+  Bytes public_key;
+  Bytes transport_key;
+};
+Result<RecipientRequest> RecipientFromJson(const nlohmann::json& body, InvalidParams& invalid);
+/// {"id", "issuer", "audience", "jwks": JWK Set}; the set is checked by auth::CheckJwks.
+Result<keystore::Issuer> IssuerFromJson(const nlohmann::json& body, InvalidParams& invalid);
+/// {"service", "userId"? | "ueId"?}
+Result<keystore::Selector> SelectorFromJson(const nlohmann::json& body, InvalidParams& invalid);
+
+}  // namespace skms::admin

@@ -1,0 +1,201 @@
+#include <openssl/rand.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "api/http/problem_details.h"
+#include "api/http/query.h"
+#include "api/http/router.h"
+#include "base/encoding.h"
+
+namespace skms::http {
+namespace {
+
+/// "/a/b" → "", "a", "b". "/a/" is another path than "/a".
+std::vector<std::string> Segments(std::string_view path) {
+  std::vector<std::string> segments;
+  for (std::size_t from = 0;;) {
+    const std::size_t slash = path.find('/', from);
+    segments.emplace_back(path.substr(from, slash == std::string_view::npos ? slash : slash - from));
+    if (slash == std::string_view::npos) return segments;
+    from = slash + 1;
+  }
+}
+
+ProblemDetails Problem(int status, std::string title, std::string detail, std::string cause) {
+  ProblemDetails problem;
+  problem.status = status;
+  problem.title = std::move(title);
+  problem.detail = std::move(detail);
+  problem.cause = std::move(cause);
+  return problem;
+}
+
+bool HasControl(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; });
+}
+
+std::string NewRequestId() {
+  std::array<std::uint8_t, 8> octets{};
+  // Only uniqueness is asked of it; without randomness the id is all zeros and the request still served.
+  RAND_bytes(octets.data(), static_cast<int>(octets.size()));
+  return ToHex(octets);
+}
+
+struct Route {
+  std::string method;
+  std::vector<std::string> pattern;
+  Handler handler;
+};
+
+/// The values of "{…}" segments, or nullopt when the path is another.
+std::optional<PathValues> Match(const std::vector<std::string>& pattern,
+                                const std::vector<std::string>& path) {
+  if (pattern.size() != path.size()) return std::nullopt;
+  PathValues values;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (!pattern[i].empty() && pattern[i].front() == '{') {
+      std::string value;
+      if (!PercentDecode(path[i], value) || value.empty()) return std::nullopt;
+      values.push_back(std::move(value));
+    } else if (pattern[i] != path[i]) {
+      return std::nullopt;
+    }
+  }
+  return values;
+}
+
+}  // namespace
+
+class Api::State {
+ public:
+  explicit State(const Limits& limits) : limits_(limits) {}
+
+  void Add(std::string method, const std::string& pattern, Handler handler) {
+    methods_.insert(method);
+    routes_.push_back({std::move(method), Segments(pattern), std::move(handler)});
+  }
+
+  Response Handle(const Request& request, RequestContext& context) {
+    if (const auto problem = CheckLimits(request)) return ToResponse(*problem, context.request_id);
+    const std::vector<std::string> path = Segments(request.path);
+    std::string allowed;
+    for (const Route& route : routes_) {
+      const auto values = Match(route.pattern, path);
+      if (!values) continue;
+      if (route.method == request.method) return Admitted(route, request, context, *values);
+      allowed += (allowed.empty() ? "" : ", ") + route.method;
+    }
+    return ToResponse(NoRoute(request.method, allowed), context.request_id);
+  }
+
+  const Limits& limits() const { return limits_; }
+
+ private:
+  std::optional<ProblemDetails> CheckLimits(const Request& request) const {
+    if (request.path.size() + request.query.size() > limits_.max_target_bytes) {
+      return Problem(414, "URI Too Long", "the path and query are longer than accepted", "");
+    }
+    std::size_t bytes = 0;
+    for (const auto& [name, value] : request.headers.fields()) {
+      bytes += name.size() + value.size() + 4;
+      if (HasControl(name) || HasControl(value)) {
+        return Problem(400, "Bad Request", "a header field holds a control character", "INVALID_MSG_FORMAT");
+      }
+    }
+    if (bytes > limits_.max_header_bytes || request.headers.fields().size() > limits_.max_header_fields) {
+      return Problem(431, "Request Header Fields Too Large", "more header fields than accepted", "");
+    }
+    if (request.body.size() > limits_.max_body_bytes) {
+      return Problem(413, "Content Too Large", "the body is larger than accepted", "");
+    }
+    return std::nullopt;
+  }
+
+  ProblemDetails NoRoute(const std::string& method, const std::string& allowed) const {
+    if (methods_.count(method) == 0 && method != "GET" && method != "HEAD" && method != "POST" &&
+        method != "PUT" && method != "DELETE" && method != "PATCH" && method != "OPTIONS") {
+      return Problem(501, "Not Implemented", "this method is not known here", "");
+    }
+    if (allowed.empty()) {
+      return Problem(404, "Not Found", "there is no such resource", "RESOURCE_URI_STRUCTURE_NOT_FOUND");
+    }
+    ProblemDetails problem = Problem(405, "Method Not Allowed", "this resource serves " + allowed, "");
+    problem.allow = allowed;
+    return problem;
+  }
+
+  Response Admitted(const Route& route, const Request& request, RequestContext& context,
+                    const PathValues& values) {
+    if (!Enter()) {
+      ProblemDetails problem = ProblemFor(ErrorCode::kResourceExhausted);
+      return ToResponse(problem, context.request_id);
+    }
+    Response response;
+    try {
+      response = route.handler(request, context, values);
+    } catch (const std::exception& exception) {
+      spdlog::error("request {}: exception: {}", context.request_id, exception.what());
+      response = ToResponse(ProblemFor(ErrorCode::kInternal), context.request_id);
+    }
+    Leave();
+    return response;
+  }
+
+  bool Enter() {
+    std::unique_lock lock(mutex_);
+    if (running_ < limits_.max_concurrent_requests) {
+      ++running_;
+      return true;
+    }
+    if (waiting_ >= limits_.max_waiting_requests) return false;
+    ++waiting_;
+    const bool admitted =
+        left_.wait_for(lock, limits_.max_wait, [this] { return running_ < limits_.max_concurrent_requests; });
+    --waiting_;
+    if (admitted) ++running_;
+    return admitted;
+  }
+
+  void Leave() {
+    {
+      const std::lock_guard lock(mutex_);
+      --running_;
+    }
+    left_.notify_one();
+  }
+
+  const Limits limits_;
+  std::vector<Route> routes_;
+  std::set<std::string> methods_;
+  std::mutex mutex_;
+  std::condition_variable left_;
+  std::size_t running_ = 0;
+  std::size_t waiting_ = 0;
+};
+
+Api::Api(Limits limits) : state_(std::make_unique<State>(limits)) {}
+Api::~Api() = default;
+
+void Api::Add(std::string method, std::string pattern, Handler handler) {
+  state_->Add(std::move(method), pattern, std::move(handler));
+}
+
+Response Api::Handle(const Request& request, RequestContext& context) {
+  if (context.request_id.empty()) context.request_id = NewRequestId();
+  Response response = state_->Handle(request, context);
+  response.headers.Set("X-Request-Id", context.request_id);
+  if (response.headers.Find("Cache-Control") == nullptr) response.headers.Set("Cache-Control", "no-store");
+  return response;
+}
+
+const Limits& Api::limits() const { return state_->limits(); }
+
+}  // namespace skms::http

@@ -1,0 +1,364 @@
+// The one file that serves through cpp-httplib. It brings the accept loop, the dispatch to threads, the
+// reading of request line and fields, and the writing of answers; sockets, TLS, deadlines, limits and framing
+// checks are ours, because Debian's 0.11.4 has none that hold (docs/transport.md).
+#include <httplib.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "api/http/connection.h"
+#include "api/http/listening_socket.h"
+#include "api/http/problem_details.h"
+#include "api/http/request_head.h"
+#include "api/http/tls_server.h"
+#include "api/http/transport.h"
+
+namespace skms::http {
+namespace {
+
+using Time = Connection::Time;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kDrainBytes = 4U << 20U;
+constexpr std::chrono::seconds kDrainTime{2};
+
+/// True on a thread that runs a connection only to turn it away.
+thread_local bool turning_away = false;
+
+/// A fixed number of threads and a bounded queue. cpp-httplib's own queue has no bound.
+class BoundedTaskQueue final : public httplib::TaskQueue {
+ public:
+  BoundedTaskQueue(std::size_t threads, std::size_t most_queued) : most_queued_(most_queued) {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.emplace_back([this] { Work(); });
+    }
+  }
+
+  void enqueue(std::function<void()> task) override {
+    {
+      std::unique_lock lock(mutex_);
+      if (queue_.size() < most_queued_) {
+        queue_.push_back(std::move(task));
+        lock.unlock();
+        ready_.notify_one();
+        return;
+      }
+    }
+    // The task owns the socket: it must run for the socket to be closed.
+    turning_away = true;
+    task();
+    turning_away = false;
+  }
+
+  void shutdown() override {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    ready_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  void Work() {
+    for (;;) {
+      std::function<void()> task;
+      {
+        std::unique_lock lock(mutex_);
+        ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+        if (queue_.empty()) return;
+        task = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      task();
+    }
+  }
+
+  const std::size_t most_queued_;
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<std::function<void()>> queue_;
+  std::vector<std::thread> threads_;
+  bool stopping_ = false;
+};
+
+/// One request's head as cpp-httplib reads it, and the way its answer goes out.
+class HeadStream final : public httplib::Stream {
+ public:
+  HeadStream(Connection& connection, std::string_view head, Time deadline)
+      : connection_(connection), head_(head), deadline_(deadline) {}
+
+  bool is_readable() const override { return !head_.empty(); }
+  bool is_writable() const override { return true; }
+  ssize_t read(char* out, size_t size) override {
+    const std::size_t got = head_.copy(out, size);
+    head_.remove_prefix(got);
+    return static_cast<ssize_t>(got);
+  }
+  ssize_t write(const char* data, size_t size) override {
+    return connection_.WriteAll({data, size}, deadline_) ? static_cast<ssize_t>(size) : -1;
+  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    ip.clear();
+    port = 0;
+  }
+  void get_local_ip_and_port(std::string& ip, int& port) const override { get_remote_ip_and_port(ip, port); }
+  socket_t socket() const override { return connection_.fd(); }
+
+ private:
+  Connection& connection_;
+  std::string_view head_;
+  const Time deadline_;
+};
+
+/// What the routing callback needs and cpp-httplib's Request does not carry.
+struct ActiveRequest {
+  const RequestHead* head = nullptr;
+  std::string* body = nullptr;
+  RequestContext* context = nullptr;
+};
+thread_local ActiveRequest* active = nullptr;
+
+struct ServerOptions {
+  std::size_t threads = 64;
+  std::chrono::milliseconds keep_alive{2000};
+  std::chrono::milliseconds request_time{10000};
+};
+
+std::string Serialize(const ProblemDetails& problem) {
+  const Response response = ToResponse(problem, "");
+  std::string text = "HTTP/1.1 " + std::to_string(problem.status) + " " + problem.title + "\r\n";
+  for (const auto& [name, value] : response.headers.fields()) text += name + ": " + value + "\r\n";
+  text += "Content-Length: " + std::to_string(response.body.size()) + "\r\nConnection: close\r\n\r\n";
+  return text + response.body;
+}
+
+class Server final : public httplib::Server {
+ public:
+  Server(int listener, std::unique_ptr<TlsServer> tls, const ServerOptions& options, Api& api)
+      : tls_(std::move(tls)),
+        options_(options),
+        api_(api),
+        stop_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    svr_sock_ = listener;
+    // Only what the Keep-Alive field announces; the times are kept in ServeOne.
+    set_keep_alive_max_count(1000000);
+    set_keep_alive_timeout(std::max<time_t>(1, options_.keep_alive.count() / 1000));
+    new_task_queue = [this] { return new BoundedTaskQueue(options_.threads, options_.threads); };
+    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      Answer(request, response);
+      return HandlerResponse::Handled;
+    });
+    // What cpp-httplib refuses by itself gets our form; answers of ours have a body already.
+    set_error_handler(HandlerWithResponse([](const httplib::Request&, httplib::Response& response) {
+      if (!response.body.empty()) return HandlerResponse::Unhandled;
+      Fill(ToResponse(ProblemFor(ErrorCode::kInvalidArgument), ""), response);
+      return HandlerResponse::Handled;
+    }));
+    set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
+      Fill(ToResponse(ProblemFor(ErrorCode::kInternal), ""), response);
+    });
+  }
+  ~Server() override { ::close(stop_fd_); }
+
+  void SignalStop() {
+    stopping_ = true;
+    const std::uint64_t one = 1;
+    if (::write(stop_fd_, &one, sizeof one) != sizeof one)
+      spdlog::error("transport: the stop signal is not heard");
+    stop();
+  }
+  bool stopping() const { return stopping_; }
+
+ private:
+  static void Fill(const Response& ours, httplib::Response& response) {
+    response.status = ours.status;
+    for (const auto& [name, value] : ours.headers.fields()) response.set_header(name, value);
+    response.body = ours.body;
+  }
+
+  void Answer(const httplib::Request& request, httplib::Response& response) {
+    Request ours;
+    ours.method = request.method;
+    const std::string& target = active->head->target;
+    const std::size_t question = std::min(target.find('?'), target.size());
+    ours.path = target.substr(0, question);
+    if (question < target.size()) ours.query = target.substr(question + 1);
+    for (const auto& [name, value] : request.headers) {
+      // Added by cpp-httplib itself, not by the client.
+      if (name != "REMOTE_ADDR" && name != "REMOTE_PORT" && name != "LOCAL_ADDR" && name != "LOCAL_PORT") {
+        ours.headers.Add(name, value);
+      }
+    }
+    ours.body = std::move(*active->body);
+    Fill(api_.Handle(ours, *active->context), response);
+  }
+
+  bool process_and_close_socket(socket_t fd) override {
+    Connection connection(fd, stop_fd_, tls_.get());
+    if (turning_away || !connection.Handshake(steady_clock::now() + options_.request_time)) return false;
+    RequestContext peer;
+    connection.Describe(peer);
+    std::string buffered;
+    while (ServeOne(connection, peer, buffered)) {
+    }
+    return true;
+  }
+
+  /// One request on a kept connection; false: close it.
+  bool ServeOne(Connection& connection, const RequestContext& peer, std::string& buffered) {
+    if (stopping_) return false;
+    if (buffered.empty() && !connection.WaitForRequest(steady_clock::now() + options_.keep_alive))
+      return false;
+    const Time deadline = steady_clock::now() + options_.request_time;
+    const std::optional<std::size_t> head_bytes = ReadHead(connection, buffered, deadline);
+    if (!head_bytes) return false;
+    RequestHead head;
+    if (const auto problem =
+            CheckHead(std::string_view(buffered).substr(0, *head_bytes), api_.limits(), head)) {
+      return Refuse(connection, *problem);
+    }
+    buffered.erase(0, *head_bytes);
+    std::string body;
+    if (!ReadBody(connection, head, buffered, body, deadline)) return false;
+
+    RequestContext context = peer;
+    context.deadline = deadline;
+    ActiveRequest request{&head, &body, &context};
+    active = &request;
+    bool closed = false;
+    // The answer may be written after the request's own time: a slow token is not the client's fault.
+    HeadStream stream(connection, head.for_httplib, deadline + options_.request_time);
+    const bool served = process_request(stream, stopping_, closed, [](httplib::Request&) {});
+    active = nullptr;
+    return served && !closed && !stopping_;
+  }
+
+  /// Octets up to and with the empty line; nullopt: the connection ends (and was told why where that makes
+  /// sense).
+  std::optional<std::size_t> ReadHead(Connection& connection, std::string& buffered, Time deadline) {
+    const std::size_t most = api_.limits().max_header_bytes + api_.limits().max_target_bytes;
+    std::size_t searched = 0;
+    for (;;) {
+      const std::size_t end = buffered.find("\r\n\r\n", searched > 3 ? searched - 3 : 0);
+      if (end != std::string::npos && end + 4 <= most) return end + 4;
+      const bool long_line =
+          buffered.size() > api_.limits().max_target_bytes + 64 && buffered.find('\n') == std::string::npos;
+      if (buffered.size() > most || long_line) {
+        Refuse(connection, OversizeProblem(buffered));
+        return std::nullopt;
+      }
+      searched = buffered.size();
+      char chunk[8192];
+      const std::size_t got = connection.Read(chunk, sizeof chunk, deadline, true);
+      if (got == 0) return std::nullopt;
+      buffered.append(chunk, got);
+    }
+  }
+
+  bool ReadBody(Connection& connection, const RequestHead& head, std::string& buffered, std::string& body,
+                Time deadline) {
+    if (head.body_bytes == 0) return true;
+    if (head.expects_continue && !connection.WriteAll("HTTP/1.1 100 Continue\r\n\r\n", deadline))
+      return false;
+    while (buffered.size() < head.body_bytes) {
+      char chunk[8192];
+      const std::size_t got = connection.Read(chunk, sizeof chunk, deadline, false);
+      if (got == 0) return false;
+      buffered.append(chunk, got);
+    }
+    body = buffered.substr(0, head.body_bytes);
+    buffered.erase(0, head.body_bytes);
+    return true;
+  }
+
+  static bool Refuse(Connection& connection, const ProblemDetails& problem) {
+    const Time deadline = steady_clock::now() + kDrainTime;
+    if (connection.WriteAll(Serialize(problem), deadline)) connection.Drain(kDrainBytes, deadline);
+    return false;
+  }
+
+  const std::unique_ptr<TlsServer> tls_;
+  const ServerOptions options_;
+  Api& api_;
+  const int stop_fd_;
+  std::atomic<bool> stopping_{false};
+};
+
+class HttplibTransport final : public Transport {
+ public:
+  HttplibTransport(int listener, std::unique_ptr<TlsServer> tls, const ServerOptions& options, Api& api,
+                   std::string path)
+      : listener_(listener),
+        port_(path.empty() ? BoundPort(listener) : 0),
+        path_(std::move(path)),
+        server_(listener, std::move(tls), options, api) {}
+  ~HttplibTransport() override {
+    Stop();
+    if (!started_) ::close(listener_);
+  }
+
+  Status Start() override {
+    started_ = true;
+    thread_ = std::thread([this] {
+      const bool ended_well = server_.listen_after_bind();
+      ended_ = true;
+      if (!server_.stopping())
+        spdlog::critical("transport: the listener ended by itself ({})",
+                         ended_well ? "closed" : "accept failed");
+    });
+    // Stop before the accept loop has begun would be forgotten by cpp-httplib.
+    while (!server_.is_running() && !ended_) std::this_thread::yield();
+    if (ended_) return Error{ErrorCode::kIo, "the listener cannot accept"};
+    return Ok();
+  }
+
+  void Stop() override {
+    if (!started_ || stopped_) return;
+    stopped_ = true;
+    server_.SignalStop();
+    thread_.join();
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+
+  bool running() const override { return started_ && !ended_; }
+  int port() const override { return port_; }
+
+ private:
+  const int listener_;
+  const int port_;
+  const std::string path_;
+  Server server_;
+  std::thread thread_;
+  std::atomic<bool> ended_{false};
+  bool started_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Transport>> CreateDirectTransport(const DirectOptions& options, Api& api) {
+  SKMS_TRY(std::unique_ptr<TlsServer> tls, TlsServer::Create(options));
+  SKMS_TRY(const int listener, ListenOnTcp(options.address, options.port));
+  const ServerOptions server{options.max_connections, options.keep_alive, options.request_time};
+  return std::unique_ptr<Transport>(new HttplibTransport(listener, std::move(tls), server, api, ""));
+}
+
+Result<std::unique_ptr<Transport>> CreateUnixTransport(const UnixOptions& options, Api& api) {
+  SKMS_TRY(const int listener, ListenOnUnix(options.path, options.mode));
+  ServerOptions server;
+  server.threads = options.max_connections;
+  return std::unique_ptr<Transport>(new HttplibTransport(listener, nullptr, server, api, options.path));
+}
+
+}  // namespace skms::http

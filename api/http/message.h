@@ -1,0 +1,74 @@
+// Request, Response and RequestContext: what a handler sees of HTTP, the same on every transport.
+//
+// Values owned by the transport's worker for the time of one request; not shared between threads.
+// TS 29.122 5.2 (HTTP use of the northbound APIs), RFC 9110.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace skms::http {
+
+/// Header fields in order of arrival; names compare without case.
+class Headers {
+ public:
+  void Add(std::string name, std::string value);
+  /// Replaces every field of that name.
+  void Set(std::string_view name, std::string value);
+  /// First value, or nullptr.
+  const std::string* Find(std::string_view name) const;
+  std::size_t Count(std::string_view name) const;
+  const std::vector<std::pair<std::string, std::string>>& fields() const { return fields_; }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> fields_;
+};
+
+struct Request {
+  std::string method;  ///< upper case, as sent
+  std::string path;    ///< as sent, still percent-encoded, without the query
+  std::string query;   ///< as sent, without "?"; decode with ParseQuery
+  Headers headers;
+  std::string body;
+};
+
+struct Response {
+  int status = 200;
+  Headers headers;
+  std::string body;
+};
+
+enum class TransportKind { kDirectTls, kEdge, kAdmin, kInMemory };
+
+/// The client certificate of a mutual-TLS connection; the chain was verified by the transport.
+struct PeerCertificate {
+  Bytes der;
+};
+
+/// SO_PEERCRED of a unix-socket peer.
+struct PeerCredentials {
+  pid_t pid = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+struct RequestContext {
+  TransportKind transport = TransportKind::kInMemory;
+  std::optional<PeerCertificate> certificate;
+  std::optional<PeerCredentials> credentials;
+  std::string peer_address;  ///< for the log: "127.0.0.1" or "unix"
+  std::string tls_version;   ///< "TLSv1.3", empty on unix sockets
+  std::string request_id;    ///< 16 hex digits, ours, never the client's
+  std::chrono::steady_clock::time_point deadline{};
+};
+
+}  // namespace skms::http

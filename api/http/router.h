@@ -1,0 +1,56 @@
+// Router and Api: from a Request to the one handler that answers it, with the limits and the exception
+// boundary that every transport shares.
+//
+// Api::Handle is synchronous and thread-safe; handlers are registered before serving starts and must be
+// thread-safe. 404 RESOURCE_URI_STRUCTURE_NOT_FOUND for an unknown path, 405 + Allow for a known path, 501
+// for a method nobody knows (TS 29.500 5.2.7.2), 413, 414, 431, 400 for what breaks the limits, 503 +
+// Retry-After when too many requests run already, 500 for an exception (its text goes to the log only).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/http/message.h"
+
+namespace skms::http {
+
+struct Limits {
+  std::size_t max_target_bytes = 8192;       ///< path and query; 414 over it
+  std::size_t max_header_fields = 100;       ///< 431 over it
+  std::size_t max_header_bytes = 16384;      ///< names and values; 431 over it
+  std::size_t max_body_bytes = 65536;        ///< 413 over it
+  std::size_t max_concurrent_requests = 32;  ///< running at once; the next waits
+  std::size_t max_waiting_requests = 64;     ///< waiting; the next gets 503 at once
+  std::chrono::milliseconds max_wait{1000};  ///< waiting longer gets 503
+};
+
+/// Values of "{name}" segments of the matched pattern, percent-decoded, in order.
+using PathValues = std::vector<std::string>;
+using Handler = std::function<Response(const Request&, RequestContext&, const PathValues&)>;
+
+class Api {
+ public:
+  explicit Api(Limits limits);
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+  ~Api();
+
+  /// `pattern` like "/admin/v1/services/{id}". Not after the first Handle.
+  void Add(std::string method, std::string pattern, Handler handler);
+
+  /// Answers every request, whatever it holds. HEAD is not served (405).
+  Response Handle(const Request& request, RequestContext& context);
+
+  const Limits& limits() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace skms::http

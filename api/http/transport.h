@@ -1,0 +1,55 @@
+// Transport: a listener that turns connections into calls of Api::Handle. Two kinds here, both on
+// cpp-httplib: `direct` (mutual TLS 1.2/1.3 on TCP) and `unix` (the admin socket, peers known by
+// SO_PEERCRED).
+//
+// Made by Create…, started by Start, ended by Stop, which lets requests in flight finish and is idempotent.
+// Start and Stop are called by one owner thread; the Api must outlive the transport.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "api/http/router.h"
+#include "base/result.h"
+
+namespace skms::http {
+
+struct DirectOptions {
+  std::string address = "127.0.0.1";
+  int port = 8443;  ///< 0: any free port, see port()
+  std::string certificate_path;
+  std::string private_key_path;
+  std::string client_ca_path;  ///< PEM bundle; client certificates are mandatory and verified against it
+  std::size_t max_connections = 64;               ///< threads; the next connection waits, then is closed
+  std::chrono::milliseconds keep_alive{2000};     ///< idle time before a kept connection is closed
+  std::chrono::milliseconds request_time{10000};  ///< from first byte of a request to its last
+};
+
+struct UnixOptions {
+  std::string path;
+  unsigned mode = 0600;
+  std::size_t max_connections = 8;
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  /// Begins to accept on threads of its own. Errors: kIo (the address is in use, …).
+  virtual Status Start() = 0;
+  /// No new connections; requests in flight finish; idle connections close. Returns when all threads have
+  /// ended.
+  virtual void Stop() = 0;
+  /// False when the listener ended without Stop; it serves nothing any more.
+  virtual bool running() const = 0;
+  /// The TCP port in use, 0 for unix sockets.
+  virtual int port() const = 0;
+};
+
+/// Errors: kConfiguration (certificate, key or CA file unusable; the detail names it), kIo (cannot bind).
+Result<std::unique_ptr<Transport>> CreateDirectTransport(const DirectOptions& options, Api& api);
+/// A stale socket file of ours is replaced; a live one is kIo "another skmsd is running".
+Result<std::unique_ptr<Transport>> CreateUnixTransport(const UnixOptions& options, Api& api);
+
+}  // namespace skms::http

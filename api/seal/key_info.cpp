@@ -1,0 +1,141 @@
+#include "api/seal/key_info.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/digest.h"
+#include "base/encoding.h"
+
+namespace skms::seal {
+namespace {
+
+using keystore::DeliveredVersion;
+using keystore::Selector;
+using keystore::TargetKind;
+
+constexpr std::size_t kCoordinateBytes = 32;
+
+/// The point of a P-256 SubjectPublicKeyInfo is its last 65 bytes: 04 || x || y (RFC 5480 2.2).
+Result<nlohmann::json> PublicJwk(const Bytes& spki) {
+  if (spki.size() < 2 * kCoordinateBytes + 1 || spki[spki.size() - 2 * kCoordinateBytes - 1] != 4) {
+    return InternalError("a P-256 public key is not an uncompressed point");
+  }
+  const ByteView point = ByteView(spki).last(2 * kCoordinateBytes);
+  return nlohmann::json{{"kty", "EC"},
+                        {"crv", "P-256"},
+                        {"x", ToBase64Url(point.first(kCoordinateBytes))},
+                        {"y", ToBase64Url(point.last(kCoordinateBytes))}};
+}
+
+Status AddMaterial(const DeliveredVersion& key, nlohmann::json& out) {
+  if (key.plaintext) {
+    out["k"] = ToBase64Url(key.plaintext->ExposeSecret());
+    return Ok();
+  }
+  if (!key.wrapped) return InternalError("a delivered key carries no material");
+  nlohmann::json wrapped{{"alg", key.wrapped->alg},
+                         {"recipient", key.recipient},
+                         {"encryptedKey", ToBase64Url(key.wrapped->encrypted_key)}};
+  if (!key.wrapped->wrapped_key.empty()) wrapped["wrappedKey"] = ToBase64Url(key.wrapped->wrapped_key);
+  out["wrapped"] = std::move(wrapped);
+  return Ok();
+}
+
+Result<nlohmann::json> EncodeKey(const DeliveredVersion& key) {
+  const keystore::KeyVersion& version = key.version;
+  nlohmann::json out{{"kid", version.kid.value()},
+                     {"service", version.selector.service.value()},
+                     {"scope", Name(version.selector.kind)},
+                     {"alg", key.profile.alg},
+                     {"use", key.profile.use},
+                     {"state", Name(version.state)},
+                     {"nbf", version.not_before},
+                     {"version", version.version}};
+  if (version.selector.kind != TargetKind::kService) out["target"] = version.selector.target;
+  if (version.not_after) out["exp"] = *version.not_after;
+  if (!version.public_key.empty()) {
+    SKMS_TRY(out["publicKey"], PublicJwk(version.public_key));
+  }
+  SKMS_TRYV(AddMaterial(key, out));
+  return out;
+}
+
+bool LooksLikeUri(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) return false;
+  for (std::size_t i = 0; i < colon; ++i) {
+    const char c = text[i];
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool later = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+    if (!letter && (i == 0 || !later)) return false;
+  }
+  return text.find_first_of(" <>\"{}|\\^`") == std::string::npos;
+}
+
+std::string EncodeSegment(const std::string& text) {
+  constexpr std::string_view kUnreserved =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  std::string out;
+  for (const char c : text) {
+    if (kUnreserved.find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      const auto octet = static_cast<std::uint8_t>(c);
+      out += '%' + ToHex(ByteView(&octet, 1));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string UserUri(const Selector& selector, const keystore::Service& service, const std::string& api_root) {
+  if (selector.kind == TargetKind::kUser && LooksLikeUri(selector.target)) return selector.target;
+  const std::string base = service.user_uri.empty()
+                               ? api_root + "/val-services/" + EncodeSegment(service.id.value())
+                               : service.user_uri;
+  switch (selector.kind) {
+    case TargetKind::kService:
+      return base;
+    case TargetKind::kUser:
+      return base + "/users/" + EncodeSegment(selector.target);
+    case TargetKind::kUe:
+      return base + "/ues/" + EncodeSegment(selector.target);
+  }
+  return base;
+}
+
+Result<std::string> EncodeKeyInfo(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame) {
+  nlohmann::json keys = nlohmann::json::array();
+  for (const DeliveredVersion& key : answer.keys) {
+    SKMS_TRY(nlohmann::json encoded, EncodeKey(key));
+    keys.push_back(std::move(encoded));
+  }
+  return nlohmann::json{{"keys", std::move(keys)}, {"skms", frame.skms_id}, {"time", frame.time}}.dump();
+}
+
+Result<std::string> EncodeValKeyInfo(const Selector& selector, const keystore::DeliveryAnswer& answer,
+                                     const AnswerFrame& frame) {
+  SKMS_TRY(std::string key_info, EncodeKeyInfo(answer, frame));
+  nlohmann::json out{{"userUri", UserUri(selector, answer.service, frame.api_root)},
+                     {"skmsId", frame.skms_id},
+                     {"valService", selector.service.value()},
+                     {"keyInfo", std::move(key_info)}};
+  if (selector.kind == TargetKind::kUser) out["valTgtUe"] = {{"valUserId", selector.target}};
+  if (selector.kind == TargetKind::kUe) out["valTgtUe"] = {{"valUeId", selector.target}};
+  return out.dump();
+}
+
+std::string EntityTag(const keystore::DeliveryAnswer& answer) {
+  Bytes fields;
+  for (const DeliveredVersion& key : answer.keys) {
+    AppendField(fields, key.version.kid.value());
+    AppendField(fields, Name(key.version.state));
+    AppendField(fields, key.recipient);
+    AppendField(fields, key.wrapped ? key.wrapped->alg : std::string());
+  }
+  const Sha256Digest digest = Sha256(fields);
+  return "W/\"" + ToBase64Url(ByteView(digest).first(16)) + "\"";
+}
+
+}  // namespace skms::seal

@@ -1,0 +1,34 @@
+// KM-S key retrieval: GET {apiRoot}/ss-kir/v1/key-records (SS_KeyInfoRetrieval, TS 29.549 5.7.1 and 7.6.1;
+// TS 33.434 5.3). Mutual TLS and an access token; answers ValKeyInfo.
+//
+// Answers: 200; 304 (If-None-Match); 400, 401, 403, 404, 406, 429, 500, 503 as problem+json. Every refusal of
+// a request that carried credentials, and every grant, is in the audit chain before the answer; where that
+// fails the answer is 500. Thread-safe; the dependencies must outlive the Api.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "api/auth/authenticator.h"
+#include "api/http/router.h"
+#include "base/clock.h"
+#include "keystore/key_store.h"
+
+namespace skms::seal {
+
+struct KmSOptions {
+  std::string skms_id;
+  std::string api_root;  ///< "https://host[:port][/prefix]"
+  std::string scope = "ss-kir";
+  std::int64_t time_window_ms = 5000;
+};
+
+struct KmSDependencies {
+  keystore::KeyStore& store;
+  auth::Authenticator& authenticator;
+  const Clock& clock;
+};
+
+void RegisterKmS(http::Api& api, KmSOptions options, KmSDependencies dependencies);
+
+}  // namespace skms::seal

@@ -1,0 +1,135 @@
+#include "appliance/appliance.h"
+
+#include <grp.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "api/admin/admin_api.h"
+#include "api/seal/km_s.h"
+
+namespace skms::appliance {
+namespace {
+
+hsm::TokenOptions TokenOptionsFrom(const TokenSection& token) {
+  hsm::TokenOptions options;
+  options.module_path = token.module;
+  options.label = token.label;
+  options.serial = token.serial;
+  options.max_sessions = token.max_sessions;
+  options.session_wait = std::chrono::milliseconds(token.session_wait_ms);
+  return options;
+}
+
+http::Limits LimitsFrom(const LimitsSection& section) {
+  http::Limits limits;
+  limits.max_target_bytes = section.target_bytes;
+  limits.max_header_fields = section.header_fields;
+  limits.max_header_bytes = section.header_bytes;
+  limits.max_body_bytes = section.body_bytes;
+  limits.max_concurrent_requests = section.concurrent_requests;
+  limits.max_waiting_requests = section.waiting_requests;
+  limits.max_wait = std::chrono::milliseconds(section.max_wait_ms);
+  return limits;
+}
+
+http::DirectOptions DirectOptionsFrom(const ListenSection& listen) {
+  http::DirectOptions options;
+  options.address = listen.address;
+  options.port = static_cast<int>(listen.port);
+  options.certificate_path = listen.certificate;
+  options.private_key_path = listen.private_key;
+  options.client_ca_path = listen.client_ca;
+  options.max_connections = listen.max_connections;
+  options.keep_alive = std::chrono::milliseconds(listen.keep_alive_ms);
+  options.request_time = std::chrono::milliseconds(listen.request_time_ms);
+  return options;
+}
+
+Result<std::optional<gid_t>> AdminGroup(const std::string& name) {
+  if (name.empty()) return std::optional<gid_t>();
+  std::array<char, 4096> buffer{};
+  group entry{};
+  group* found = nullptr;
+  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return ConfigurationError("admin.group: no group '" + name + "' on this host");
+  }
+  return std::optional<gid_t>(found->gr_gid);
+}
+
+/// The probe's warnings, for the log: an operator should not have to ask for them.
+Status CheckToken(const hsm::Capabilities& capabilities, bool refuse_sha1_oaep) {
+  for (const hsm::CapabilityRow& row : capabilities.rows) {
+    if (row.finding == hsm::Finding::kWarn) spdlog::warn("token: {}: {}", row.name, row.detail);
+  }
+  if (refuse_sha1_oaep && capabilities.oaep_hash != hsm::OaepHash::kSha256) {
+    return Error{ErrorCode::kUnsupported,
+                 "this token has no RSA-OAEP with SHA-256, and token.refuse_sha1_oaep is true; use another token, or "
+                 "set it to false"};
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration, const SecretBytes& pin) {
+  std::unique_ptr<Appliance> appliance(new Appliance());
+  SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(TokenOptionsFrom(configuration.token), pin));
+  SKMS_TRYV(CheckToken(appliance->module_->capabilities(), configuration.token.refuse_sha1_oaep));
+  SKMS_TRY(appliance->store_,
+           keystore::KeyStore::Open({configuration.store.path}, *appliance->module_, appliance->clock_));
+  SKMS_TRYV(appliance->Wire(configuration));
+  return appliance;
+}
+
+Appliance::~Appliance() { Stop(); }
+
+Status Appliance::Wire(const Configuration& configuration) {
+  started_ = clock_.NowSeconds();
+  directory_ = std::make_unique<DirectoryAdapter>(*store_);
+  auth::AuthenticatorOptions options;
+  options.leeway_seconds = configuration.access_token.leeway_s;
+  options.requests_per_second = configuration.limits.requests_per_second;
+  options.burst = configuration.limits.burst;
+  authenticator_ = std::make_unique<auth::Authenticator>(*directory_, clock_, options);
+
+  api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
+  seal::RegisterKmS(*api_,
+                    {configuration.skms.id, configuration.skms.uri, configuration.access_token.scope_ss_kir,
+                     static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000},
+                    {*store_, *authenticator_, clock_});
+
+  SKMS_TRY(const std::optional<gid_t> group, AdminGroup(configuration.admin.group));
+  admin_api_ = std::make_unique<http::Api>(http::Limits{});
+  admin::RegisterAdminApi(*admin_api_, {.store = *store_,
+                                        .module = *module_,
+                                        .clock = clock_,
+                                        .admin_group = group,
+                                        .skms_id = configuration.skms.id,
+                                        .version = kVersion,
+                                        .started = started_,
+                                        .healthy = [this] { return healthy(); }});
+
+  http::UnixOptions unix_options;
+  unix_options.path = configuration.admin.socket;
+  unix_options.mode = group ? 0660 : 0600;
+  SKMS_TRY(admin_, http::CreateUnixTransport(unix_options, *admin_api_));
+  SKMS_TRY(direct_, http::CreateDirectTransport(DirectOptionsFrom(configuration.listen), *api_));
+  return Ok();
+}
+
+Status Appliance::Start() {
+  SKMS_TRYV(admin_->Start());
+  return direct_->Start();
+}
+
+void Appliance::Stop() {
+  if (direct_) direct_->Stop();
+  if (admin_) admin_->Stop();
+}
+
+bool Appliance::healthy() const { return direct_->running() && admin_->running(); }
+
+}  // namespace skms::appliance

@@ -1,0 +1,59 @@
+// Appliance: the daemon's parts wired together — token, key store, authenticator, APIs, transports.
+//
+// Made by Open, served by Start, ended by Stop (requests in flight finish). One owner thread. Members are
+// destroyed in the reverse order of their making, so that no transport outlives what its handlers use.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "api/auth/authenticator.h"
+#include "api/http/router.h"
+#include "api/http/transport.h"
+#include "appliance/config/configuration.h"
+#include "appliance/directory_adapter.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "hsm/crypto_module.h"
+#include "keystore/key_store.h"
+
+namespace skms::appliance {
+
+inline constexpr const char* kVersion = SKMS_VERSION;
+
+class Appliance {
+ public:
+  /// Errors: those of CryptoModule::Open, KeyStore::Open, transports; kUnsupported when the configuration
+  /// refuses SHA-1 OAEP and the token has nothing else.
+  static Result<std::unique_ptr<Appliance>> Open(const Configuration& configuration, const SecretBytes& pin);
+  Appliance(const Appliance&) = delete;
+  Appliance& operator=(const Appliance&) = delete;
+  ~Appliance();
+
+  /// Begins to serve: the admin socket first, then the network. Errors: kIo.
+  Status Start();
+  /// Idempotent.
+  void Stop();
+  /// TCP port of the direct transport (useful with port 0).
+  int port() const { return direct_->port(); }
+  /// False when a listener ended by itself: the daemon should stop and be restarted.
+  bool healthy() const;
+  const hsm::TokenInfo& token() const { return module_->info(); }
+
+ private:
+  Appliance() = default;
+  Status Wire(const Configuration& configuration);
+
+  SystemClock clock_;
+  std::int64_t started_ = 0;
+  std::unique_ptr<hsm::CryptoModule> module_;
+  std::unique_ptr<keystore::KeyStore> store_;
+  std::unique_ptr<DirectoryAdapter> directory_;
+  std::unique_ptr<auth::Authenticator> authenticator_;
+  std::unique_ptr<http::Api> api_;
+  std::unique_ptr<http::Api> admin_api_;
+  std::unique_ptr<http::Transport> admin_;
+  std::unique_ptr<http::Transport> direct_;
+};
+
+}  // namespace skms::appliance

@@ -1,0 +1,151 @@
+#include "appliance/config/configuration.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "appliance/config/section_reader.h"
+#include "base/file.h"
+
+namespace skms::appliance {
+namespace {
+
+constexpr std::size_t kMaxConfigurationBytes = 256 * 1024;
+
+void ReadSkms(SectionReader& reader, Configuration& out) {
+  reader.Text("id", out.skms.id);
+  reader.Text("uri", out.skms.uri);
+}
+
+void ReadToken(SectionReader& reader, Configuration& out) {
+  reader.Path("module", out.token.module);
+  reader.Text("label", out.token.label, true);
+  reader.Text("serial", out.token.serial);
+  reader.Path("pin_file", out.token.pin_file);
+  reader.Number("max_sessions", out.token.max_sessions, 2, 1024);
+  reader.Number("session_wait_ms", out.token.session_wait_ms, 1, 60000);
+  reader.Flag("refuse_sha1_oaep", out.token.refuse_sha1_oaep);
+}
+
+void ReadStore(SectionReader& reader, Configuration& out) { reader.Path("path", out.store.path); }
+
+void ReadListen(SectionReader& reader, Configuration& out) {
+  reader.OneOf("mode", out.listen.mode, {"direct"});
+  reader.Text("address", out.listen.address);
+  reader.Number("port", out.listen.port, 0, 65535);
+  reader.Path("certificate", out.listen.certificate, true);
+  reader.Path("private_key", out.listen.private_key, true);
+  reader.Path("client_ca", out.listen.client_ca, true);
+  reader.Number("max_connections", out.listen.max_connections, 1, 4096);
+  reader.Number("keep_alive_ms", out.listen.keep_alive_ms, 1, 60000);
+  reader.Number("request_time_ms", out.listen.request_time_ms, 100, 600000);
+}
+
+void ReadLimits(SectionReader& reader, Configuration& out) {
+  // cpp-httplib refuses header lines and targets past 8192 bytes by itself; ours must bite first.
+  reader.Number("target_bytes", out.limits.target_bytes, 256, 8000);
+  reader.Number("header_fields", out.limits.header_fields, 8, 1000);
+  reader.Number("header_bytes", out.limits.header_bytes, 1024, 65536);
+  reader.Number("body_bytes", out.limits.body_bytes, 1024, 16U << 20U);
+  reader.Number("concurrent_requests", out.limits.concurrent_requests, 1, 4096);
+  reader.Number("waiting_requests", out.limits.waiting_requests, 0, 65536);
+  reader.Number("max_wait_ms", out.limits.max_wait_ms, 0, 60000);
+  reader.Real("requests_per_second", out.limits.requests_per_second, 0.01, 1e6);
+  reader.Real("burst", out.limits.burst, 1, 1e6);
+}
+
+void ReadAdmin(SectionReader& reader, Configuration& out) {
+  reader.Path("socket", out.admin.socket);
+  reader.Text("group", out.admin.group);
+}
+
+void ReadAccessToken(SectionReader& reader, Configuration& out) {
+  reader.Number("leeway_s", out.access_token.leeway_s, 0, 30);
+  reader.Number("time_window_s", out.access_token.time_window_s, 1, 300);
+  reader.Text("scope_ss_kir", out.access_token.scope_ss_kir, false);
+}
+
+void ReadLog(SectionReader& reader, Configuration& out) {
+  reader.OneOf("level", out.log.level, {"debug", "info", "warn", "error"});
+}
+
+struct Section {
+  const char* name;
+  void (*read)(SectionReader&, Configuration&);
+};
+
+constexpr Section kSections[] = {
+    {"skms", ReadSkms},
+    {"token", ReadToken},
+    {"store", ReadStore},
+    {"listen", ReadListen},
+    {"limits", ReadLimits},
+    {"admin", ReadAdmin},
+    {"access_token", ReadAccessToken},
+    {"log", ReadLog},
+};
+
+Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
+  std::set<std::string> seen;
+  for (const auto& entry : root) {
+    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
+    bool known = false;
+    for (const Section& section : kSections) known = known || key == section.name;
+    if (!known) {
+      return ConfigurationErrorAt(
+          path, entry.first.Mark(),
+          "unknown section '" + key +
+              "'; known sections: skms, token, store, listen, limits, admin, access_token, log");
+    }
+    if (!seen.insert(key).second) {
+      return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");
+    }
+  }
+  return Ok();
+}
+
+Status CheckTogether(const Configuration& configuration) {
+  const std::string& uri = configuration.skms.uri;
+  if (uri.rfind("https://", 0) != 0 || uri.size() <= 8 || uri.back() == '/') {
+    return ConfigurationError(configuration.path +
+                              ": 'skms.uri' must be https://host[:port][/prefix] without a slash at the end");
+  }
+  if (configuration.skms.id.empty())
+    return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
+  if (configuration.access_token.scope_ss_kir.empty()) {
+    return ConfigurationError(configuration.path + ": 'access_token.scope_ss_kir' must not be empty");
+  }
+  return Ok();
+}
+
+Result<Configuration> Read(const std::string& path, const std::string& text) {
+  const YAML::Node root = YAML::Load(text);
+  if (!root.IsMap()) return ConfigurationError(path + ": holds no sections");
+  SKMS_TRYV(CheckSectionNames(path, root));
+  Configuration configuration;
+  configuration.path = path;
+  for (const Section& section : kSections) {
+    const YAML::Node node = root[section.name];
+    SectionReader reader(path, section.name, node);
+    section.read(reader, configuration);
+    SKMS_TRYV(reader.Finish());
+  }
+  SKMS_TRYV(CheckTogether(configuration));
+  return configuration;
+}
+
+}  // namespace
+
+Result<Configuration> LoadConfiguration(const std::string& path) {
+  SKMS_TRY(std::string text, ReadFile(path, kMaxConfigurationBytes));
+  try {
+    return Read(path, text);
+  } catch (const YAML::Exception& exception) {
+    return ConfigurationErrorAt(path, exception.mark, exception.msg);
+  }
+}
+
+}  // namespace skms::appliance

@@ -1,0 +1,96 @@
+// Configuration: /etc/skms/skms.yaml as one immutable value.
+//
+// Every key is known by name: an unknown key, a wrong type or a value out of range is refused with file, line
+// and column. Relative paths are taken from the file's own directory. Holds no secret: the PIN is a file's
+// path.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "base/secret_bytes.h"
+
+namespace skms::appliance {
+
+struct SkmsSection {
+  std::string id = "skms-1";  ///< skmsId in answers
+  std::string uri =
+      "https://localhost:8443";  ///< apiRoot: "https://host[:port][/prefix]", the target URI of requests
+};
+
+struct TokenSection {
+  std::string module = "/usr/lib/softhsm/libsofthsm2.so";  ///< path of the PKCS#11 module
+  std::string label = "skms";
+  std::string serial;                    ///< optional
+  std::string pin_file;                  ///< empty: $CREDENTIALS_DIRECTORY/skms-pin (systemd credential)
+  std::uint32_t max_sessions = 8;        ///< 2 to 1024
+  std::uint32_t session_wait_ms = 2000;  ///< how long a request waits for a session before 503
+  bool refuse_sha1_oaep = false;         ///< true: do not start on a token that has no OAEP with SHA-256
+};
+
+struct StoreSection {
+  std::string path = "/var/lib/skms/skms.db";
+};
+
+struct ListenSection {
+  std::string mode = "direct";  ///< only "direct" in this version
+  std::string address = "127.0.0.1";
+  std::uint32_t port = 8443;
+  std::string certificate;  ///< PEM, leaf first
+  std::string private_key;  ///< PEM, not readable by others
+  std::string client_ca;    ///< PEM bundle that client certificates are verified against
+  std::uint32_t max_connections = 64;
+  std::uint32_t keep_alive_ms = 2000;
+  std::uint32_t request_time_ms = 10000;
+};
+
+struct LimitsSection {
+  std::uint32_t target_bytes = 8000;  ///< path and query, at most 8000
+  std::uint32_t header_fields = 100;
+  std::uint32_t header_bytes = 16384;
+  std::uint32_t body_bytes = 65536;
+  std::uint32_t concurrent_requests = 32;
+  std::uint32_t waiting_requests = 64;
+  std::uint32_t max_wait_ms = 1000;
+  double requests_per_second = 200;  ///< per principal
+  double burst = 400;
+};
+
+struct AdminSection {
+  std::string socket = "/run/skms/admin.sock";
+  std::string group;  ///< empty: mode 0600, root and the daemon's user; else 0660 and members of this group
+};
+
+struct AccessTokenSection {
+  std::uint32_t leeway_s = 30;          ///< 0 to 30 (TS 33.434 A.2.2.2)
+  std::uint32_t time_window_s = 5;      ///< for Nb-Api-Sender-Timestamp where it is sent
+  std::string scope_ss_kir = "ss-kir";  ///< scope that opens KM-S key retrieval
+};
+
+struct LogSection {
+  std::string level = "info";  ///< debug, info, warn, error
+};
+
+struct Configuration {
+  std::string path;  ///< the file it came from
+  SkmsSection skms;
+  TokenSection token;
+  StoreSection store;
+  ListenSection listen;
+  LimitsSection limits;
+  AdminSection admin;
+  AccessTokenSection access_token;
+  LogSection log;
+};
+
+inline constexpr const char* kDefaultConfigurationPath = "/etc/skms/skms.yaml";
+
+/// Errors: kIo (cannot read), kConfiguration ("skms.yaml:12:3: unknown key 'prot' in 'listen'; did you mean
+/// 'port'?").
+Result<Configuration> LoadConfiguration(const std::string& path);
+
+/// The PIN from token.pin_file (0400 or 0600) or the systemd credential. Errors: kConfiguration, kIo.
+Result<SecretBytes> ReadPin(const TokenSection& token);
+
+}  // namespace skms::appliance

@@ -1,0 +1,168 @@
+// skmsd: the SEAL key management server.
+//
+// Exit codes: 0 stopped by SIGTERM or SIGINT, or --check-config found nothing wrong; 1 failed while running;
+// 2 usage; 3 configuration, file or database; 5 token; 6 the token refused the PIN (do not restart: it was
+// tried once).
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <boost/program_options.hpp>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <iostream>
+#include <string>
+
+#include "appliance/appliance.h"
+#include "appliance/process_hardening.h"
+
+namespace {
+
+namespace po = boost::program_options;
+using skms::Error;
+using skms::ErrorCode;
+using skms::Status;
+using skms::appliance::Appliance;
+using skms::appliance::Configuration;
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+constexpr int kExitConfiguration = 3;
+constexpr int kExitToken = 5;
+constexpr int kExitPin = 6;
+
+int ExitCodeFor(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kPinIncorrect:
+      return kExitPin;
+    case ErrorCode::kTokenUnavailable:
+    case ErrorCode::kTokenNotFound:
+    case ErrorCode::kTokenAmbiguous:
+    case ErrorCode::kTokenBlank:
+    case ErrorCode::kToken:
+    case ErrorCode::kUnsupported:
+      return kExitToken;
+    case ErrorCode::kConfiguration:
+    case ErrorCode::kIo:
+    case ErrorCode::kStorage:
+    case ErrorCode::kNewerSchema:
+    case ErrorCode::kIntegrity:
+      return kExitConfiguration;
+    default:
+      return kExitFailed;
+  }
+}
+
+int Fail(const Error& error) {
+  spdlog::critical("{}", error.Describe());
+  return ExitCodeFor(error.code);
+}
+
+void SetUpLog(const std::string& level) {
+  auto logger = spdlog::stderr_logger_mt("skmsd");
+  // journald adds its own time; elsewhere UTC with milliseconds.
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  logger->set_level(spdlog::level::from_str(level == "error" ? "err" : level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(logger);
+}
+
+/// Waits for SIGTERM or SIGINT; false when a listener ended first.
+bool WaitForStop(const sigset_t& signals, const Appliance& appliance) {
+  const timespec one_second{1, 0};
+  for (;;) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &one_second);
+    if (signal == SIGTERM || signal == SIGINT) {
+      spdlog::info("stopping on signal {}; requests in flight finish first", signal);
+      return true;
+    }
+    if (!appliance.healthy()) return false;
+  }
+}
+
+int Serve(const Configuration& configuration) {
+  // Blocked before any thread starts, so that only WaitForStop sees them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+  auto pin = skms::appliance::ReadPin(configuration.token);
+  if (pin.has_error()) return Fail(pin.error());
+  auto opened = Appliance::Open(configuration, pin.value());
+  pin.value().Clear();
+  if (opened.has_error()) return Fail(opened.error());
+  Appliance& appliance = *opened.value();
+
+  const Status started = appliance.Start();
+  if (started.has_error()) return Fail(started.error());
+  spdlog::info("skmsd {} serves {} on {}:{}, token '{}' serial {}", skms::appliance::kVersion,
+               configuration.skms.uri, configuration.listen.address, appliance.port(),
+               appliance.token().label, appliance.token().serial);
+  sd_notify(0, "READY=1\nSTATUS=serving");
+
+  const bool asked = WaitForStop(signals, appliance);
+  sd_notify(0, "STOPPING=1");
+  appliance.Stop();
+  if (!asked) {
+    spdlog::critical("a listener ended by itself");
+    return kExitFailed;
+  }
+  spdlog::info("stopped");
+  return 0;
+}
+
+int Run(int argc, const char* const* argv) {
+  po::options_description options("Options");
+  std::string path;
+  options.add_options()("config", po::value(&path)->default_value(skms::appliance::kDefaultConfigurationPath),
+                        "configuration file")("check-config",
+                                              "read the configuration, say what is wrong, and exit")(
+      "version", "print the version and exit")("help,h", "print this text and exit");
+  po::variables_map given;
+  po::store(po::command_line_parser(argc, argv).options(options).positional({}).run(), given);
+  po::notify(given);
+  if (given.count("help") > 0) {
+    std::cout << "Usage: skmsd [--config FILE] [--check-config]\n\n"
+                 "The SEAL key management server (3GPP TS 23.434 clause 13).\n\n"
+              << options << "\nExample:\n  skmsd --config /etc/skms/skms.yaml --check-config\n";
+    return 0;
+  }
+  if (given.count("version") > 0) {
+    std::cout << "skmsd " << skms::appliance::kVersion << '\n';
+    return 0;
+  }
+  const auto configuration = skms::appliance::LoadConfiguration(path);
+  if (given.count("check-config") > 0) {
+    if (configuration.has_error()) {
+      std::cerr << "skmsd: " << configuration.error().detail << '\n';
+      return kExitConfiguration;
+    }
+    std::cout << path << ": configuration OK\n";
+    return 0;
+  }
+  SetUpLog(configuration.has_value() ? configuration.value().log.level : "info");
+  if (configuration.has_error()) return Fail(configuration.error());
+  return Serve(configuration.value());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Status hardened = skms::appliance::HardenProcess();
+  if (hardened.has_error()) {
+    std::cerr << "skmsd: " << hardened.error().detail << '\n';
+    return kExitFailed;
+  }
+  try {
+    return Run(argc, argv);
+  } catch (const po::error& error) {
+    std::cerr << "skmsd: " << error.what() << "\n  see: skmsd --help\n";
+    return kExitUsage;
+  } catch (const std::exception& error) {
+    std::cerr << "skmsd: unexpected: " << error.what() << '\n';
+    return kExitFailed;
+  }
+}

@@ -1,0 +1,23 @@
+// OpenKey: from wrapped to plain, with the recipient's key. The inverse of what the server's token did.
+//
+// Thread-safe.
+#pragma once
+
+#include <string>
+
+#include "client/key_answer.h"
+
+namespace skms::client {
+
+/// What the recipient has: an RSA private key file, or a transport key.
+struct RecipientKey {
+  std::string rsa_private_key_path;  ///< PEM
+  SecretBytes transport_key;         ///< 32 octets, or empty
+};
+
+/// Symmetric keys as octets, EC private keys as PKCS#8 DER. Errors: kIntegrity (it does not open with this
+/// key), kInvalidArgument (the other kind of recipient key is needed), kConfiguration (the key file),
+/// kUnsupported (alg).
+Result<SecretBytes> OpenKey(const ReceivedKey& key, const RecipientKey& recipient);
+
+}  // namespace skms::client

@@ -1,0 +1,48 @@
+// The commands, a describe and a run function each; one file a group.
+#pragma once
+
+#include "provisioning/command.h"
+
+namespace skms::provisioning {
+
+using OptionsDescription = boost::program_options::options_description;
+
+void NoOptions(OptionsDescription& options);
+
+Status RunInit(const Session& session, const Options& options);
+
+void DescribeServiceAdd(OptionsDescription& options);
+void DescribeServiceSet(OptionsDescription& options);
+Status RunServiceAdd(const Session& session, const Options& options);
+Status RunServiceSet(const Session& session, const Options& options);
+Status RunServiceList(const Session& session, const Options& options);
+Status RunServiceShow(const Session& session, const Options& options);
+Status RunServiceRemove(const Session& session, const Options& options);
+
+void DescribePrincipalAdd(OptionsDescription& options);
+Status RunPrincipalAdd(const Session& session, const Options& options);
+Status RunPrincipalList(const Session& session, const Options& options);
+Status RunPrincipalRemove(const Session& session, const Options& options);
+
+void DescribeRecipientAdd(OptionsDescription& options);
+Status RunRecipientAdd(const Session& session, const Options& options);
+Status RunRecipientList(const Session& session, const Options& options);
+Status RunRecipientRemove(const Session& session, const Options& options);
+
+void DescribeIssuerAdd(OptionsDescription& options);
+Status RunIssuerAdd(const Session& session, const Options& options);
+Status RunIssuerList(const Session& session, const Options& options);
+Status RunIssuerRemove(const Session& session, const Options& options);
+
+void DescribeKeyList(OptionsDescription& options);
+void DescribeKeyRotate(OptionsDescription& options);
+Status RunKeyList(const Session& session, const Options& options);
+Status RunKeyShow(const Session& session, const Options& options);
+Status RunKeyRotate(const Session& session, const Options& options);
+
+Status RunStatus(const Session& session, const Options& options);
+Status RunAuditVerify(const Session& session, const Options& options);
+Status RunTokenProbe(const Session& session, const Options& options);
+Status RunCompletion(const Session& session, const Options& options);
+
+}  // namespace skms::provisioning

@@ -1,0 +1,19 @@
+// Certificates and public keys from files, PEM or DER.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace skms::provisioning {
+
+/// DER of the first certificate in the file. Errors: kIo, kConfiguration.
+Result<Bytes> ReadCertificate(const std::string& path);
+/// SubjectPublicKeyInfo DER of a public key file. Errors: kIo, kConfiguration (also for a private key: name
+/// the public half).
+Result<Bytes> ReadPublicKey(const std::string& path);
+/// SubjectPublicKeyInfo DER of a certificate's key.
+Result<Bytes> PublicKeyOfCertificate(const Bytes& certificate);
+
+}  // namespace skms::provisioning

@@ -1,0 +1,128 @@
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+
+#include <boost/program_options.hpp>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/encoding.h"
+#include "base/file.h"
+#include "provisioning/admin_client.h"
+#include "provisioning/commands.h"
+#include "provisioning/output.h"
+#include "provisioning/pem_file.h"
+
+namespace skms::provisioning {
+namespace {
+
+namespace po = boost::program_options;
+using nlohmann::json;
+
+constexpr std::size_t kTransportKeyBytes = 32;
+
+/// 32 octets, raw or as 64 hex digits.
+Result<SecretBytes> ReadTransportKey(const std::string& path) {
+  SKMS_TRY(SecretBytes raw, ReadSecretFile(path, 256));
+  if (raw.size() == kTransportKeyBytes) return raw;
+  std::string text = AsText(raw.ExposeSecret());
+  auto octets = FromHex(text);
+  Wipe(text);
+  if (!octets || octets->size() != kTransportKeyBytes) {
+    return ConfigurationError(path + ": a transport key is 32 octets, raw or as 64 hex digits");
+  }
+  return SecretBytes::TakeFrom(*octets);
+}
+
+/// RSA-OAEP to the token's transfer key: the transport key crosses no socket in the clear.
+Result<Bytes> EncryptToToken(const json& transfer, const SecretBytes& key) {
+  const auto spki = FromBase64Url(transfer.value("publicKey", ""));
+  if (!spki) return InternalError("the daemon's transfer key is not readable");
+  const unsigned char* data = spki->data();
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> parsed(
+      d2i_PUBKEY(nullptr, &data, static_cast<long>(spki->size())), &EVP_PKEY_free);
+  const std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> context(
+      EVP_PKEY_CTX_new(parsed.get(), nullptr), &EVP_PKEY_CTX_free);
+  const EVP_MD* hash = transfer.value("oaepHash", "") == "sha256" ? EVP_sha256() : EVP_sha1();
+  Bytes out(1024);
+  std::size_t size = out.size();
+  const ByteView plain = key.ExposeSecret();
+  if (!parsed || !context || EVP_PKEY_encrypt_init(context.get()) != 1 ||
+      EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_OAEP_PADDING) != 1 ||
+      EVP_PKEY_CTX_set_rsa_oaep_md(context.get(), hash) != 1 ||
+      EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), hash) != 1 ||
+      EVP_PKEY_encrypt(context.get(), out.data(), &size, plain.data(), plain.size()) != 1) {
+    return InternalError("the transport key cannot be encrypted to the token");
+  }
+  out.resize(size);
+  return out;
+}
+
+Status AddKey(const Session& session, const Options& options, json& body) {
+  if (options.count("public-key") > 0) {
+    SKMS_TRY(const Bytes spki, ReadPublicKey(options["public-key"].as<std::string>()));
+    body["publicKey"] = ToBase64Url(spki);
+  } else if (options.count("certificate") > 0) {
+    SKMS_TRY(const Bytes certificate, ReadCertificate(options["certificate"].as<std::string>()));
+    SKMS_TRY(const Bytes spki, PublicKeyOfCertificate(certificate));
+    body["publicKey"] = ToBase64Url(spki);
+  } else {
+    SKMS_TRY(const SecretBytes key, ReadTransportKey(options["transport-key"].as<std::string>()));
+    SKMS_TRY(const json transfer, AdminGet(session, "/admin/v1/transfer-key"));
+    SKMS_TRY(const Bytes block, EncryptToToken(transfer, key));
+    body["transportKey"] = ToBase64Url(block);
+  }
+  return Ok();
+}
+
+}  // namespace
+
+void DescribeRecipientAdd(OptionsDescription& options) {
+  options.add_options()("principal", po::value<std::string>()->required(), "whose keys are wrapped to it")(
+      "public-key", po::value<std::string>(), "RSA public key file (PEM or DER)")(
+      "certificate", po::value<std::string>(), "certificate file with an RSA key")(
+      "transport-key", po::value<std::string>(),
+      "file of mode 0400 with an AES-256 key: 32 octets or 64 hex digits");
+}
+
+Status RunRecipientAdd(const Session& session, const Options& options) {
+  if (options.count("public-key") + options.count("certificate") + options.count("transport-key") != 1) {
+    throw po::error("give one of --public-key, --certificate and --transport-key");
+  }
+  const std::string id = options["argument"].as<std::string>();
+  json body{{"id", id}, {"principal", options["principal"].as<std::string>()}};
+  SKMS_TRYV(AddKey(session, options, body));
+  SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/recipients", body));
+  std::cout << "recipient '" << id << "' added for principal '" << body["principal"].get<std::string>()
+            << "'\n";
+  return Ok();
+}
+
+Status RunRecipientList(const Session& session, const Options& /*options*/) {
+  SKMS_TRY(const json answer, AdminGet(session, "/admin/v1/recipients"));
+  if (session.json) {
+    PrintJson(answer);
+    return Ok();
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const json& one : answer["recipients"]) {
+    rows.push_back(
+        {Cell(one["id"]), Cell(one["principal"]), Cell(one["kind"]), Cell(one.value("spkiSha256", json()))});
+  }
+  if (rows.empty()) {
+    std::cout << "no recipients; keys are wrapped to the RSA key of each principal's certificate\n";
+  } else {
+    std::cout << RenderTable({"RECIPIENT", "PRINCIPAL", "KIND", "SPKI SHA-256"}, rows);
+  }
+  return Ok();
+}
+
+Status RunRecipientRemove(const Session& session, const Options& options) {
+  const std::string id = options["argument"].as<std::string>();
+  SKMS_TRYV(AdminDelete(session, "/admin/v1/recipients/" + EncodeSegment(id)));
+  std::cout << "recipient '" << id << "' removed\n";
+  return Ok();
+}
+
+}  // namespace skms::provisioning

@@ -1,0 +1,141 @@
+#include "appliance/config/configuration.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "tests/support/temporary_directory.h"
+
+namespace skms::appliance {
+namespace {
+
+constexpr const char* kMinimal =
+    "token:\n"
+    "  label: skms\n"
+    "listen:\n"
+    "  certificate: tls/server.pem\n"
+    "  private_key: tls/server.key\n"
+    "  client_ca: /etc/ca.pem\n";
+
+class ConfigurationFile {
+ public:
+  explicit ConfigurationFile(const std::string& text) : path_(directory_.File("skms.yaml")) {
+    std::ofstream(path_) << text;
+  }
+  std::string path() const { return path_; }
+  std::string directory() const { return directory_.path(); }
+  Result<Configuration> Load() const { return LoadConfiguration(path_); }
+  /// The error's text after the file name.
+  std::string Complaint() const {
+    const auto loaded = Load();
+    REQUIRE(loaded.has_error());
+    CHECK(loaded.error().code == ErrorCode::kConfiguration);
+    const std::string& detail = loaded.error().detail;
+    REQUIRE(detail.rfind(path_, 0) == 0);
+    return detail.substr(path_.size());
+  }
+
+ private:
+  test::TemporaryDirectory directory_;
+  std::string path_;
+};
+
+TEST_CASE("a minimal file gets every default and paths from its own directory") {
+  const ConfigurationFile file(kMinimal);
+  const auto loaded = file.Load();
+  REQUIRE(loaded.has_value());
+  const Configuration& configuration = loaded.value();
+  CHECK(configuration.listen.certificate == file.directory() + "/tls/server.pem");
+  CHECK(configuration.listen.client_ca == "/etc/ca.pem");
+  CHECK(configuration.listen.port == 8443);
+  CHECK(configuration.token.max_sessions == 8);
+  CHECK(configuration.access_token.leeway_s == 30);
+  CHECK(configuration.admin.socket == "/run/skms/admin.sock");
+}
+
+TEST_CASE("an unknown key is refused with line, column and a suggestion") {
+  const ConfigurationFile file(std::string(kMinimal) + "  prot: 9\n");
+  CHECK(file.Complaint() == ":7:3: unknown key 'prot' in 'listen'; did you mean 'port'?");
+}
+
+TEST_CASE("an unknown section is refused and the known ones are named") {
+  const ConfigurationFile file(std::string(kMinimal) + "lissten: {}\n");
+  CHECK(file.Complaint().find(":7:1: unknown section 'lissten'; known sections: skms, token") == 0);
+}
+
+TEST_CASE("a value out of range, of the wrong type or doubled is refused where it stands") {
+  CHECK(ConfigurationFile(std::string(kMinimal) + "  port: 70000\n").Complaint() ==
+        ":7:9: 'listen.port' must be a whole number from 0 to 65535");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "  port: -1\n").Complaint().find(":7:9:") == 0);
+  CHECK(ConfigurationFile(std::string(kMinimal) + "  port: [1]\n").Complaint() ==
+        ":7:9: 'listen.port' must be a single value");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "  mode: edgy\n").Complaint() ==
+        ":7:9: 'listen.mode' must be direct");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "  port: 1\n  port: 2\n").Complaint() ==
+        ":8:3: 'listen.port' stands twice");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "token:\n  label: other\n").Complaint() ==
+        ":7:1: section 'token' stands twice");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "access_token:\n  leeway_s: 31\n")
+            .Complaint()
+            .find(":8:13:") == 0);
+  CHECK(ConfigurationFile(std::string(kMinimal) + "limits:\n  burst: nan\n").Complaint().find(":8:10:") == 0);
+}
+
+TEST_CASE("what must be there and is not is named") {
+  CHECK(ConfigurationFile("listen: {certificate: a, private_key: b, client_ca: c}\n").Complaint() ==
+        ": 'token.label' is missing");
+  CHECK(ConfigurationFile("token: {label: x}\n").Complaint() == ": 'listen.certificate' is missing");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "skms: {uri: 'http://x'}\n")
+            .Complaint()
+            .find(": 'skms.uri' must be") == 0);
+}
+
+TEST_CASE("broken YAML and files that are no mapping are refused with their place") {
+  CHECK(ConfigurationFile("token: [\n").Complaint().find(":2:1: ") == 0);
+  CHECK(ConfigurationFile("- a\n").Complaint() == ": holds no sections");
+  CHECK(ConfigurationFile("").Complaint() == ": holds no sections");
+}
+
+TEST_CASE("a missing file says so") {
+  const auto loaded = LoadConfiguration("/nonexistent/skms.yaml");
+  REQUIRE(loaded.has_error());
+  CHECK(loaded.error().code == ErrorCode::kIo);
+  CHECK(loaded.error().detail == "/nonexistent/skms.yaml: No such file or directory");
+}
+
+TEST_CASE("the PIN is read from a private file only") {
+  const test::TemporaryDirectory directory;
+  TokenSection token;
+  token.pin_file = directory.File("pin");
+  std::ofstream(token.pin_file) << "1234\n";
+
+  REQUIRE(::chmod(token.pin_file.c_str(), 0640) == 0);
+  const auto refused = ReadPin(token);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().detail == token.pin_file + ": readable by others; run: chmod 0400 " + token.pin_file);
+
+  REQUIRE(::chmod(token.pin_file.c_str(), 0400) == 0);
+  const auto pin = ReadPin(token);
+  REQUIRE(pin.has_value());
+  CHECK(AsText(pin.value().ExposeSecret()) == "1234");
+}
+
+TEST_CASE("without a PIN file the systemd credential is used") {
+  const test::TemporaryDirectory directory;
+  std::ofstream(directory.File("skms-pin")) << "5678";
+  REQUIRE(::chmod(directory.File("skms-pin").c_str(), 0440) == 0);
+  REQUIRE(::setenv("CREDENTIALS_DIRECTORY", directory.path().c_str(), 1) == 0);
+  const auto pin = ReadPin(TokenSection{});
+  REQUIRE(::unsetenv("CREDENTIALS_DIRECTORY") == 0);
+  REQUIRE(pin.has_value());
+  CHECK(AsText(pin.value().ExposeSecret()) == "5678");
+
+  const auto none = ReadPin(TokenSection{});
+  REQUIRE(none.has_error());
+  CHECK(none.error().code == ErrorCode::kConfiguration);
+}
+
+}  // namespace
+}  // namespace skms::appliance
