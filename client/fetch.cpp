@@ -66,7 +66,7 @@ Result<HttpAnswer> FetchKeyRecords(const Endpoint& endpoint, const SecretBytes& 
   HttpAnswer answer;
   char reason[CURL_ERROR_SIZE] = "";
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS, static_cast<long>(CURLPROTO_HTTPS));
+  curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "https");
   curl_easy_setopt(curl.get(), CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   curl_easy_setopt(curl.get(), CURLOPT_CAINFO, endpoint.ca_path.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_SSLCERT, endpoint.certificate_path.c_str());

@@ -3,17 +3,15 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "api/admin/entry_json.h"
 #include "api/admin/peer_access.h"
-#include "api/auth/authenticator.h"
 #include "api/http/json.h"
 #include "api/http/problem_details.h"
-#include "api/http/query.h"
+#include "base/clock.h"
 #include "base/encoding.h"
 
 namespace skms::admin {
@@ -25,6 +23,19 @@ using http::RequestContext;
 using http::Response;
 using nlohmann::json;
 
+/// One administrator's request with what the handlers need of it.
+struct Call {
+  const Request& request;
+  const RequestContext& context;
+  const PathValues& values;
+  InvalidParams invalid;  ///< what decoding found wrong
+
+  keystore::Requester by() const {
+    return {
+        keystore::PrincipalId("admin:" + std::to_string(context.credentials->uid)), {}, context.request_id};
+  }
+};
+
 Response JsonResponse(int status, const json& body) {
   Response response;
   response.status = status;
@@ -33,97 +44,129 @@ Response JsonResponse(int status, const json& body) {
   return response;
 }
 
-Response Failed(const Error& error, const RequestContext& context) {
+Response Failed(const Error& error, const Call& call) {
   http::ProblemDetails problem = http::ProblemFor(error.code);
-  problem.detail = error.detail;  // the administrator is trusted with it
-  if (problem.status >= 500) spdlog::error("request {}: {}", context.request_id, error.Describe());
-  return http::ToResponse(problem, context.request_id);
+  if (!error.detail.empty()) problem.detail = error.detail;  // the administrator is trusted with it
+  problem.cause = Name(error.code);
+  problem.invalid_params = call.invalid;
+  if (problem.status >= 500) spdlog::error("request {}: {}", call.context.request_id, error.Describe());
+  return http::ToResponse(problem, call.context.request_id);
 }
 
-Response Answer(const Status& status, int success, const RequestContext& context) {
-  if (status.has_error()) return Failed(status.error(), context);
+Response NoContent(const Status& done, const Call& call) {
+  if (done.has_error()) return Failed(done.error(), call);
   Response response;
-  response.status = success;
+  response.status = 204;
   return response;
 }
 
-/// One administrator's request with what the handlers need of it.
-struct Call {
-  const Request& request;
-  const RequestContext& context;
-  const PathValues& values;
-
-  keystore::Requester by() const {
-    return {
-        keystore::PrincipalId("admin:" + std::to_string(context.credentials->uid)), {}, context.request_id};
-  }
-  Result<json> body() const { return http::ParseJson(request.body); }
-};
+Response Answer(const Result<json>& answer, const Call& call) {
+  return answer.has_error() ? Failed(answer.error(), call) : JsonResponse(200, answer.value());
+}
 
 class AdminApi {
  public:
   explicit AdminApi(AdminDependencies dependencies) : deps_(std::move(dependencies)) {}
 
-  bool Allows(const RequestContext& context) const {
-    return MayAdminister(context.credentials, ::geteuid(), deps_.admin_group);
+  Response Handle(Response (AdminApi::*handle)(Call&), Call& call) {
+    if (MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) return (this->*handle)(call);
+    const auto& peer = call.context.credentials;
+    const Status recorded =
+        deps_.store.RecordRefusal({peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
+                                   "not-an-administrator", call.context.request_id});
+    if (recorded.has_error()) return Failed(recorded.error(), call);
+    return Failed(PermissionDenied("only root, the daemon's user and members of admin.group may do this"),
+                  call);
   }
 
-  Response Health(const Call& call) {
-    const auto audit = deps_.store.Audit();
-    const bool fine = deps_.healthy() && audit.has_value();
-    if (!fine) return Failed(Error{ErrorCode::kTokenUnavailable, "not healthy; see the log"}, call.context);
+  /// Alive: asks neither the token nor the database, so that a hanging one cannot hang it.
+  Response Health(Call& call) {
+    if (!deps_.healthy()) return Failed(NotServing("a listener has ended; see the log"), call);
     return JsonResponse(200, {{"status", "ok"}});
   }
 
-  Response GetStatus(const Call& call) {
-    const auto keys = deps_.store.CountKeyVersions();
-    const auto audit = deps_.store.Audit();
-    if (keys.has_error()) return Failed(keys.error(), call.context);
-    if (audit.has_error()) return Failed(audit.error(), call.context);
-    const hsm::TokenInfo& token = deps_.module.info();
-    const hsm::TokenKeyGenerations& generations = deps_.module.generations();
-    const auto sessions = deps_.module.session_use();
-    return JsonResponse(200, {{"skms", deps_.skms_id},
-                              {"version", deps_.version},
-                              {"started", FormatUtc(deps_.started)},
-                              {"healthy", deps_.healthy()},
-                              {"token",
-                               {{"label", token.label},
-                                {"serial", token.serial},
-                                {"manufacturer", token.manufacturer},
-                                {"model", token.model}}},
-                              {"tokenKeys",
-                               {{"kek", generations.kek},
-                                {"mac", generations.mac},
-                                {"sign", generations.sign},
-                                {"transfer", generations.transfer}}},
-                              {"sessions", {{"inUse", sessions.leased}, {"limit", sessions.limit}}},
-                              {"services", deps_.store.Services().size()},
-                              {"principals", deps_.store.Principals().size()},
-                              {"keyVersions", keys.value()},
-                              {"schemaVersion", deps_.store.schema_version()},
-                              {"audit", {{"entries", audit.value().entries}, {"head", audit.value().head}}}});
+  Response Ready(Call& call) {
+    if (!deps_.healthy()) return Failed(NotServing("a listener has ended; see the log"), call);
+    if (const auto random = deps_.module.Random(1); random.has_error()) return Failed(random.error(), call);
+    if (const auto audit = deps_.store.Audit(); audit.has_error()) return Failed(audit.error(), call);
+    return JsonResponse(200, {{"status", "ready"}});
   }
 
-  Response VerifyAudit(const Call& call) {
+  Response GetStatus(Call& call) { return Answer(ReadStatus(), call); }
+
+  Response VerifyAudit(Call& call) {
     const auto verified = deps_.store.VerifyAudit();
-    if (verified.has_error()) return Failed(verified.error(), call.context);
+    if (verified.has_error()) return Failed(verified.error(), call);
     return JsonResponse(
         200, {{"entries", verified.value().entries}, {"head", verified.value().head}, {"whole", true}});
   }
 
-  Response GetToken(const Call& /*call*/) {
-    return JsonResponse(
-        200, {{"label", deps_.module.info().label}, {"capabilities", ToJson(deps_.module.capabilities())}});
+  Response GetToken(Call& /*call*/) {
+    json body = ToJson(deps_.module.info());
+    body["usable"] = deps_.module.capabilities().usable();
+    body["capabilities"] = ToJson(deps_.module.capabilities());
+    return JsonResponse(200, body);
   }
 
-  Response GetTransferKey(const Call& call) {
+  Response GetTransferKey(Call& call) {
     const auto spki = deps_.module.TransferPublicKey();
-    if (spki.has_error()) return Failed(spki.error(), call.context);
+    if (spki.has_error()) return Failed(spki.error(), call);
     const bool sha256 = deps_.module.capabilities().oaep_hash == hsm::OaepHash::kSha256;
-    return JsonResponse(200,
-                        {{"publicKey", ToBase64Url(spki.value())}, {"oaepHash", sha256 ? "sha256" : "sha1"}});
+    return JsonResponse(200, {{"spki", ToBase64Url(spki.value())}, {"oaepHash", sha256 ? "sha256" : "sha1"}});
   }
+
+  Response ListServices(Call& /*call*/) { return List("services", deps_.store.Services()); }
+  Response ListPrincipals(Call& /*call*/) { return List("principals", deps_.store.Principals()); }
+  Response ListRecipients(Call& /*call*/) { return List("recipients", deps_.store.Recipients()); }
+  Response ListIssuers(Call& /*call*/) { return List("issuers", deps_.store.Issuers()); }
+
+  Response GetService(Call& call) {
+    const auto service = deps_.store.FindService(keystore::ValServiceId(call.values[0]));
+    if (service.has_error()) return Failed(service.error(), call);
+    return JsonResponse(200, ToJson(service.value()));
+  }
+
+  Response AddService(Call& call) { return Add(&AdminApi::DoAddService, call); }
+  Response AddPrincipal(Call& call) { return Add(&AdminApi::DoAddPrincipal, call); }
+  Response AddRecipient(Call& call) { return Add(&AdminApi::DoAddRecipient, call); }
+  Response AddIssuer(Call& call) { return Add(&AdminApi::DoAddIssuer, call); }
+
+  Response SetService(Call& call) { return NoContent(DoSetService(call), call); }
+  Response RemoveService(Call& call) {
+    return NoContent(deps_.store.RemoveService(call.by(), keystore::ValServiceId(call.values[0])), call);
+  }
+  Response RemovePrincipal(Call& call) {
+    return NoContent(deps_.store.RemovePrincipal(call.by(), keystore::PrincipalId(call.values[0])), call);
+  }
+  Response RemoveRecipient(Call& call) {
+    return NoContent(deps_.store.RemoveRecipient(call.by(), keystore::RecipientId(call.values[0])), call);
+  }
+  Response RemoveIssuer(Call& call) {
+    return NoContent(deps_.store.RemoveIssuer(call.by(), keystore::IssuerId(call.values[0])), call);
+  }
+
+  Response ListKeys(Call& call) {
+    const auto query = KeyQueryFromText(call.request.query, call.invalid);
+    if (query.has_error()) return Failed(query.error(), call);
+    const auto keys = deps_.store.ListKeys(query.value());
+    if (keys.has_error()) return Failed(keys.error(), call);
+    return List("keys", keys.value());
+  }
+
+  Response ShowKey(Call& call) {
+    const auto key = deps_.store.ShowKey(keystore::Kid(call.values[0]));
+    if (key.has_error()) return Failed(key.error(), call);
+    return JsonResponse(200, ToJson(key.value()));
+  }
+
+  Response Rotate(Call& call) {
+    const auto made = DoRotate(call);
+    if (made.has_error()) return Failed(made.error(), call);
+    return JsonResponse(201, ToJson(made.value()));
+  }
+
+ private:
+  static Error NotServing(std::string detail) { return {ErrorCode::kTokenUnavailable, std::move(detail)}; }
 
   template <class Entry>
   static Response List(const char* name, const std::vector<Entry>& entries) {
@@ -132,76 +175,65 @@ class AdminApi {
     return JsonResponse(200, {{name, std::move(list)}});
   }
 
-  Response ListServices(const Call& /*call*/) { return List("services", deps_.store.Services()); }
-  Response ListPrincipals(const Call& /*call*/) { return List("principals", deps_.store.Principals()); }
-  Response ListRecipients(const Call& /*call*/) { return List("recipients", deps_.store.Recipients()); }
-  Response ListIssuers(const Call& /*call*/) { return List("issuers", deps_.store.Issuers()); }
-
-  Response GetService(const Call& call) {
-    const auto service = deps_.store.FindService(keystore::ValServiceId(call.values[0]));
-    if (service.has_error()) return Failed(service.error(), call.context);
-    return JsonResponse(200, ToJson(service.value()));
+  Response Add(Result<json> (AdminApi::*add)(Call&), Call& call) {
+    const auto added = (this->*add)(call);
+    if (added.has_error()) return Failed(added.error(), call);
+    return JsonResponse(201, added.value());
   }
 
-  Response AddService(const Call& call) { return Answer(DoPutService(call, true), 201, call.context); }
-  Response SetService(const Call& call) { return Answer(DoPutService(call, false), 204, call.context); }
-  Response RemoveService(const Call& call) {
-    return Answer(deps_.store.RemoveService(call.by(), keystore::ValServiceId(call.values[0])), 204,
-                  call.context);
-  }
-  Response AddPrincipal(const Call& call) { return Answer(DoAddPrincipal(call), 201, call.context); }
-  Response RemovePrincipal(const Call& call) {
-    return Answer(deps_.store.RemovePrincipal(call.by(), keystore::PrincipalId(call.values[0])), 204,
-                  call.context);
-  }
-  Response AddRecipient(const Call& call) { return Answer(DoAddRecipient(call), 201, call.context); }
-  Response RemoveRecipient(const Call& call) {
-    return Answer(deps_.store.RemoveRecipient(call.by(), keystore::RecipientId(call.values[0])), 204,
-                  call.context);
-  }
-  Response AddIssuer(const Call& call) { return Answer(DoAddIssuer(call), 201, call.context); }
-  Response RemoveIssuer(const Call& call) {
-    return Answer(deps_.store.RemoveIssuer(call.by(), keystore::IssuerId(call.values[0])), 204, call.context);
-  }
-
-  Response ListKeys(const Call& call) {
-    const auto query = KeyQuery(call.request.query);
-    if (query.has_error()) return Failed(query.error(), call.context);
-    const auto keys = deps_.store.ListKeys(query.value());
-    if (keys.has_error()) return Failed(keys.error(), call.context);
-    return List("keys", keys.value());
+  Result<json> ReadStatus() {
+    SKMS_TRY(const std::int64_t keys, deps_.store.CountKeyVersions());
+    SKMS_TRY(const keystore::AuditSummary audit, deps_.store.Audit());
+    const hsm::TokenKeyGenerations& generations = deps_.module.generations();
+    const auto sessions = deps_.module.session_use();
+    return json{{"skms", deps_.skms_id},
+                {"version", deps_.version},
+                {"started", FormatUtc(deps_.started)},
+                {"time", FormatUtc(deps_.clock.NowSeconds())},
+                {"healthy", deps_.healthy()},
+                {"token", ToJson(deps_.module.info())},
+                {"tokenKeys",
+                 {{"kek", generations.kek},
+                  {"mac", generations.mac},
+                  {"sign", generations.sign},
+                  {"transfer", generations.transfer}}},
+                {"sessions", {{"inUse", sessions.leased}, {"limit", sessions.limit}}},
+                {"services", deps_.store.Services().size()},
+                {"principals", deps_.store.Principals().size()},
+                {"recipients", deps_.store.Recipients().size()},
+                {"issuers", deps_.store.Issuers().size()},
+                {"keyVersions", keys},
+                {"schemaVersion", deps_.store.schema_version()},
+                {"audit", {{"entries", audit.entries}, {"head", audit.head}}}};
   }
 
-  Response ShowKey(const Call& call) {
-    const auto key = deps_.store.ShowKey(keystore::Kid(call.values[0]));
-    if (key.has_error()) return Failed(key.error(), call.context);
-    return JsonResponse(200, ToJson(key.value()));
+  Result<json> DoAddService(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    SKMS_TRY(const keystore::Service service, ServiceFromJson(body, call.invalid));
+    SKMS_TRYV(deps_.store.AddService(call.by(), service));
+    return ToJson(service);
   }
 
-  Response Rotate(const Call& call) {
-    const auto made = DoRotate(call);
-    if (made.has_error()) return Failed(made.error(), call.context);
-    return JsonResponse(201, ToJson(made.value()));
-  }
-
- private:
-  Status DoPutService(const Call& call, bool add) {
-    SKMS_TRY(const json body, call.body());
-    SKMS_TRY(const keystore::Service service, ServiceFromJson(body));
-    if (add) return deps_.store.AddService(call.by(), service);
-    if (service.id.value() != call.values[0]) return InvalidArgument("'id' is another than the path's");
+  Status DoSetService(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    SKMS_TRY(const keystore::Service service, ServiceFromJson(body, call.invalid));
+    if (service.id.value() != call.values[0]) {
+      call.invalid.push_back({"/id", "is another than the path's"});
+      return InvalidArgument("'id' is another than the path's");
+    }
     return deps_.store.SetService(call.by(), service);
   }
 
-  Status DoAddPrincipal(const Call& call) {
-    SKMS_TRY(const json body, call.body());
-    SKMS_TRY(const keystore::Principal principal, PrincipalFromJson(body));
-    return deps_.store.AddPrincipal(call.by(), principal);
+  Result<json> DoAddPrincipal(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    SKMS_TRY(const keystore::Principal principal, PrincipalFromJson(body, call.invalid));
+    SKMS_TRYV(deps_.store.AddPrincipal(call.by(), principal));
+    return ToJson(principal);
   }
 
-  Status DoAddRecipient(const Call& call) {
-    SKMS_TRY(const json body, call.body());
-    SKMS_TRY(RecipientRequest wanted, RecipientFromJson(body));
+  Result<json> DoAddRecipient(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    SKMS_TRY(RecipientRequest wanted, RecipientFromJson(body, call.invalid));
     keystore::RecipientEntry entry{wanted.id, wanted.principal, hsm::RsaRecipient{wanted.public_key}};
     if (!wanted.transport_key.empty()) {
       SKMS_TRY(hsm::WrappedKey admitted, deps_.module.AdmitTransportKey(wanted.transport_key));
@@ -211,39 +243,21 @@ class AdminApi {
       SKMS_TRY(const hsm::GeneratedKey trial, deps_.module.GenerateWrapped({hsm::KeyKind::kAes, 32}));
       SKMS_TRYV(deps_.module.RewrapFor(entry.key, trial.wrapped, {hsm::KeyKind::kAes, 32}));
     }
-    return deps_.store.AddRecipient(call.by(), entry);
+    SKMS_TRYV(deps_.store.AddRecipient(call.by(), entry));
+    return ToJson(entry);
   }
 
-  Status DoAddIssuer(const Call& call) {
-    SKMS_TRY(const json body, call.body());
-    SKMS_TRY(const keystore::Issuer issuer, IssuerFromJson(body));
-    SKMS_TRYV(auth::CheckJwks(issuer.jwks));
-    return deps_.store.AddIssuer(call.by(), issuer);
+  Result<json> DoAddIssuer(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    SKMS_TRY(const keystore::Issuer issuer, IssuerFromJson(body, call.invalid));
+    SKMS_TRYV(deps_.store.AddIssuer(call.by(), issuer));
+    return ToJson(issuer);
   }
 
-  Result<keystore::KeyVersion> DoRotate(const Call& call) {
-    SKMS_TRY(const json body, call.body());
-    SKMS_TRY(const keystore::Selector selector, SelectorFromJson(body));
+  Result<keystore::KeyVersion> DoRotate(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    SKMS_TRY(const keystore::Selector selector, SelectorFromJson(body, call.invalid));
     return deps_.store.Rotate(call.by(), selector);
-  }
-
-  static Result<keystore::KeyListQuery> KeyQuery(const std::string& text) {
-    SKMS_TRY(const http::QueryParameters parameters, http::ParseQuery(text));
-    keystore::KeyListQuery query;
-    for (const auto& [name, value] : parameters) {
-      if (name == "service") {
-        query.service = keystore::ValServiceId(value);
-      } else if (name == "after") {
-        query.after_kid = value;
-      } else if (name == "limit") {
-        const auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), query.limit);
-        if (code != std::errc{} || end != value.data() + value.size())
-          return InvalidArgument("limit must be 1 to 1000");
-      } else {
-        return InvalidArgument("'" + name + "' is no filter; known: service, after, limit");
-      }
-    }
-    return query;
   }
 
   AdminDependencies deps_;
@@ -252,11 +266,12 @@ class AdminApi {
 struct Route {
   const char* method;
   const char* pattern;
-  Response (AdminApi::*handle)(const Call&);
+  Response (AdminApi::*handle)(Call&);
 };
 
 constexpr Route kRoutes[] = {
     {"GET", "/healthz", &AdminApi::Health},
+    {"GET", "/readyz", &AdminApi::Ready},
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},
     {"GET", "/admin/v1/token", &AdminApi::GetToken},
@@ -276,7 +291,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/admin/v1/issuers", &AdminApi::AddIssuer},
     {"DELETE", "/admin/v1/issuers/{id}", &AdminApi::RemoveIssuer},
     {"GET", "/admin/v1/keys", &AdminApi::ListKeys},
-    {"POST", "/admin/v1/keys", &AdminApi::Rotate},
+    {"POST", "/admin/v1/keys/rotate", &AdminApi::Rotate},
     {"GET", "/admin/v1/keys/{kid}", &AdminApi::ShowKey},
 };
 
@@ -288,10 +303,8 @@ void RegisterAdminApi(http::Api& api, AdminDependencies dependencies) {
     api.Add(route.method, route.pattern,
             [resource, handle = route.handle](const Request& request, RequestContext& context,
                                               const PathValues& values) {
-              if (!resource->Allows(context)) {
-                return http::ToResponse(http::ProblemFor(ErrorCode::kPermissionDenied), context.request_id);
-              }
-              return (resource.get()->*handle)({request, context, values});
+              Call call{request, context, values, {}};
+              return resource->Handle(handle, call);
             });
   }
 }

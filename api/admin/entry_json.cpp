@@ -1,10 +1,13 @@
 #include "api/admin/entry_json.h"
 
+#include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "api/admin/certificate_facts.h"
 #include "api/auth/authenticator.h"
+#include "api/http/query.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/encoding.h"
@@ -14,6 +17,8 @@ namespace {
 
 using nlohmann::json;
 using namespace keystore;  // NOLINT(google-build-using-namespace): every name here is one of its entries
+
+constexpr std::uint32_t kMostKeysInAPage = 1000;
 
 json Time(std::int64_t seconds) { return FormatUtc(seconds); }
 
@@ -170,6 +175,33 @@ Result<Selector> SelectorFromJson(const json& body, InvalidParams& invalid) {
     reader.Wrong("ueId", "give at most one of 'userId' and 'ueId'");
   SKMS_TRYV(reader.Finish());
   return selector;
+}
+
+Result<KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& invalid) {
+  const auto wrong = [&](const std::string& name, const std::string& reason) {
+    invalid.push_back({name, reason});
+    return InvalidArgument("'" + name + "' " + reason);
+  };
+  const auto parameters = http::ParseQuery(query);
+  if (parameters.has_error()) return wrong(parameters.error().detail, "is not readable");
+  KeyListQuery wanted;
+  std::set<std::string> seen;
+  for (const auto& [name, value] : parameters.value()) {
+    if (!seen.insert(name).second) return wrong(name, "stands twice");
+    if (name == "service") {
+      wanted.service = ValServiceId(value);
+    } else if (name == "after") {
+      wanted.after_kid = value;
+    } else if (name == "limit") {
+      const char* end = value.data() + value.size();
+      const auto [last, code] = std::from_chars(value.data(), end, wanted.limit);
+      if (code != std::errc{} || last != end || wanted.limit < 1 || wanted.limit > kMostKeysInAPage)
+        return wrong(name, "must be 1 to " + std::to_string(kMostKeysInAPage));
+    } else {
+      return wrong(name, "is no filter; known: service, after, limit");
+    }
+  }
+  return wanted;
 }
 
 }  // namespace skms::admin
