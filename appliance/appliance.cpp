@@ -65,16 +65,18 @@ Status CheckToken(const hsm::Capabilities& capabilities, bool refuse_sha1_oaep) 
     if (row.finding == hsm::Finding::kWarn) spdlog::warn("token: {}: {}", row.name, row.detail);
   }
   if (refuse_sha1_oaep && capabilities.oaep_hash != hsm::OaepHash::kSha256) {
-    return Error{ErrorCode::kUnsupported,
-                 "this token has no RSA-OAEP with SHA-256, and token.refuse_sha1_oaep is true; use another token, or "
-                 "set it to false"};
+    return Error{
+        ErrorCode::kUnsupported,
+        "this token has no RSA-OAEP with SHA-256, and token.refuse_sha1_oaep is true; use another token, or "
+        "set it to false"};
   }
   return Ok();
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration, const SecretBytes& pin) {
+Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration,
+                                                   const SecretBytes& pin) {
   std::unique_ptr<Appliance> appliance(new Appliance());
   SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(TokenOptionsFrom(configuration.token), pin));
   SKMS_TRYV(CheckToken(appliance->module_->capabilities(), configuration.token.refuse_sha1_oaep));

@@ -16,6 +16,8 @@ Status HardenProcess() {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return IoError("prctl(PR_SET_NO_NEW_PRIVS)", errno);
   ::umask(0077);
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return IoError("signal(SIGPIPE)", errno);
+  // A file size limit must fail the write, as a full disk does, and not end the process.
+  if (std::signal(SIGXFSZ, SIG_IGN) == SIG_ERR) return IoError("signal(SIGXFSZ)", errno);
   return Ok();
 }
 

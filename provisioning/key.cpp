@@ -78,7 +78,7 @@ Status RunKeyRotate(const Session& session, const Options& options) {
   json body{{"service", options["service"].as<std::string>()}};
   if (options.count("user") > 0) body["userId"] = options["user"].as<std::string>();
   if (options.count("ue") > 0) body["ueId"] = options["ue"].as<std::string>();
-  SKMS_TRY(const json key, AdminSend(session, "POST", "/admin/v1/keys", body));
+  SKMS_TRY(const json key, AdminSend(session, "POST", "/admin/v1/keys/rotate", body));
   if (session.json) {
     PrintJson(key);
   } else {

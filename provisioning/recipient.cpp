@@ -37,7 +37,7 @@ Result<SecretBytes> ReadTransportKey(const std::string& path) {
 
 /// RSA-OAEP to the token's transfer key: the transport key crosses no socket in the clear.
 Result<Bytes> EncryptToToken(const json& transfer, const SecretBytes& key) {
-  const auto spki = FromBase64Url(transfer.value("publicKey", ""));
+  const auto spki = FromBase64Url(transfer.value("spki", ""));
   if (!spki) return InternalError("the daemon's transfer key is not readable");
   const unsigned char* data = spki->data();
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> parsed(

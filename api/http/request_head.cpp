@@ -7,6 +7,8 @@
 namespace skms::http {
 namespace {
 
+constexpr std::size_t kMaxLineBytes = 8000;
+
 ProblemDetails Problem(int status, std::string title, std::string detail,
                        std::string cause = "INVALID_MSG_FORMAT") {
   ProblemDetails problem;
@@ -58,6 +60,11 @@ std::optional<std::string_view> TakeLine(std::string_view& octets) {
   return line;
 }
 
+bool IsKnownMethod(std::string_view method) {
+  constexpr std::string_view kMethods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
+  return std::find(std::begin(kMethods), std::end(kMethods), method) != std::end(kMethods);
+}
+
 std::optional<ProblemDetails> CheckRequestLine(std::string_view line, const Limits& limits,
                                                RequestHead& head) {
   const std::size_t first = line.find(' ');
@@ -72,6 +79,8 @@ std::optional<ProblemDetails> CheckRequestLine(std::string_view line, const Limi
   if (!IsToken(head.method) || head.target.empty() || head.target[0] != '/' || !IsVisible(head.target)) {
     return Bad("the request line is malformed");
   }
+  if (!IsKnownMethod(head.method))
+    return Problem(501, "Not Implemented", "this method is not known here", "");
   if (head.version != "HTTP/1.1" && head.version != "HTTP/1.0") {
     return Problem(505, "HTTP Version Not Supported", "HTTP/1.1 is served here", "");
   }
@@ -86,6 +95,9 @@ struct Framing {
 };
 
 std::optional<ProblemDetails> TakeField(std::string_view line, Framing& framing, RequestHead& head) {
+  // cpp-httplib itself refuses longer lines, in its own words.
+  if (line.size() > kMaxLineBytes)
+    return Problem(431, "Request Header Fields Too Large", "a header field is too long", "");
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos || !IsToken(line.substr(0, colon))) {
     return Bad("a header field is malformed");  // also folded lines and a blank before the colon

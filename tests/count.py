@@ -1,0 +1,48 @@
+"""Counts test cases in the log of `ctest --verbose`: count.py LOG CTEST_STATUS. Prints "N passed, N failed" last.
+
+A program that crashed, or was killed before it could count, is one failure more.
+"""
+
+import re
+import sys
+
+DOCTEST = re.compile(r"\[doctest\] test cases: *(\d+) \| *(\d+) passed \| *(\d+) failed")
+PYTEST = re.compile(r"^\d+: =*\s*((?:\d+ (?:passed|failed|errors?|skipped|warnings?|deselected|xfailed|xpassed)(?:, )?)+) in ")
+CTEST = re.compile(r"^ *\d+/\d+ Test +#\d+: (\S+) \.+ *(.*)$")
+
+
+def count(log):
+    passed = failed = skipped = 0
+    counted_failure = False
+    for line in log.splitlines():
+        if found := DOCTEST.search(line):
+            passed += int(found[2])
+            failed += int(found[3])
+            counted_failure |= int(found[3]) > 0
+        elif found := PYTEST.match(line):
+            numbers = {word.rstrip("s"): int(n) for n, word in re.findall(r"(\d+) (\w+)", found[1])}
+            passed += numbers.get("passed", 0)
+            skipped += numbers.get("skipped", 0)
+            bad = numbers.get("failed", 0) + numbers.get("error", 0)
+            failed += bad
+            counted_failure |= bad > 0
+        elif found := CTEST.match(line):
+            if "Passed" not in found[2] and not counted_failure:
+                failed += 1
+            counted_failure = False
+    return passed, failed, skipped
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8", errors="replace") as file:
+        passed, failed, skipped = count(file.read())
+    if int(sys.argv[2]) != 0 and failed == 0:
+        failed = 1
+    if skipped:
+        print(f"({skipped} skipped; the log says why)")
+    print(f"{passed} passed, {failed} failed")
+    return 0 if failed == 0 and passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""Bad input over the real transport: a clear problem, and the next client is served as if nothing had been."""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import socket
+import ssl
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from openapi import OURS, check
+from pki import DAY, NOW, Authority
+
+JSON_TARGET = "val-tgt-ue=%7B%22valUserId%22%3A%22a%22%7D"
+
+
+@pytest.fixture(autouse=True)
+def serves_the_next_client(shared):
+    yield
+    assert shared.get().status == 200
+
+
+def refused(answer, status, cause=None):
+    assert answer.status == status, (answer.status, answer.body)
+    problem = answer.problem
+    check(OURS, "/components/schemas/ProblemDetails", problem)
+    if cause:
+        assert problem["cause"] == cause
+    return problem
+
+
+@pytest.mark.parametrize(
+    "query,cause",
+    [
+        (None, "MANDATORY_QUERY_PARAM_MISSING"),
+        ("", "MANDATORY_QUERY_PARAM_MISSING"),
+        ("valUserId=a", "MANDATORY_QUERY_PARAM_MISSING"),
+        ("val-service-id=", "MANDATORY_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=s&val-service-id=s", "MANDATORY_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=" + "a" * 300, "MANDATORY_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=%ff%fe", "MANDATORY_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=%0d%0aX-A:b", "MANDATORY_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=s&valUserId=a&valUeId=b", "OPTIONAL_QUERY_PARAM_INCORRECT"),
+        (f"val-service-id=s&{JSON_TARGET}&valUserId=a", "OPTIONAL_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=s&val-tgt-ue=%7Bnot-json", "OPTIONAL_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=s&val-tgt-ue=%7B%22valUserId%22%3A%22a%22%2C%22valUeId%22%3A%22b%22%7D", "OPTIONAL_QUERY_PARAM_INCORRECT"),
+        ("val-service-id=s&val-tgt-eu=x", "INVALID_QUERY_PARAM"),
+    ],
+)
+def test_a_malformed_query_is_400_with_its_cause(shared, query, cause):
+    problem = refused(shared.get(query), 400, cause)
+    assert problem["errorCode"] == "04" and problem["invalidParams"]
+
+
+def test_unknown_and_foreign_services_are_404_and_look_alike(shared):
+    unknown = refused(shared.get("val-service-id=nowhere"), 404)
+    foreign = refused(shared.get("val-service-id=t"), 404)
+    assert unknown["errorCode"] == "02"
+    assert {k: v for k, v in unknown.items() if k != "instance"} == {k: v for k, v in foreign.items() if k != "instance"}
+
+
+def test_a_scope_the_service_lacks_is_403(shared):
+    refused(shared.get("val-service-id=t&valUserId=a", who="val-2"), 403)
+
+
+def test_no_token_is_401_with_a_challenge(shared):
+    answer = shared.get(token=None)
+    problem = refused(answer, 401)
+    assert problem["errorCode"] == "03"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="skms"'
+
+
+def none_token(shared):
+    part = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    return f"{part({'alg': 'none'})}.{part(shared.issuer.claims())}."
+
+
+def confused_token(shared):
+    """HS256 with the RSA public key as the secret."""
+    part = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    signed = f"{part({'alg': 'HS256', 'kid': 'key-1'})}.{part(shared.issuer.claims())}"
+    mac = hmac.new(shared.issuer.public_pem(), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+BAD_TOKENS = {
+    "expired": lambda s: s.issuer.token(exp=int(datetime.datetime.now().timestamp()) - 60),
+    "not yet valid": lambda s: s.issuer.token(nbf=int(datetime.datetime.now().timestamp()) + 600),
+    "without exp": lambda s: s.issuer.token(exp=None),
+    "exp beyond the year 9999": lambda s: s.issuer.token(exp=10**15),
+    "wrong issuer": lambda s: s.issuer.token(iss="https://evil.test"),
+    "wrong audience": lambda s: s.issuer.token(aud="other"),
+    "wrong key": lambda s: s.issuer.token(key=rsa.generate_private_key(65537, 2048)),
+    "wrong kid": lambda s: s.issuer.token(headers={"kid": "../../etc/passwd"}),
+    "algorithm none": none_token,
+    "HS256 with the public key": confused_token,
+    "RS512": lambda s: s.issuer.token("RS512"),
+    "critical header": lambda s: s.issuer.token(headers={"crit": ["b64"], "b64": True}),
+    "truncated": lambda s: s.issuer.token()[:-20],
+    "no token at all": lambda s: "garbage",
+    "without client_id": lambda s: s.issuer.token(client_id=None),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+def test_a_bad_token_is_401_invalid_token(shared, kind):
+    answer = shared.get(token=BAD_TOKENS[kind](shared))
+    refused(answer, 401)
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+def test_a_token_without_the_scope_is_403_and_names_it(shared):
+    answer = shared.get(token=shared.issuer.token(scope="openid ss-kirk"))
+    refused(answer, 403)
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+
+
+def test_a_stolen_token_with_another_principals_certificate_is_403(shared):
+    refused(shared.get(who="val-2", token=shared.issuer.token(client_id="val-1")), 403)
+
+
+def test_a_certificate_nobody_enrolled_is_403(shared):
+    shared.ca.issue("stranger")
+    refused(shared.get(who="stranger", token=shared.issuer.token(client_id="stranger")), 403)
+
+
+def test_without_a_certificate_there_is_no_connection(shared):
+    assert shared.get(who=None).status == 0
+
+
+def test_a_certificate_of_a_foreign_ca_or_an_expired_one_is_refused_in_the_handshake(shared):
+    Authority(shared.directory, "foreign-ca").issue("foreign")
+    assert shared.get(who="foreign").status == 0
+    shared.ca.issue("expired", starts=NOW - 20 * DAY, ends=NOW - DAY)
+    assert shared.get(who="expired").status == 0
+
+
+def test_tls_1_1_is_refused_and_1_2_served(shared):
+    assert shared.curl("/ss-kir/v1/key-records?val-service-id=s", "--tlsv1.2", "--tls-max", "1.2").status == 200
+    old = shared.curl("/x", "--tlsv1.0", "--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0")
+    assert old.status == 0
+
+
+def test_methods_and_paths(shared):
+    answer = shared.curl("/ss-kir/v1/key-records", "-X", "DELETE")
+    refused(answer, 405)
+    assert answer.headers["allow"] == "GET"
+    refused(shared.curl("/ss-kir/v1/key-records", "-X", "BREW"), 501)
+    refused(shared.curl("/ss-kir/v1/nothing"), 404, "RESOURCE_URI_STRUCTURE_NOT_FOUND")
+    refused(shared.curl("/ss-kir/v1/key-records/"), 404)
+    refused(shared.curl("/admin/v1/status"), 404)
+
+
+def test_an_answer_nobody_accepts_is_406(shared):
+    refused(shared.get(headers=["Accept: text/html"]), 406)
+    assert shared.get(headers=["Accept: text/html, application/json;q=0.1"]).status == 200
+    refused(shared.get(headers=["Accept: application/json;q=0"]), 406)
+
+
+def test_another_servers_name_is_refused(shared):
+    refused(shared.get(headers=["Host: other.test"]), 400)
+
+
+def test_long_queries_and_headers(shared):
+    refused(shared.get("val-service-id=" + "a" * 65536), 414)
+    refused(shared.get(headers=["X-Long: " + "a" * 65536]), 431)
+    refused(shared.get(token="a" * 12000), 431)
+    refused(shared.get(token="a" * 7000), 401)
+
+
+def raw(shared, octets, answers=1):
+    """Octets over a fresh mutual-TLS connection; everything until the server closes."""
+    context = ssl.create_default_context(cafile=shared.directory / "ca.pem")
+    context.load_cert_chain(shared.directory / "val-1.pem", shared.directory / "val-1.key")
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as tls:
+            tls.sendall(octets)
+            received = b""
+            while True:
+                try:
+                    chunk = tls.recv(65536)
+                except (ConnectionResetError, ssl.SSLError):
+                    break
+                if not chunk:
+                    break
+                received += chunk
+            return received
+
+
+def request(shared, extra=b"", line=b"GET /ss-kir/v1/key-records?val-service-id=s HTTP/1.1"):
+    host = f"Host: localhost:{shared.port}\r\n".encode()
+    return line + b"\r\n" + host + extra + b"\r\n"
+
+
+def status_of(octets):
+    return int(octets.split(b" ", 2)[1])
+
+
+HOSTILE = {
+    "a token of 1 MiB": (lambda s: request(s, b"Authorization: Bearer " + b"a" * (1 << 20) + b"\r\n"), 431),
+    "a header that never ends": (lambda s: request(s, b"X: ")[:-4] + b"y" * 3000000, 431),
+    "20,000 headers": (lambda s: request(s, b"".join(b"X-%d: y\r\n" % i for i in range(20000))), 431),
+    "a body on GET": (lambda s: request(s, b"Content-Length: 5\r\n") + b"hello", 400),
+    "chunked GET": (lambda s: request(s, b"Transfer-Encoding: chunked\r\n") + b"5\r\nhello\r\n0\r\n\r\n", 411),
+    "length and chunked": (lambda s: request(s, b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400),
+    "two lengths": (lambda s: request(s, b"Content-Length: 0\r\nContent-Length: 0\r\n"), 400),
+    "length +5": (lambda s: request(s, b"Content-Length: +5\r\n"), 400),
+    "length that overflows": (lambda s: request(s, b"Content-Length: 99999999999999999999999\r\n", b"POST / HTTP/1.1"), 413),
+    "a large body": (lambda s: request(s, b"Content-Length: 1000000\r\n", b"POST / HTTP/1.1") + b"x" * 1000000, 413),
+    "POST without length": (lambda s: request(s, b"", b"POST / HTTP/1.1"), 411),
+    "encoded body": (lambda s: request(s, b"Content-Encoding: gzip\r\nContent-Length: 1\r\n", b"POST / HTTP/1.1") + b"x", 415),
+    "blank before the colon": (lambda s: request(s, b"Accept : */*\r\n"), 400),
+    "folded line": (lambda s: request(s, b"Accept: a\r\n b\r\n"), 400),
+    "bare line feed": (lambda s: request(s, b"A: b\nC: d\r\n"), 400),
+    "no host": (lambda s: b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (lambda s: request(s, b"Host: other\r\n"), 400),
+    "encoded line break in a header": (lambda s: request(s, b"X-A: a%0d%0aX-B: b\r\nConnection: close\r\n"), 400),
+    "control character in the target": (lambda s: request(s, b"", b"GET /\x01 HTTP/1.1"), 400),
+    "HTTP/2 preface": (lambda s: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "not HTTP": (lambda s: b"hello\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_framing_is_refused_and_the_connection_closed(shared, kind):
+    make, status = HOSTILE[kind]
+    answer = raw(shared, make(shared))
+    assert status_of(answer) == status, answer[:300]
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"application/problem+json" in answer
+
+
+def test_pipelined_requests_are_each_answered(shared):
+    token = f"Authorization: Bearer {shared.issuer.token()}\r\n".encode()
+    last = request(shared, token + b"Connection: close\r\n")
+    answer = raw(shared, request(shared, token) + request(shared, token) + last)
+    assert answer.count(b"HTTP/1.1 200") == 3
+
+
+def test_a_user_is_never_named_in_the_log(shared):
+    assert shared.get("val-service-id=s&valUserId=alice-the-user").status == 200
+    refused(shared.get("val-service-id=t&valUserId=alice-the-user"), 404)
+    assert "alice-the-user" not in shared.log.read_text()
