@@ -16,11 +16,11 @@ int HexValue(char c) {
   return -1;
 }
 
-constexpr std::array<std::int8_t, 256> MakeBase64Table() {
-  std::array<std::int8_t, 256> table{};
+constexpr std::array<std::int16_t, 256> MakeBase64Table() {
+  std::array<std::int16_t, 256> table{};
   for (auto& entry : table) entry = -1;
   for (std::size_t i = 0; i < kBase64Url.size(); ++i) {
-    table[static_cast<unsigned char>(kBase64Url[i])] = static_cast<std::int8_t>(i);
+    table[static_cast<unsigned char>(kBase64Url[i])] = static_cast<std::int16_t>(i);
   }
   return table;
 }

@@ -77,7 +77,7 @@ class Connection {
     while (answer.size() < end + 4 + length) {
       if (!Read(answer)) return 0;
     }
-    return std::atoi(answer.c_str() + 9);
+    return static_cast<int>(std::strtol(answer.c_str() + 9, nullptr, 10));
   }
 
  private:

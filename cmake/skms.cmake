@@ -7,12 +7,12 @@ target_compile_options(skms_warnings INTERFACE
   -fstack-protector-strong -fno-omit-frame-pointer
   # GCC 12 warns wrongly of std::string's operator+ at -O3 (GCC bug 105651).
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
-target_compile_definitions(skms_warnings INTERFACE
-  $<$<AND:$<CONFIG:Release,RelWithDebInfo>,$<STREQUAL:${SKMS_SANITIZE},>>:_FORTIFY_SOURCE=2>)
 target_link_options(skms_warnings INTERFACE -Wl,-z,relro,-z,now)
 if(SKMS_SANITIZE)
   target_compile_options(skms_warnings INTERFACE -fsanitize=${SKMS_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(skms_warnings INTERFACE -fsanitize=${SKMS_SANITIZE})
+else()
+  target_compile_definitions(skms_warnings INTERFACE $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
 endif()
 
 # skms_library(NAME SOURCES … LINKS … PRIVATE_LINKS …) makes libskms_NAME.a and the alias skms::NAME.

@@ -100,7 +100,7 @@ class Database::State {
       session = std::move(readers_.back());
       readers_.pop_back();
     }
-    const Status status = Guarded(work, *session);
+    Status status = Guarded(work, *session);
     {
       const std::lock_guard lock(mutex_);
       readers_.push_back(std::move(session));
@@ -160,7 +160,7 @@ class Database::State {
 
   static Status Apply(const Change& change, soci::session& session) {
     session << "SAVEPOINT one_change";
-    const Status status = Guarded(change.work, session);
+    Status status = Guarded(change.work, session);
     // A failed change leaves nothing; errors here end the whole transaction.
     if (status.has_error()) session << "ROLLBACK TO one_change";
     session << "RELEASE one_change";

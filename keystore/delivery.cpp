@@ -38,11 +38,11 @@ Status KeyStore::State::Record(const AuditEntry& entry) {
   return database->Write([&](soci::session& session) { return AppendAudit(session, clock, entry); });
 }
 
-Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, Error error) {
+Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error& error) {
   entry.outcome = "refused";
   entry.reason = std::move(reason);
   const Status recorded = Record(entry);
-  return recorded.has_error() ? recorded.error() : std::move(error);
+  return recorded.has_error() ? recorded.error() : error;
 }
 
 std::mutex& KeyStore::State::LockFor(const Selector& selector) {

@@ -26,7 +26,7 @@ class KeyStore::State {
   /// An entry about one selector, its target as a pseudonym.
   AuditEntry EntryFor(const Requester& by, const char* action, const Selector& selector) const;
   /// Writes the refusal, then returns `error` — or kStorage if the entry could not be written.
-  Error Refuse(AuditEntry entry, std::string reason, Error error);
+  Error Refuse(AuditEntry entry, std::string reason, const Error& error);
   Status Record(const AuditEntry& entry);
 
   /// The active version, made first if the policy says so. MAC checked.

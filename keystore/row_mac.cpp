@@ -16,8 +16,7 @@ Status CheckRowMac(hsm::CryptoModule& module, const RowFields& fields, const Row
   const Error refused = IntegrityError(
       "the MAC of " + row + " does not fit: the row was changed outside skms, or made with another token");
   if (!octets || mac.generation < 1) return refused;
-  const Status verified =
-      module.VerifyMac(static_cast<std::uint32_t>(mac.generation), fields.octets(), *octets);
+  Status verified = module.VerifyMac(static_cast<std::uint32_t>(mac.generation), fields.octets(), *octets);
   if (verified.has_value()) return Ok();
   const ErrorCode code = verified.error().code;
   if (code == ErrorCode::kIntegrity || code == ErrorCode::kNotFound) return refused;

@@ -9,7 +9,8 @@
 
 #include "base/result.h"
 
-struct _cjose_jwk_int;
+// cjose's own name for what cjose_jwk_t points to.
+struct _cjose_jwk_int;  // NOLINT(bugprone-reserved-identifier)
 
 namespace skms::auth {
 

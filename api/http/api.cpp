@@ -184,7 +184,7 @@ class Api::State {
 Api::Api(Limits limits) : state_(std::make_unique<State>(limits)) {}
 Api::~Api() = default;
 
-void Api::Add(std::string method, std::string pattern, Handler handler) {
+void Api::Add(std::string method, const std::string& pattern, Handler handler) {
   state_->Add(std::move(method), pattern, std::move(handler));
 }
 

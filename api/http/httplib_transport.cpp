@@ -138,9 +138,10 @@ struct ServerOptions {
 std::string Serialize(const ProblemDetails& problem) {
   const Response response = ToResponse(problem, "");
   std::string text = "HTTP/1.1 " + std::to_string(problem.status) + " " + problem.title + "\r\n";
-  for (const auto& [name, value] : response.headers.fields()) text += name + ": " + value + "\r\n";
-  text += "Content-Length: " + std::to_string(response.body.size()) + "\r\nConnection: close\r\n\r\n";
-  return text + response.body;
+  for (const auto& [name, value] : response.headers.fields())
+    text.append(name).append(": ").append(value).append("\r\n");
+  text.append("Content-Length: ").append(std::to_string(response.body.size()));
+  return text.append("\r\nConnection: close\r\n\r\n").append(response.body);
 }
 
 class Server final : public httplib::Server {
@@ -165,9 +166,10 @@ class Server final : public httplib::Server {
       Fill(ToResponse(ProblemFor(ErrorCode::kInvalidArgument), ""), response);
       return HandlerResponse::Handled;
     }));
-    set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
-      Fill(ToResponse(ProblemFor(ErrorCode::kInternal), ""), response);
-    });
+    set_exception_handler(
+        [](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
+          Fill(ToResponse(ProblemFor(ErrorCode::kInternal), ""), response);
+        });
   }
   ~Server() override { ::close(stop_fd_); }
 
@@ -225,7 +227,7 @@ class Server final : public httplib::Server {
     if (!head_bytes) return false;
     RequestHead head;
     if (const auto problem =
-            CheckHead(std::string_view(buffered).substr(0, *head_bytes), api_.limits(), head)) {
+            CheckHead(std::string_view{buffered}.substr(0, *head_bytes), api_.limits(), head)) {
       return Refuse(connection, *problem);
     }
     buffered.erase(0, *head_bytes);

@@ -16,7 +16,7 @@ namespace {
 constexpr int kBacklog = 1024;
 
 Error CloseWith(int fd, const std::string& what) {
-  const Error error = IoError(what, errno);
+  Error error = IoError(what, errno);
   ::close(fd);
   return error;
 }

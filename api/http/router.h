@@ -41,7 +41,7 @@ class Api {
   ~Api();
 
   /// `pattern` like "/admin/v1/services/{id}". Not after the first Handle.
-  void Add(std::string method, std::string pattern, Handler handler);
+  void Add(std::string method, const std::string& pattern, Handler handler);
 
   /// Answers every request, whatever it holds. HEAD is not served (405).
   Response Handle(const Request& request, RequestContext& context);

@@ -91,9 +91,9 @@ std::string EncodeSegment(const std::string& text) {
 
 std::string UserUri(const Selector& selector, const keystore::Service& service, const std::string& api_root) {
   if (selector.kind == TargetKind::kUser && LooksLikeUri(selector.target)) return selector.target;
-  const std::string base = service.user_uri.empty()
-                               ? api_root + "/val-services/" + EncodeSegment(service.id.value())
-                               : service.user_uri;
+  std::string base = service.user_uri.empty()
+                         ? api_root + "/val-services/" + EncodeSegment(service.id.value())
+                         : service.user_uri;
   switch (selector.kind) {
     case TargetKind::kService:
       return base;

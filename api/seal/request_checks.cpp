@@ -103,7 +103,7 @@ std::optional<std::int64_t> ParseDateTime(std::string_view text) {
                                          std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!offset || !date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
-  const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
+  const std::int64_t days = std::chrono::sys_days{date}.time_since_epoch().count();
   const std::int64_t seconds = ((days * 24 + hour) * 60 + minute - *offset) * 60 + second;
   return seconds * 1000 + *fraction;
 }

@@ -13,7 +13,7 @@
 namespace skms::appliance {
 namespace {
 
-constexpr std::size_t kMaxConfigurationBytes = 256 * 1024;
+constexpr std::size_t kMaxConfigurationBytes = std::size_t{256} * 1024;
 
 void ReadSkms(SectionReader& reader, Configuration& out) {
   reader.Text("id", out.skms.id);

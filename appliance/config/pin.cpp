@@ -10,12 +10,14 @@ Result<SecretBytes> ReadPin(const TokenSection& token) {
   constexpr std::size_t kMaxPinBytes = 256;
   if (!token.pin_file.empty()) return ReadSecretFile(token.pin_file, kMaxPinBytes);
   // Set by systemd for LoadCredential=; names a directory, not the secret.
-  const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
+  const char* directory =
+      std::getenv("CREDENTIALS_DIRECTORY");  // NOLINT(concurrency-mt-unsafe): before any thread
   if (directory == nullptr || *directory == '\0') {
     return ConfigurationError(
         "no PIN: set token.pin_file to a file of mode 0400, or give the systemd credential skms-pin");
   }
-  // systemd grants access by an ACL, whose mask shows as the group's read bit; its directory keeps others out.
+  // systemd grants access by an ACL, whose mask shows as the group's read bit; its directory keeps others
+  // out.
   return ReadSecretFile(std::string(directory) + "/skms-pin", kMaxPinBytes, 0037);
 }
 
