@@ -1,0 +1,188 @@
+// The unix transport on a real socket: who the peer is, what a slow or silent client may do, and how it
+// stops.
+#include "api/http/transport.h"
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <latch>
+#include <thread>
+
+#include "tests/support/temporary_directory.h"
+
+namespace skms::http {
+namespace {
+
+class UnixClient {
+ public:
+  explicit UnixClient(const std::string& path) : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    connected_ = ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
+  UnixClient(const UnixClient&) = delete;
+  UnixClient& operator=(const UnixClient&) = delete;
+  ~UnixClient() { ::close(fd_); }
+
+  bool connected() const { return connected_; }
+  bool TrySend(const std::string& octets) const {
+    return ::send(fd_, octets.data(), octets.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(octets.size());
+  }
+  void Send(const std::string& octets) const { REQUIRE(TrySend(octets)); }
+  /// Everything until the server closes.
+  std::string ReadToEnd() const {
+    std::string all;
+    char chunk[4096];
+    for (;;) {
+      const ssize_t got = ::recv(fd_, chunk, sizeof chunk, 0);
+      if (got <= 0) return all;
+      all.append(chunk, static_cast<std::size_t>(got));
+    }
+  }
+
+ private:
+  int fd_;
+  bool connected_ = false;
+};
+
+struct Fixture {
+  Fixture() {
+    api.Add("GET", "/peer", [](const Request&, RequestContext& context, const PathValues&) {
+      Response response;
+      response.body =
+          std::to_string(context.credentials->uid) + " " + std::to_string(context.credentials->pid);
+      return response;
+    });
+    api.Add("POST", "/echo", [](const Request& request, RequestContext&, const PathValues&) {
+      Response response;
+      response.body = request.path + "?" + request.query + " " + request.body;
+      return response;
+    });
+    options.path = directory.File("s");
+  }
+  test::TemporaryDirectory directory;
+  Api api{Limits{}};
+  UnixOptions options;
+};
+
+constexpr const char* kGetPeer = "GET /peer HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+TEST_CASE("the peer of a unix socket is known by its credentials, and the file has its mode") {
+  Fixture f;
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  struct stat status {};
+  REQUIRE(::stat(f.options.path.c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0600);
+  REQUIRE(transport->Start().has_value());
+  CHECK(transport->running());
+  const UnixClient client(f.options.path);
+  client.Send(kGetPeer);
+  CHECK(client.ReadToEnd().find(std::to_string(::geteuid()) + " " + std::to_string(::getpid())) !=
+        std::string::npos);
+  transport->Stop();
+  CHECK_FALSE(transport->running());
+  CHECK(::access(f.options.path.c_str(), F_OK) != 0);
+}
+
+TEST_CASE("a body arrives whole in pieces, and two requests in one write are two answers") {
+  Fixture f;
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  REQUIRE(transport->Start().has_value());
+  const UnixClient client(f.options.path);
+  client.Send("POST /echo?a=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
+  client.Send("defPOST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3\r\n\r\nxyz");
+  const std::string answers = client.ReadToEnd();
+  CHECK(answers.find("/echo?a=1 abcdef") != std::string::npos);
+  CHECK(answers.find("/echo? xyz") != std::string::npos);
+}
+
+TEST_CASE("an escaped line break that cpp-httplib unescapes in a header is refused") {
+  Fixture f;
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  REQUIRE(transport->Start().has_value());
+  const UnixClient client(f.options.path);
+  client.Send("GET /peer HTTP/1.1\r\nHost: h\r\nX-A: a%0d%0aX-B: b\r\nConnection: close\r\n\r\n");
+  CHECK(client.ReadToEnd().find("HTTP/1.1 400") == 0);
+}
+
+TEST_CASE("a second server on the same path is refused, a stale file and a foreign one are told apart") {
+  Fixture f;
+  {
+    const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+    REQUIRE(transport->Start().has_value());
+    const auto second = CreateUnixTransport(f.options, f.api);
+    REQUIRE(second.has_error());
+    CHECK(second.error().detail.find("another skmsd") != std::string::npos);
+  }
+  {
+    // A socket file whose server is gone.
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, f.options.path.c_str(), f.options.path.size() + 1);
+    REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    ::close(fd);
+    CHECK(CreateUnixTransport(f.options, f.api).has_value());
+  }
+  ::unlink(f.options.path.c_str());
+  std::ofstream(f.options.path) << "precious";
+  CHECK(CreateUnixTransport(f.options, f.api).error().code == ErrorCode::kConfiguration);
+  CHECK(std::filesystem::file_size(f.options.path) == 8);
+}
+
+TEST_CASE("Stop lets the request in flight finish and closes idle connections at once") {
+  Fixture f;
+  std::latch inside(1);
+  std::latch release(1);
+  f.api.Add("GET", "/slow", [&](const Request&, RequestContext&, const PathValues&) {
+    inside.count_down();
+    release.wait();
+    Response response;
+    response.body = "finished";
+    return response;
+  });
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  REQUIRE(transport->Start().has_value());
+  const UnixClient idle(f.options.path);
+  const UnixClient busy(f.options.path);
+  busy.Send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+  inside.wait();
+  std::thread stopper([&] { transport->Stop(); });
+  CHECK(idle.ReadToEnd().empty());  // returns because Stop closed it, while /slow is still held
+  release.count_down();
+  const std::string answer = busy.ReadToEnd();
+  stopper.join();
+  CHECK(answer.find("HTTP/1.1 200") == 0);
+  CHECK(answer.find("finished") != std::string::npos);
+  CHECK_FALSE(UnixClient(f.options.path).connected());
+}
+
+TEST_CASE("connections past the threads and the queue are closed, and service goes on") {
+  Fixture f;
+  f.options.max_connections = 1;
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  REQUIRE(transport->Start().has_value());
+  {
+    const UnixClient held(f.options.path);  // takes the thread
+    held.Send("GET /peer HTTP/1.1\r\n");    // and keeps it, its head unfinished
+    std::vector<std::unique_ptr<UnixClient>> others;
+    for (int i = 0; i < 8; ++i) others.push_back(std::make_unique<UnixClient>(f.options.path));
+    CHECK(others.back()->ReadToEnd().empty());  // turned away, not left waiting
+  }
+  // The thread comes free when it has seen the others go; until then newcomers are turned away too.
+  std::string answer;
+  for (int attempt = 0; attempt < 100000 && answer.empty(); ++attempt) {
+    const UnixClient next(f.options.path);
+    if (next.TrySend(kGetPeer)) answer = next.ReadToEnd();
+  }
+  CHECK(answer.find("HTTP/1.1 200") == 0);
+}
+
+}  // namespace
+}  // namespace skms::http

@@ -1,0 +1,108 @@
+#include "client/key_answer.h"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "client/fetch.h"
+#include "client/open_key.h"
+
+namespace skms::client {
+namespace {
+
+using nlohmann::json;
+
+json Key() {
+  return {{"kid", "k1"},
+          {"service", "s"},
+          {"scope", "user"},
+          {"target", "u"},
+          {"alg", "A256GCM"},
+          {"state", "active"},
+          {"nbf", 5},
+          {"version", 2},
+          {"wrapped", {{"alg", "RSA-OAEP"}, {"recipient", "r"}, {"encryptedKey", "AQID"}}}};
+}
+
+std::string Answer(const json& key, const json& target = {{"valUserId", "u"}},
+                   const std::string& service = "s") {
+  json info{{"userUri", "urn:u"},
+            {"valService", service},
+            {"keyInfo", json{{"keys", {key}}, {"skms", "x"}, {"time", 1}}.dump()}};
+  if (!target.is_null()) info["valTgtUe"] = target;
+  return info.dump();
+}
+
+const KeyQuery kUserQuery{"s", "u", ""};
+
+TEST_CASE("an answer to what was asked is decoded") {
+  const auto answer = DecodeAnswer(Answer(Key()), kUserQuery);
+  REQUIRE(answer.has_value());
+  const ReceivedKey& key = answer.value().keys.at(0);
+  CHECK(key.kid == "k1");
+  CHECK(key.version == 2);
+  CHECK(key.wrap_alg == "RSA-OAEP");
+  CHECK(key.encrypted_key == Bytes{1, 2, 3});
+}
+
+TEST_CASE("an answer for another service, user or kind of key is refused") {
+  CHECK(DecodeAnswer(Answer(Key(), {{"valUserId", "u"}}, "t"), kUserQuery).error().code ==
+        ErrorCode::kIntegrity);
+  CHECK(DecodeAnswer(Answer(Key(), {{"valUserId", "v"}}), kUserQuery).has_error());
+  CHECK(DecodeAnswer(Answer(Key(), {{"valUeId", "u"}}), kUserQuery).has_error());
+  CHECK(DecodeAnswer(Answer(Key(), nullptr), kUserQuery).has_error());
+  for (const auto& [member, value] :
+       {std::pair("service", "t"), std::pair("scope", "service"), std::pair("target", "v")}) {
+    json other = Key();
+    other[member] = value;
+    CHECK(DecodeAnswer(Answer(other), kUserQuery).error().detail.find("not asked for") != std::string::npos);
+  }
+  CHECK(DecodeAnswer(Answer(Key()), {"s", "", ""}).has_error());
+}
+
+TEST_CASE("what is no answer at all is refused, not crashed on") {
+  json bad_material = Key();
+  bad_material["wrapped"] = "x";
+  json bad_base64 = Key();
+  bad_base64["wrapped"]["encryptedKey"] = "***";
+  json bad_number = Key();
+  bad_number["version"] = "two";
+  for (const std::string& body : {std::string(), std::string("[]"), std::string("{}"), Answer(bad_material),
+                                  Answer(bad_base64), Answer(bad_number), Answer(json(1))}) {
+    CAPTURE(body);
+    CHECK(DecodeAnswer(body, kUserQuery).error().code == ErrorCode::kIntegrity);
+  }
+}
+
+TEST_CASE("plaintext keys open as they are; the right kind of recipient key is asked for") {
+  json plain = Key();
+  plain.erase("wrapped");
+  plain["k"] = "AQID";
+  auto answer = DecodeAnswer(Answer(plain), kUserQuery);
+  REQUIRE(answer.has_value());
+  CHECK(AsText(OpenKey(answer.value().keys[0], {}).value().ExposeSecret()) == "\x01\x02\x03");
+
+  auto wrapped = DecodeAnswer(Answer(Key()), kUserQuery);
+  ReceivedKey& key = wrapped.value().keys[0];
+  CHECK(OpenKey(key, {}).error().detail.find("--recipient-key") != std::string::npos);
+  key.wrap_alg = "A256KWP";
+  CHECK(OpenKey(key, {}).error().detail.find("--transport-key") != std::string::npos);
+  key.wrap_alg = "ROT13";
+  CHECK(OpenKey(key, {}).error().code == ErrorCode::kUnsupported);
+}
+
+TEST_CASE("the request's URL is encoded whole") {
+  CHECK(KeyRecordsUrl("https://k", {"a b&c", "", ""}) ==
+        "https://k/ss-kir/v1/key-records?val-service-id=a%20b%26c");
+  CHECK(KeyRecordsUrl("https://k", kUserQuery) ==
+        "https://k/ss-kir/v1/key-records?val-service-id=s&val-tgt-ue=%7b%22valUserId%22%3a%22u%22%7d");
+}
+
+TEST_CASE("a problem is told in one sentence") {
+  CHECK(ProblemText(R"({"title":"Forbidden","detail":"no","cause":"X","instance":"urn:request:1"})", "") ==
+        "Forbidden: no (X) [urn:request:1]");
+  CHECK(ProblemText("<html>", "nothing") == "nothing");
+}
+
+}  // namespace
+}  // namespace skms::client

@@ -1,0 +1,64 @@
+#include "hsm/attribute_template.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <utility>
+
+namespace skms::hsm {
+namespace {
+
+std::map<CK_ATTRIBUTE_TYPE, Bytes> Read(AttributeTemplate& attributes) {
+  std::map<CK_ATTRIBUTE_TYPE, Bytes> out;
+  for (CK_ULONG i = 0; i < attributes.size(); ++i) {
+    const CK_ATTRIBUTE& one = attributes.data()[i];
+    const auto* value = static_cast<const std::uint8_t*>(one.pValue);
+    CHECK(out.emplace(one.type, Bytes(value, value + one.ulValueLen)).second);
+  }
+  return out;
+}
+
+bool Flag(const std::map<CK_ATTRIBUTE_TYPE, Bytes>& attributes, CK_ATTRIBUTE_TYPE type) {
+  REQUIRE(attributes.count(type) == 1);
+  return attributes.at(type) == Bytes{CK_TRUE};
+}
+
+TEST_CASE("values stay where the attributes point, however the template grows and moves") {
+  AttributeTemplate attributes;
+  for (CK_ULONG i = 0; i < 200; ++i) attributes.Number(i, i * 7);
+  AttributeTemplate moved = std::move(attributes);
+  for (CK_ULONG i = 0; i < 200; ++i) {
+    CHECK(*static_cast<const CK_ULONG*>(moved.data()[i].pValue) == i * 7);
+  }
+}
+
+TEST_CASE("every template says every usage flag, and only the wanted ones are set") {
+  AttributeTemplate secret =
+      SecretKeyTemplate(CKK_AES, Lifetime::kToken, false, {.wrap = true, .unwrap = true});
+  const auto key = Read(secret);
+  for (const CK_ATTRIBUTE_TYPE type :
+       {CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_DERIVE, CKA_EXTRACTABLE, CKA_MODIFIABLE}) {
+    CHECK_FALSE(Flag(key, type));
+  }
+  for (const CK_ATTRIBUTE_TYPE type : {CKA_WRAP, CKA_UNWRAP, CKA_TOKEN, CKA_PRIVATE, CKA_SENSITIVE})
+    CHECK(Flag(key, type));
+
+  AttributeTemplate private_template = PrivateKeyTemplate(CKK_EC, Lifetime::kSession, true, {.sign = true});
+  const auto private_key = Read(private_template);
+  for (const CK_ATTRIBUTE_TYPE type : {CKA_DECRYPT, CKA_UNWRAP, CKA_DERIVE, CKA_SIGN_RECOVER, CKA_TOKEN}) {
+    CHECK_FALSE(Flag(private_key, type));
+  }
+  for (const CK_ATTRIBUTE_TYPE type : {CKA_SIGN, CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_PRIVATE})
+    CHECK(Flag(private_key, type));
+
+  AttributeTemplate public_template = PublicKeyTemplate(CKK_RSA, Lifetime::kSession, {.wrap = true});
+  const auto public_key = Read(public_template);
+  for (const CK_ATTRIBUTE_TYPE type :
+       {CKA_ENCRYPT, CKA_VERIFY, CKA_VERIFY_RECOVER, CKA_DERIVE, CKA_PRIVATE}) {
+    CHECK_FALSE(Flag(public_key, type));
+  }
+  CHECK(Flag(public_key, CKA_WRAP));
+}
+
+}  // namespace
+}  // namespace skms::hsm
