@@ -1,8 +1,11 @@
 #include "provisioning/admin_client.h"
 
 #include <httplib.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/encoding.h"
 
@@ -11,60 +14,88 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kTimeoutSeconds = 60;
+constexpr int kConnectSeconds = 5;
+constexpr int kAnswerSeconds = 60;
 
+/// The daemon names its ErrorCode as the problem's cause.
+std::optional<ErrorCode> CodeNamed(const std::string& name) {
+  for (int i = 0; i <= static_cast<int>(ErrorCode::kInternal); ++i) {
+    const auto code = static_cast<ErrorCode>(i);
+    if (Name(code) == name) return code;
+  }
+  return std::nullopt;
+}
+
+/// For answers that the router gives before the admin API is asked.
 ErrorCode CodeFor(int status) {
   switch (status) {
     case 400:
-    case 413:
     case 414:
+    case 431:
       return ErrorCode::kInvalidArgument;
-    case 401:
-    case 403:
-      return ErrorCode::kUnauthenticated;
     case 404:
       return ErrorCode::kNotFound;
-    case 409:
-      return ErrorCode::kConflict;
+    case 413:
+      return ErrorCode::kTooLarge;
     case 503:
-      return ErrorCode::kTokenUnavailable;
+      return ErrorCode::kResourceExhausted;
     default:
       return ErrorCode::kInternal;
   }
 }
 
-Error Unreachable(const std::string& socket) {
-  return {ErrorCode::kResourceExhausted,
-          "nobody answers on " + socket +
-              "\n  what to do: start the daemon (systemctl start skmsd), run as root or "
-              "as its user, or name its configuration with --config"};
-}
-
-Result<json> Decode(const httplib::Result& result, const std::string& socket) {
-  if (!result) return Unreachable(socket);
-  json body = json::parse(result->body, nullptr, false);
-  if (result->status < 300) return body.is_discarded() ? json::object() : body;
-  std::string detail = "the daemon answered " + std::to_string(result->status);
-  if (body.is_object() && body.contains("detail") && body["detail"].is_string())
-    detail = body["detail"].get<std::string>();
-  return Error{CodeFor(result->status), detail};
+/// Why a socket cannot be used at all, told before the connection is tried.
+Status CheckSocket(const std::string& socket) {
+  if (::access(socket.c_str(), R_OK | W_OK) == 0) return Ok();
+  if (errno == EACCES) {
+    return Error{ErrorCode::kUnauthenticated, "this user may not use the admin socket " + socket};
+  }
+  return Error{ErrorCode::kResourceExhausted,
+               "there is no admin socket " + socket + ": no daemon is running"};
 }
 
 Result<json> Send(const Session& session, const std::string& method, const std::string& path,
                   const std::string& body) {
   SKMS_TRY(const std::string socket, session.SocketPath());
+  SKMS_TRYV(CheckSocket(socket));
   httplib::Client client(socket);
   client.set_address_family(AF_UNIX);
-  client.set_connection_timeout(5);
-  client.set_read_timeout(kTimeoutSeconds);
-  client.set_default_headers({{"Host", "localhost"}});
-  if (method == "GET") return Decode(client.Get(path), socket);
-  if (method == "DELETE") return Decode(client.Delete(path), socket);
-  if (method == "PUT") return Decode(client.Put(path, body, "application/json"), socket);
-  return Decode(client.Post(path, body, "application/json"), socket);
+  client.set_connection_timeout(kConnectSeconds);
+  client.set_read_timeout(kAnswerSeconds);
+  httplib::Request request;
+  request.method = method;
+  request.path = path;
+  request.set_header("Host", "localhost");
+  if (!body.empty()) {
+    request.set_header("Content-Type", "application/json");
+    request.body = body;
+  }
+  const httplib::Result result = client.send(request);
+  if (result) return DecodeAnswer(result->status, result->body);
+  if (result.error() == httplib::Error::Connection)
+    return Error{ErrorCode::kResourceExhausted, "nobody answers on " + socket};
+  return Error{ErrorCode::kIo,
+               socket + ": the daemon's answer broke off; look whether it did what was asked"};
 }
 
 }  // namespace
+
+Result<json> DecodeAnswer(int status, const std::string& body) {
+  json answer = body.empty() ? json::object() : json::parse(body, nullptr, false);
+  if (status >= 200 && status < 300) {
+    if (answer.is_object()) return answer;
+    return InternalError("the daemon's answer is not JSON");
+  }
+  Error error{CodeFor(status), "the daemon answered " + std::to_string(status)};
+  if (!answer.is_object()) return error;
+  const auto text = [&](const char* member) {
+    return answer.contains(member) && answer[member].is_string() ? answer[member].get<std::string>() : "";
+  };
+  if (!text("detail").empty()) error.detail = text("detail");
+  if (text("cause") == "not-an-administrator") error.code = ErrorCode::kUnauthenticated;
+  if (const auto code = CodeNamed(text("cause"))) error.code = *code;
+  return error;
+}
 
 std::string EncodeSegment(const std::string& text) {
   constexpr std::string_view kUnreserved =

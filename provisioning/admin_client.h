@@ -1,7 +1,8 @@
-// AdminClient: skmsctl's side of the admin socket.
+// The client side of the admin socket. One request, one connection; one thread.
 //
 // Errors: kResourceExhausted (nobody answers on the socket: exit 4), kUnauthenticated (the socket or the
-// daemon refuses this user), else the daemon's own refusal with its detail.
+// daemon refuses this user), kIo (the answer broke off: what was asked for may have been done), else the
+// daemon's own refusal with its detail.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -15,6 +16,10 @@ Result<nlohmann::json> AdminGet(const Session& session, const std::string& path)
 Result<nlohmann::json> AdminSend(const Session& session, const std::string& method, const std::string& path,
                                  const nlohmann::json& body);
 Status AdminDelete(const Session& session, const std::string& path);
+
+/// The JSON of a successful answer, or the Error that a problem document stands for. `body` empty is an empty
+/// object.
+Result<nlohmann::json> DecodeAnswer(int status, const std::string& body);
 
 /// Percent-encodes one path segment or query value.
 std::string EncodeSegment(const std::string& text);

@@ -1,4 +1,6 @@
 // Command: one sub-command of skmsctl, as a row of one table that help, parsing and completion all read.
+//
+// Plain constants and functions; one thread. Nothing secret is ever an option's value: only names of files.
 #pragma once
 
 #include <boost/program_options/options_description.hpp>
@@ -22,6 +24,7 @@ struct Session {
 };
 
 using Options = boost::program_options::variables_map;
+using OptionsDescription = boost::program_options::options_description;
 
 struct Command {
   const char* group;     ///< "service", or "init" for a command without verb
@@ -29,31 +32,22 @@ struct Command {
   const char* argument;  ///< name of the one positional argument, e.g. "ID"; "" for none
   const char* summary;
   const char* example;
-  void (*describe)(boost::program_options::options_description& options);
+  void (*describe)(OptionsDescription& options);
   Status (*run)(const Session& session, const Options& options);
 
-  std::string name() const { return std::string(group) + (*verb == '\0' ? "" : std::string(" ") + verb); }
+  bool has_verb() const { return *verb != '\0'; }
+  bool has_argument() const { return *argument != '\0'; }
+  std::string name() const { return std::string(group) + (has_verb() ? std::string(" ") + verb : ""); }
 };
 
 std::span<const Command> Commands();
 
-/// Exit codes of skmsctl, documented in docs/cli.md.
-enum ExitCode {
-  kExitOk = 0,
-  kExitFailed = 1,         ///< the server refused or failed
-  kExitUsage = 2,          ///< the command line is wrong
-  kExitConfiguration = 3,  ///< a file, the configuration or the database
-  kExitUnreachable = 4,    ///< the daemon does not answer
-  kExitToken = 5,          ///< token or PIN
-  kExitNotFound = 6,
-  kExitConflict = 7,  ///< exists already, or in use
-};
-int ExitCodeFor(ErrorCode code);
+/// --config, --socket, --output, --help. The name of an option's value says what completes it: FILE, or the
+/// choices divided by "|".
+OptionsDescription CommonOptions();
 
-/// Runs a whole command line (without the program's name). Writes to standard output and standard error.
+/// Runs a whole command line (without the program's name). Writes to standard output and standard error;
+/// returns an exit code of provisioning/failure.h.
 int RunCommandLine(int argc, const char* const* argv);
-
-/// The bash completion script, made from Commands().
-std::string BashCompletion();
 
 }  // namespace skms::provisioning

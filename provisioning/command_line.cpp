@@ -1,110 +1,120 @@
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <iostream>
 #include <vector>
 
 #include "provisioning/command.h"
+#include "provisioning/failure.h"
+#include "provisioning/help.h"
 
 namespace skms::provisioning {
 namespace {
 
 namespace po = boost::program_options;
 
-po::options_description CommonOptions() {
-  po::options_description common("Common options");
-  common.add_options()("config",
-                       po::value<std::string>()->default_value(appliance::kDefaultConfigurationPath),
-                       "configuration file")("socket", po::value<std::string>(),
-                                             "admin socket (default: the configuration's admin.socket)")(
-      "output", po::value<std::string>()->default_value("table"), "table or json")("help,h",
-                                                                                   "print help and exit");
-  return common;
-}
+using Words = std::vector<std::string>;
 
-void PrintOverview() {
-  std::cout << "Usage: skmsctl [--config FILE] COMMAND [OPTIONS]\n\n"
-               "Provisions the SEAL key management server. Commands:\n\n";
-  for (const Command& command : Commands()) {
-    std::string left =
-        command.name() + (*command.argument == '\0' ? "" : std::string(" ") + command.argument);
-    left.resize(std::max<std::size_t>(left.size() + 2, 26), ' ');
-    std::cout << "  " << left << command.summary << '\n';
+/// The command's words come before its options, but for the common ones, which may stand anywhere.
+struct SplitLine {
+  Words words;  ///< at most two: group and verb
+  Words rest;
+
+  bool Asks(const char* option) const { return std::find(rest.begin(), rest.end(), option) != rest.end(); }
+};
+
+SplitLine Split(const Words& arguments) {
+  SplitLine line;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument.rfind('-', 0) != 0 && line.words.size() < 2) {
+      line.words.push_back(argument);
+      continue;
+    }
+    line.rest.push_back(argument);
+    const bool takes_value = argument == "--config" || argument == "--socket" || argument == "--output";
+    if (takes_value && i + 1 < arguments.size()) line.rest.push_back(arguments[++i]);
   }
-  std::cout << "\nskmsctl COMMAND --help shows a command's options and an example. First steps:\n"
-               "  skmsctl init\n  skmsctl status\n";
-}
-
-void PrintHelp(const Command& command, const po::options_description& own) {
-  std::cout << "Usage: skmsctl " << command.name() << (*command.argument == '\0' ? "" : " ")
-            << command.argument << " [OPTIONS]\n\n"
-            << command.summary << "\n\n";
-  if (!own.options().empty()) std::cout << own << '\n';
-  std::cout << CommonOptions() << "\nExample:\n  " << command.example << '\n';
+  return line;
 }
 
 int UsageError(const std::string& message, const std::string& see) {
-  std::cerr << "skmsctl: " << message << "\n  what to do: see " << see << '\n';
+  std::cerr << DescribeUsageError(message, see);
   return kExitUsage;
 }
 
-const Command* FindCommand(const std::vector<std::string>& words) {
+const Command* FindCommand(const Words& words) {
   for (const Command& command : Commands()) {
-    if (words.empty() || words[0] != command.group) continue;
-    if (*command.verb == '\0' || (words.size() > 1 && words[1] == command.verb)) return &command;
+    if (words[0] != command.group) continue;
+    if (!command.has_verb() || (words.size() > 1 && words[1] == command.verb)) return &command;
   }
   return nullptr;
 }
 
-/// The words before the first option of a command, common options with values skipped.
-std::vector<std::string> CommandWords(const std::vector<std::string>& arguments,
-                                      std::vector<std::string>& rest) {
-  std::vector<std::string> words;
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
-    const std::string& argument = arguments[i];
-    const bool takes_value = argument == "--config" || argument == "--socket" || argument == "--output";
-    if (argument.rfind('-', 0) == 0 || words.size() == 2) {
-      rest.push_back(argument);
-      if (takes_value && i + 1 < arguments.size()) rest.push_back(arguments[++i]);
-    } else {
-      words.push_back(argument);
-    }
-  }
-  return words;
-}
-
-int Report(const Error& error) {
-  std::cerr << "skmsctl: " << error.detail << '\n';
-  if (error.code == ErrorCode::kUnauthenticated)
-    std::cerr << "  what to do: run as root or as a member of admin.group\n";
-  return ExitCodeFor(error.code);
-}
-
-int RunCommand(const Command& command, std::vector<std::string> arguments) {
-  po::options_description own("Options");
-  command.describe(own);
-  po::options_description all;
-  all.add(own).add(CommonOptions());
+Options Parse(const Command& command, const Words& arguments) {
+  OptionsDescription all;
+  command.describe(all);
+  all.add(CommonOptions());
   po::positional_options_description positional;
-  if (*command.argument != '\0') {
+  if (command.has_argument()) {
     all.add_options()("argument", po::value<std::string>());
     positional.add("argument", 1);
   }
-  po::variables_map options;
-  po::store(po::command_line_parser(arguments).options(all).positional(positional).run(), options);
+  // No guessing: an abbreviation that works today may mean another option tomorrow.
+  constexpr int kStyle = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  Options options;
+  po::store(po::command_line_parser(arguments).options(all).positional(positional).style(kStyle).run(),
+            options);
+  return options;
+}
+
+int RunCommand(const Command& command, const Words& arguments) {
+  const std::string see = "skmsctl " + command.name() + " --help";
+  Session session;
+  Options options = Parse(command, arguments);
   if (options.count("help") > 0) {
-    PrintHelp(command, own);
+    std::cout << CommandHelp(command);
     return kExitOk;
   }
   po::notify(options);
-  const std::string see = "skmsctl " + command.name() + " --help";
-  if (*command.argument != '\0' && options.count("argument") == 0) {
+  if (command.has_argument() && options.count("argument") == 0) {
     return UsageError(command.name() + " needs " + command.argument, see);
   }
   const std::string output = options["output"].as<std::string>();
   if (output != "table" && output != "json") return UsageError("--output is table or json", see);
-  Session session{options["config"].as<std::string>(), "", output == "json"};
+  session.config_path = options["config"].as<std::string>();
+  session.json = output == "json";
   if (options.count("socket") > 0) session.socket = options["socket"].as<std::string>();
+
   const Status done = command.run(session, options);
-  return done.has_error() ? Report(done.error()) : static_cast<int>(kExitOk);
+  if (done.has_value()) return kExitOk;
+  std::cerr << DescribeFailure(done.error(), command.group);
+  return ExitCodeFor(done.error().code);
+}
+
+int RunWithoutCommand(const SplitLine& line) {
+  if (line.Asks("--version")) {
+    std::cout << "skmsctl " << SKMS_VERSION << '\n';
+    return kExitOk;
+  }
+  if (line.Asks("--help") || line.Asks("-h")) {
+    std::cout << OverviewHelp();
+    return kExitOk;
+  }
+  return UsageError("no command given", "skmsctl --help");
+}
+
+int RunGroup(const SplitLine& line) {
+  const std::string& group = line.words[0];
+  const std::string help = GroupHelp(group);
+  if (help.empty()) return UsageError("there is no command '" + group + "'", "skmsctl --help");
+  if (line.words.size() == 1 && (line.Asks("--help") || line.Asks("-h"))) {
+    std::cout << help;
+    return kExitOk;
+  }
+  const std::string what = line.words.size() == 1
+                               ? "'" + group + "' needs a command"
+                               : "there is no command '" + group + " " + line.words[1] + "'";
+  return UsageError(what, "skmsctl " + group + " --help");
 }
 
 }  // namespace
@@ -119,71 +129,27 @@ Result<std::string> Session::SocketPath() const {
   return configuration.admin.socket;
 }
 
-int ExitCodeFor(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kConfiguration:
-    case ErrorCode::kIo:
-    case ErrorCode::kStorage:
-    case ErrorCode::kNewerSchema:
-    case ErrorCode::kIntegrity:
-      return kExitConfiguration;
-    case ErrorCode::kResourceExhausted:
-      return kExitUnreachable;
-    case ErrorCode::kTokenUnavailable:
-    case ErrorCode::kTokenNotFound:
-    case ErrorCode::kTokenAmbiguous:
-    case ErrorCode::kTokenBlank:
-    case ErrorCode::kToken:
-    case ErrorCode::kPinIncorrect:
-    case ErrorCode::kUnsupported:
-      return kExitToken;
-    case ErrorCode::kNotFound:
-      return kExitNotFound;
-    case ErrorCode::kAlreadyExists:
-    case ErrorCode::kConflict:
-      return kExitConflict;
-    default:
-      return kExitFailed;
-  }
+OptionsDescription CommonOptions() {
+  OptionsDescription options("Common options");
+  options.add_options()(
+      "config",
+      po::value<std::string>()->value_name("FILE")->default_value(appliance::kDefaultConfigurationPath),
+      "configuration of the daemon")("socket", po::value<std::string>()->value_name("FILE"),
+                                     "admin socket, if not the configuration's")(
+      "output", po::value<std::string>()->value_name("table|json")->default_value("table"), "form of output")(
+      "help,h", "print help and exit");
+  return options;
 }
 
 int RunCommandLine(int argc, const char* const* argv) {
-  const std::vector<std::string> arguments(argv, argv + argc);
-  std::vector<std::string> rest;
-  const std::vector<std::string> words = CommandWords(arguments, rest);
-  const auto asks = [&](const char* option) {
-    return std::find(rest.begin(), rest.end(), option) != rest.end();
-  };
-  if (words.empty() && asks("--version")) {
-    std::cout << "skmsctl " << SKMS_VERSION << '\n';
-    return kExitOk;
-  }
-  if (words.empty()) {
-    if (rest.empty() || asks("--help") || asks("-h")) {
-      PrintOverview();
-      return rest.empty() ? kExitUsage : kExitOk;
-    }
-    return UsageError("no command given", "skmsctl --help");
-  }
-  const Command* command = FindCommand(words);
-  if (command == nullptr) {
-    std::string verbs;
-    for (const Command& other : Commands()) {
-      if (words[0] == other.group) verbs += (verbs.empty() ? "" : ", ") + other.name();
-    }
-    if (!verbs.empty() && (asks("--help") || asks("-h"))) {
-      std::cout << "Commands: " << verbs << "\nskmsctl COMMAND --help shows more.\n";
-      return kExitOk;
-    }
-    const std::string given = words[0] + (words.size() > 1 ? " " + words[1] : "");
-    return UsageError(
-        verbs.empty() ? "there is no command '" + given + "'" : "'" + given + "' is none of: " + verbs,
-        "skmsctl --help");
-  }
-  // A second word that is no verb is the command's argument.
-  if (*command->verb == '\0' && words.size() > 1) rest.insert(rest.begin(), words[1]);
+  SplitLine line = Split(Words(argv, argv + argc));
+  if (line.words.empty()) return RunWithoutCommand(line);
+  const Command* command = FindCommand(line.words);
+  if (command == nullptr) return RunGroup(line);
+  // Where there is no verb, a second word is the command's argument.
+  if (!command->has_verb() && line.words.size() > 1) line.rest.insert(line.rest.begin(), line.words[1]);
   try {
-    return RunCommand(*command, rest);
+    return RunCommand(*command, line.rest);
   } catch (const po::error& error) {
     return UsageError(error.what(), "skmsctl " + command->name() + " --help");
   }

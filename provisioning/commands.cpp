@@ -45,7 +45,7 @@ constexpr Command kCommands[] = {
      NoOptions, RunAuditVerify},
     {"token", "probe", "", "Try what the token can do, and say whether it is fit.", "skmsctl token probe",
      NoOptions, RunTokenProbe},
-    {"completion", "", "SHELL", "Print the completion script for bash.", "skmsctl completion bash", NoOptions,
+    {"completion", "", "bash", "Print the completion script for bash.", "skmsctl completion bash", NoOptions,
      RunCompletion},
 };
 

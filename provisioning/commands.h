@@ -5,8 +5,6 @@
 
 namespace skms::provisioning {
 
-using OptionsDescription = boost::program_options::options_description;
-
 void NoOptions(OptionsDescription& options);
 
 Status RunInit(const Session& session, const Options& options);

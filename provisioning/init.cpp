@@ -1,30 +1,82 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "base/clock.h"
 #include "hsm/crypto_module.h"
 #include "keystore/key_store.h"
 #include "provisioning/commands.h"
+#include "provisioning/output.h"
 
 namespace skms::provisioning {
+namespace {
 
-Status RunInit(const Session& session, const Options& /*options*/) {
-  SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
+using nlohmann::json;
+
+/// Root in a directory of the daemon's user would leave files there that the daemon cannot open.
+Status CheckUser(const std::string& database) {
+  const std::string directory = std::filesystem::absolute(database).parent_path().string();
+  struct stat found {};
+  if (::stat(directory.c_str(), &found) != 0) {
+    return ConfigurationError(directory + ": the directory of store.path is not there; make it first");
+  }
+  if (::geteuid() == 0 && found.st_uid != 0) {
+    return ConfigurationError(directory + " belongs to user " + std::to_string(found.st_uid) +
+                              ", who runs the daemon; run init as that user (see docs/cli.md)");
+  }
+  return Ok();
+}
+
+struct Prepared {
+  std::unique_ptr<hsm::CryptoModule> module;
+  bool made_keys = false;
+};
+
+Result<Prepared> PrepareToken(const appliance::Configuration& configuration) {
   SKMS_TRY(const SecretBytes pin, appliance::ReadPin(configuration.token));
   const hsm::TokenOptions options{configuration.token.module, configuration.token.label,
                                   configuration.token.serial};
-  SKMS_TRY(const auto module, hsm::CryptoModule::Provision(options, pin));
-  const bool there = ::access(configuration.store.path.c_str(), F_OK) == 0;
+  // Only what lacks keys is provisioned: after any other failure, a wrong PIN above all, nothing is tried
+  // again.
+  auto complete = hsm::CryptoModule::Open(options, pin);
+  if (complete.has_value()) return Prepared{std::move(complete).value(), false};
+  if (complete.error().code != ErrorCode::kTokenBlank) return std::move(complete).error();
+  SKMS_TRY(auto provisioned, hsm::CryptoModule::Provision(options, pin));
+  return Prepared{std::move(provisioned), true};
+}
+
+}  // namespace
+
+Status RunInit(const Session& session, const Options& /*options*/) {
+  SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
+  const std::string& database = configuration.store.path;
+  SKMS_TRYV(CheckUser(database));
+  SKMS_TRY(const Prepared token, PrepareToken(configuration));
+  const bool was_there = ::access(database.c_str(), F_OK) == 0;
   const SystemClock clock;
-  SKMS_TRYV(keystore::KeyStore::Initialise({configuration.store.path}, *module, clock));
-  const hsm::TokenKeyGenerations& keys = module->generations();
-  std::cout << "token '" << module->info().label << "' serial " << module->info().serial << ": skms-kek-"
+  SKMS_TRYV(keystore::KeyStore::Initialise({database}, *token.module, clock));
+
+  const hsm::TokenKeyGenerations& keys = token.module->generations();
+  const hsm::TokenInfo& info = token.module->info();
+  if (session.json) {
+    PrintJson({{"token", {{"label", info.label}, {"serial", info.serial}}},
+               {"tokenKeys",
+                {{"kek", keys.kek}, {"mac", keys.mac}, {"sign", keys.sign}, {"transfer", keys.transfer}}},
+               {"madeTokenKeys", token.made_keys},
+               {"database", database},
+               {"madeDatabase", !was_there}});
+    return Ok();
+  }
+  std::cout << "token '" << Printable(info.label) << "', serial " << Printable(info.serial) << ": skms-kek-"
             << keys.kek << ", skms-mac-" << keys.mac << ", skms-sign-" << keys.sign << ", skms-transfer-"
-            << keys.transfer << " ready\n"
-            << "database " << configuration.store.path
-            << (there ? ": was there, schema is current\n" : ": made\n")
-            << "next: start skmsd, then skmsctl issuer add, principal add, service add\n";
+            << keys.transfer
+            << (token.made_keys ? " are ready; what was missing was made\n" : " were there already\n")
+            << "database " << database
+            << (was_there ? " was there already; its schema is current\n" : " was made\n")
+            << "next: start skmsd, then: skmsctl issuer add, skmsctl principal add, skmsctl service add\n";
   return Ok();
 }
 

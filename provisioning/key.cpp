@@ -1,4 +1,5 @@
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -12,11 +13,27 @@ namespace {
 namespace po = boost::program_options;
 using nlohmann::json;
 
+constexpr unsigned kMaxPage = 1000;
+
+/// Read as text: a number's parser would take "-1" for a large one.
+unsigned PageSize(const Options& options) {
+  const std::string text = options["limit"].as<std::string>();
+  unsigned limit = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), limit);
+  if (code != std::errc{} || end != text.data() + text.size() || limit < 1 || limit > kMaxPage)
+    throw po::error("--limit is 1 to " + std::to_string(kMaxPage));
+  return limit;
+}
+
 void PrintKey(const json& key) {
   std::vector<std::pair<std::string, std::string>> pairs;
-  for (const char* name : {"kid", "service", "scope", "target", "version", "profile", "state", "created",
-                           "notBefore", "notAfter", "deactivated", "kekGeneration"}) {
-    if (key.contains(name)) pairs.emplace_back(name, Cell(key[name]));
+  for (const auto& [title, member] :
+       {std::pair("kid", "kid"), std::pair("service", "service"), std::pair("scope", "scope"),
+        std::pair("target", "target"), std::pair("version", "version"), std::pair("profile", "profile"),
+        std::pair("state", "state"), std::pair("created", "created"), std::pair("active since", "notBefore"),
+        std::pair("ends", "notAfter"), std::pair("deactivated", "deactivated"),
+        std::pair("wrapped by kek", "kekGeneration")}) {
+    if (key.contains(member)) pairs.emplace_back(title, Cell(key, member));
   }
   std::cout << RenderPairs(pairs);
 }
@@ -24,19 +41,22 @@ void PrintKey(const json& key) {
 }  // namespace
 
 void DescribeKeyList(OptionsDescription& options) {
-  options.add_options()("service", po::value<std::string>(), "only keys of this service")(
-      "limit", po::value<unsigned>()->default_value(100), "at most so many, 1 to 1000")(
-      "after", po::value<std::string>(), "go on after this kid");
+  options.add_options()("service", po::value<std::string>()->value_name("ID"), "only keys of this service")(
+      "limit", po::value<std::string>()->value_name("NUMBER")->default_value("100"),
+      "at most so many, 1 to 1000")("after", po::value<std::string>()->value_name("KID"),
+                                    "go on after this key");
 }
 
 void DescribeKeyRotate(OptionsDescription& options) {
-  options.add_options()("service", po::value<std::string>()->required(), "the key's service")(
-      "user", po::value<std::string>(), "the key of this VAL user")("ue", po::value<std::string>(),
-                                                                    "the key of this VAL UE");
+  options.add_options()("service", po::value<std::string>()->value_name("ID")->required(),
+                        "the key's service")("user", po::value<std::string>()->value_name("ID"),
+                                             "the key of this VAL user")(
+      "ue", po::value<std::string>()->value_name("ID"), "the key of this VAL UE");
 }
 
 Status RunKeyList(const Session& session, const Options& options) {
-  std::string path = "/admin/v1/keys?limit=" + std::to_string(options["limit"].as<unsigned>());
+  const unsigned limit = PageSize(options);
+  std::string path = "/admin/v1/keys?limit=" + std::to_string(limit);
   if (options.count("service") > 0) path += "&service=" + EncodeSegment(options["service"].as<std::string>());
   if (options.count("after") > 0) path += "&after=" + EncodeSegment(options["after"].as<std::string>());
   SKMS_TRY(const json answer, AdminGet(session, path));
@@ -44,20 +64,18 @@ Status RunKeyList(const Session& session, const Options& options) {
     PrintJson(answer);
     return Ok();
   }
-  std::vector<std::vector<std::string>> rows;
-  for (const json& key : answer["keys"]) {
-    rows.push_back({Cell(key["kid"]), Cell(key["service"]), Cell(key["scope"]), Cell(key["target"]),
-                    Cell(key["version"]), Cell(key["profile"]), Cell(key["state"]), Cell(key["notBefore"])});
-  }
-  if (rows.empty()) {
-    std::cout << "no keys; the first request makes one, or: skmsctl key rotate --service SERVICE\n";
-    return Ok();
-  }
-  std::cout << RenderTable({"KID", "SERVICE", "SCOPE", "TARGET", "VERSION", "PROFILE", "STATE", "SINCE"},
-                           rows);
-  if (rows.size() == options["limit"].as<unsigned>()) {
-    std::cout << "there may be more: --after " << answer["keys"].back()["kid"].get<std::string>() << '\n';
-  }
+  const json& keys = answer.at("keys");
+  PrintList(keys,
+            {{"KID", "kid"},
+             {"SERVICE", "service"},
+             {"SCOPE", "scope"},
+             {"TARGET", "target"},
+             {"VERSION", "version"},
+             {"PROFILE", "profile"},
+             {"STATE", "state"},
+             {"SINCE", "notBefore"}},
+            "no keys; the first request for one makes it, or: skmsctl key rotate --service ID");
+  if (keys.size() == limit) std::cout << "there may be more: --after " << Cell(keys.back(), "kid") << '\n';
   return Ok();
 }
 
@@ -81,10 +99,11 @@ Status RunKeyRotate(const Session& session, const Options& options) {
   SKMS_TRY(const json key, AdminSend(session, "POST", "/admin/v1/keys/rotate", body));
   if (session.json) {
     PrintJson(key);
-  } else {
-    std::cout << "version " << key["version"] << " is active now; the former one, if any, is deactivated\n";
-    PrintKey(key);
+    return Ok();
   }
+  std::cout << "version " << Cell(key, "version")
+            << " is active now; the one before it, if any, is deactivated\n";
+  PrintKey(key);
   return Ok();
 }
 

@@ -5,8 +5,10 @@
 #include <csignal>
 #include <exception>
 #include <iostream>
+#include <string>
 
 #include "provisioning/command.h"
+#include "provisioning/failure.h"
 
 int main(int argc, char** argv) {
   // A PIN or transport key may pass through this process: leave no core.
@@ -17,9 +19,15 @@ int main(int argc, char** argv) {
   }
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return skms::provisioning::kExitFailed;
   try {
-    return skms::provisioning::RunCommandLine(argc - 1, argv + 1);
+    const int code = skms::provisioning::RunCommandLine(argc - 1, argv + 1);
+    if (std::cout.flush()) return code;
+    std::cerr
+        << "skmsctl: the output cannot be written\n  what to do: check where it goes; what was asked for "
+           "may have been done\n";
+    return code == skms::provisioning::kExitOk ? skms::provisioning::kExitConfiguration : code;
   } catch (const std::exception& error) {
-    std::cerr << "skmsctl: unexpected: " << error.what() << '\n';
+    std::cerr << skms::provisioning::DescribeFailure(
+        skms::InternalError(std::string("unexpected: ") + error.what()), "");
     return skms::provisioning::kExitFailed;
   }
 }

@@ -64,4 +64,10 @@ Result<Bytes> PublicKeyOfCertificate(const Bytes& certificate) {
   return Der(X509_get_X509_PUBKEY(parsed.get()), i2d_X509_PUBKEY);
 }
 
+bool IsRsaKey(const Bytes& spki) {
+  const unsigned char* data = spki.data();
+  const KeyPtr key(d2i_PUBKEY(nullptr, &data, static_cast<long>(spki.size())), &EVP_PKEY_free);
+  return key && EVP_PKEY_is_a(key.get(), "RSA") == 1;
+}
+
 }  // namespace skms::provisioning

@@ -1,4 +1,4 @@
-// Certificates and public keys from files, PEM or DER.
+// Certificates and public keys from files, PEM or DER. Pure but for reading; thread-safe.
 #pragma once
 
 #include <string>
@@ -15,5 +15,7 @@ Result<Bytes> ReadCertificate(const std::string& path);
 Result<Bytes> ReadPublicKey(const std::string& path);
 /// SubjectPublicKeyInfo DER of a certificate's key.
 Result<Bytes> PublicKeyOfCertificate(const Bytes& certificate);
+/// Is this SubjectPublicKeyInfo an RSA key, to which keys can be wrapped?
+bool IsRsaKey(const Bytes& spki);
 
 }  // namespace skms::provisioning

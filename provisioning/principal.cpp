@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
@@ -14,22 +15,36 @@ namespace po = boost::program_options;
 using nlohmann::json;
 
 void DescribePrincipalAdd(OptionsDescription& options) {
-  options.add_options()("certificate", po::value<std::string>()->required(),
+  options.add_options()("certificate", po::value<std::string>()->value_name("FILE")->required(),
                         "its client certificate (PEM or DER)")(
-      "client-id", po::value<std::string>(), "client_id in its access tokens (default: ID)")(
-      "role", po::value<std::string>()->default_value("val-server"), "val-server or group-server");
+      "client-id", po::value<std::string>()->value_name("TEXT"),
+      "client_id in its access tokens (default: ID)")(
+      "role", po::value<std::string>()->value_name("val-server|group-server")->default_value("val-server"),
+      "what it is");
 }
 
 Status RunPrincipalAdd(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   SKMS_TRY(const Bytes certificate, ReadCertificate(options["certificate"].as<std::string>()));
+  SKMS_TRY(const Bytes spki, PublicKeyOfCertificate(certificate));
   const json body{{"id", id},
                   {"certificate", ToBase64Url(certificate)},
                   {"clientId", options.count("client-id") > 0 ? options["client-id"].as<std::string>() : id},
                   {"role", options["role"].as<std::string>()}};
-  SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/principals", body));
-  std::cout << "principal '" << id
-            << "' added; let it read a service with: skmsctl service set SERVICE --add-reader " << id << '\n';
+  SKMS_TRY(const json added, AdminSend(session, "POST", "/admin/v1/principals", body));
+  // RFC 3339 in UTC: the order of the texts is the order of the times.
+  if (added.value("certificateNotAfter", "~") < FormatUtc(SystemClock().NowSeconds())) {
+    std::cerr << "skmsctl: warning: the certificate has expired: nobody can connect with it\n";
+  }
+  if (!IsRsaKey(spki)) {
+    std::cerr << "skmsctl: warning: keys cannot be wrapped to this certificate (not RSA); enrol a key with: "
+                 "skmsctl recipient add ID --principal "
+              << ShellWord(id) << " --public-key FILE\n";
+  }
+  PrintDone(session.json, "principal", id, "added",
+            "principal '" + id +
+                "' added; let it ask for a service's keys with: skmsctl service set SERVICE --add-reader " +
+                ShellWord(id));
   return Ok();
 }
 
@@ -39,23 +54,20 @@ Status RunPrincipalList(const Session& session, const Options& /*options*/) {
     PrintJson(answer);
     return Ok();
   }
-  std::vector<std::vector<std::string>> rows;
-  for (const json& one : answer["principals"]) {
-    rows.push_back({Cell(one["id"]), Cell(one["role"]), Cell(one["clientId"]),
-                    Cell(one["certificateSubject"]), Cell(one["certificateNotAfter"])});
-  }
-  if (rows.empty()) {
-    std::cout << "no principals yet; add one with: skmsctl principal add ID --certificate FILE\n";
-  } else {
-    std::cout << RenderTable({"PRINCIPAL", "ROLE", "CLIENT ID", "CERTIFICATE", "VALID UNTIL"}, rows);
-  }
+  PrintList(answer.at("principals"),
+            {{"PRINCIPAL", "id"},
+             {"ROLE", "role"},
+             {"CLIENT ID", "clientId"},
+             {"CERTIFICATE", "certificateSubject"},
+             {"VALID UNTIL", "certificateNotAfter"}},
+            "no principals yet; add one with: skmsctl principal add ID --certificate FILE");
   return Ok();
 }
 
 Status RunPrincipalRemove(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   SKMS_TRYV(AdminDelete(session, "/admin/v1/principals/" + EncodeSegment(id)));
-  std::cout << "principal '" << id << "' removed\n";
+  PrintDone(session.json, "principal", id, "removed", "principal '" + id + "' removed");
   return Ok();
 }
 

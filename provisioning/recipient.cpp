@@ -2,8 +2,9 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
-#include <iostream>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -26,6 +27,15 @@ constexpr std::size_t kTransportKeyBytes = 32;
 Result<SecretBytes> ReadTransportKey(const std::string& path) {
   SKMS_TRY(SecretBytes raw, ReadSecretFile(path, 256));
   if (raw.size() == kTransportKeyBytes) return raw;
+  std::error_code unreadable;
+  const bool whole_file_is_key = std::filesystem::file_size(path, unreadable) == kTransportKeyBytes;
+  if (!unreadable && whole_file_is_key && raw.size() + 1 == kTransportKeyBytes) {
+    // A raw key that ends in 0x0A: what was taken for a newline belongs to it.
+    SecretBytes key(kTransportKeyBytes);
+    std::copy(raw.ExposeSecret().begin(), raw.ExposeSecret().end(), key.ExposeForWriting().begin());
+    key.ExposeForWriting().back() = '\n';
+    return key;
+  }
   std::string text = AsText(raw.ExposeSecret());
   auto octets = FromHex(text);
   Wipe(text);
@@ -44,7 +54,10 @@ Result<Bytes> EncryptToToken(const json& transfer, const SecretBytes& key) {
       d2i_PUBKEY(nullptr, &data, static_cast<long>(spki->size())), &EVP_PKEY_free);
   const std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> context(
       EVP_PKEY_CTX_new(parsed.get(), nullptr), &EVP_PKEY_CTX_free);
-  const EVP_MD* hash = transfer.value("oaepHash", "") == "sha256" ? EVP_sha256() : EVP_sha1();
+  const std::string hash_name = transfer.value("oaepHash", "");
+  if (hash_name != "sha256" && hash_name != "sha1")
+    return InternalError("the daemon names no OAEP hash we know");
+  const EVP_MD* hash = hash_name == "sha256" ? EVP_sha256() : EVP_sha1();
   Bytes out(1024);
   std::size_t size = out.size();
   const ByteView plain = key.ExposeSecret();
@@ -79,11 +92,13 @@ Status AddKey(const Session& session, const Options& options, json& body) {
 }  // namespace
 
 void DescribeRecipientAdd(OptionsDescription& options) {
-  options.add_options()("principal", po::value<std::string>()->required(), "whose keys are wrapped to it")(
-      "public-key", po::value<std::string>(), "RSA public key file (PEM or DER)")(
-      "certificate", po::value<std::string>(), "certificate file with an RSA key")(
-      "transport-key", po::value<std::string>(),
-      "file of mode 0400 with an AES-256 key: 32 octets or 64 hex digits");
+  options.add_options()("principal", po::value<std::string>()->value_name("PRINCIPAL")->required(),
+                        "whose keys are wrapped to it")(
+      "public-key", po::value<std::string>()->value_name("FILE"), "RSA public key (PEM or DER)")(
+      "certificate", po::value<std::string>()->value_name("FILE"),
+      "certificate with an RSA key (PEM or DER)")(
+      "transport-key", po::value<std::string>()->value_name("FILE"),
+      "AES-256 key, 32 octets or 64 hex digits, in a file of mode 0400 or 0600");
 }
 
 Status RunRecipientAdd(const Session& session, const Options& options) {
@@ -94,8 +109,9 @@ Status RunRecipientAdd(const Session& session, const Options& options) {
   json body{{"id", id}, {"principal", options["principal"].as<std::string>()}};
   SKMS_TRYV(AddKey(session, options, body));
   SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/recipients", body));
-  std::cout << "recipient '" << id << "' added for principal '" << body["principal"].get<std::string>()
-            << "'\n";
+  PrintDone(session.json, "recipient", id, "added",
+            "recipient '" + id + "' added; keys for '" + options["principal"].as<std::string>() +
+                "' are wrapped to it from now on");
   return Ok();
 }
 
@@ -105,23 +121,19 @@ Status RunRecipientList(const Session& session, const Options& /*options*/) {
     PrintJson(answer);
     return Ok();
   }
-  std::vector<std::vector<std::string>> rows;
-  for (const json& one : answer["recipients"]) {
-    rows.push_back(
-        {Cell(one["id"]), Cell(one["principal"]), Cell(one["kind"]), Cell(one.value("spkiSha256", json()))});
-  }
-  if (rows.empty()) {
-    std::cout << "no recipients; keys are wrapped to the RSA key of each principal's certificate\n";
-  } else {
-    std::cout << RenderTable({"RECIPIENT", "PRINCIPAL", "KIND", "SPKI SHA-256"}, rows);
-  }
+  PrintList(
+      answer.at("recipients"),
+      {{"RECIPIENT", "id"}, {"PRINCIPAL", "principal"}, {"KIND", "kind"}, {"SPKI SHA-256", "spkiSha256"}},
+      "no recipients; keys are wrapped to the RSA key of each principal's certificate. Add one with: skmsctl "
+      "recipient add ID --principal PRINCIPAL --public-key FILE");
   return Ok();
 }
 
 Status RunRecipientRemove(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   SKMS_TRYV(AdminDelete(session, "/admin/v1/recipients/" + EncodeSegment(id)));
-  std::cout << "recipient '" << id << "' removed\n";
+  PrintDone(session.json, "recipient", id, "removed",
+            "recipient '" + id + "' removed; its principal's certificate key is used again");
   return Ok();
 }
 

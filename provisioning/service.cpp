@@ -13,91 +13,89 @@ namespace {
 
 namespace po = boost::program_options;
 using nlohmann::json;
+using Texts = std::vector<std::string>;
 
 std::string PathOf(const Options& options) {
   return "/admin/v1/services/" + EncodeSegment(options["argument"].as<std::string>());
 }
 
 void DescribePolicy(OptionsDescription& options) {
-  options.add_options()("profile", po::value<std::string>(),
-                        "aes-128, aes-256 (default), hmac-sha256 or ec-p256")(
-      "scope", po::value<std::string>(), "which keys there may be: service,user,ue (default service)")(
-      "generate-on-request", po::value<std::string>(),
-      "yes (default) or no: does the first request make the key")(
-      "delivery", po::value<std::string>(), "wrapped (default), or tls: plaintext inside TLS")(
-      "user-uri", po::value<std::string>(), "userUri for the service itself");
+  options.add_options()("profile",
+                        po::value<std::string>()->value_name("aes-128|aes-256|hmac-sha256|ec-p256"),
+                        "kind of key (default aes-256); fixed once there are keys")(
+      "scope", po::value<std::string>()->value_name("LIST"),
+      "which keys there may be: service,user,ue (default service)")(
+      "generate-on-request", po::value<std::string>()->value_name("yes|no"),
+      "does the first request make the key (default yes)")(
+      "delivery", po::value<std::string>()->value_name("wrapped|tls"),
+      "wrapped to the recipient (default), or in plaintext inside TLS")(
+      "user-uri", po::value<std::string>()->value_name("URI"), "userUri of the service itself");
 }
 
-std::vector<std::string> Split(const std::string& text) {
-  std::vector<std::string> words;
+/// "service,user" → "service", "user".
+Texts AtCommas(const std::string& text) {
+  Texts words;
   std::istringstream stream(text);
   for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
   return words;
 }
 
 /// Writes what was given over `service`.
-Status ApplyPolicy(const Options& options, json& service) {
+void ApplyPolicy(const Options& options, json& service) {
   if (options.count("profile") > 0) service["profile"] = options["profile"].as<std::string>();
-  if (options.count("scope") > 0) service["scopes"] = Split(options["scope"].as<std::string>());
+  if (options.count("scope") > 0) service["scopes"] = AtCommas(options["scope"].as<std::string>());
   if (options.count("delivery") > 0) service["delivery"] = options["delivery"].as<std::string>();
   if (options.count("user-uri") > 0) service["userUri"] = options["user-uri"].as<std::string>();
   if (options.count("generate-on-request") > 0) {
     const std::string answer = options["generate-on-request"].as<std::string>();
-    if (answer != "yes" && answer != "no") return InvalidArgument("--generate-on-request is yes or no");
+    if (answer != "yes" && answer != "no") throw po::error("--generate-on-request is yes or no");
     service["generateOnRequest"] = answer == "yes";
   }
-  if (service.value("delivery", "wrapped") == "tls") {
+  if (options.count("delivery") > 0 && service["delivery"] == "tls") {
     std::cerr
-        << "skmsctl: warning: with --delivery tls the keys of this service pass through skmsd in the clear\n";
+        << "skmsctl: warning: with --delivery tls, skmsd sees the keys of this service in plaintext, and "
+           "so does everything on their way that ends TLS\n";
   }
-  return Ok();
 }
 
-std::vector<std::string> Given(const Options& options, const char* name) {
-  return options.count(name) > 0 ? options[name].as<std::vector<std::string>>() : std::vector<std::string>();
-}
-
-void PrintPolicy(const json& service) {
-  std::cout << RenderPairs({{"service", Cell(service["id"])},
-                            {"profile", Cell(service["profile"])},
-                            {"scopes", Cell(service["scopes"])},
-                            {"generate on request", Cell(service["generateOnRequest"])},
-                            {"delivery", Cell(service["delivery"])},
-                            {"readers", Cell(service["readers"])},
-                            {"user URI", Cell(service["userUri"])}});
+Texts Given(const Options& options, const char* name) {
+  return options.count(name) > 0 ? options[name].as<Texts>() : Texts();
 }
 
 }  // namespace
 
 void DescribeServiceAdd(OptionsDescription& options) {
   DescribePolicy(options);
-  options.add_options()("reader", po::value<std::vector<std::string>>(),
-                        "a principal that may ask for keys (repeat for more); nobody may without one");
+  options.add_options()("reader", po::value<Texts>()->value_name("PRINCIPAL"),
+                        "who may ask for keys (repeat for more); without one, nobody");
 }
 
 void DescribeServiceSet(OptionsDescription& options) {
   DescribePolicy(options);
-  options.add_options()("add-reader", po::value<std::vector<std::string>>(),
-                        "a principal that may ask from now on")(
-      "remove-reader", po::value<std::vector<std::string>>(), "a principal that may not ask any more");
+  options.add_options()("add-reader", po::value<Texts>()->value_name("PRINCIPAL"),
+                        "may ask from now on (repeat for more)")(
+      "remove-reader", po::value<Texts>()->value_name("PRINCIPAL"), "may not ask any more");
 }
 
 Status RunServiceAdd(const Session& session, const Options& options) {
-  json service{{"id", options["argument"].as<std::string>()}, {"readers", Given(options, "reader")}};
-  SKMS_TRYV(ApplyPolicy(options, service));
+  const std::string id = options["argument"].as<std::string>();
+  const Texts readers = Given(options, "reader");
+  json service{{"id", id}, {"readers", readers}};
+  ApplyPolicy(options, service);
   SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/services", service));
-  std::cout << "service '" << service["id"].get<std::string>() << "' added"
-            << (service["readers"].empty()
-                    ? "; nobody may ask for its keys yet: skmsctl service set --add-reader"
-                    : "")
-            << '\n';
+  PrintDone(session.json, "service", id, "added",
+            "service '" + id + "' added" +
+                (readers.empty() ? "; nobody may ask for its keys yet: skmsctl service set " + ShellWord(id) +
+                                       " --add-reader PRINCIPAL"
+                                 : ""));
   return Ok();
 }
 
 Status RunServiceSet(const Session& session, const Options& options) {
+  const std::string id = options["argument"].as<std::string>();
   SKMS_TRY(json service, AdminGet(session, PathOf(options)));
-  SKMS_TRYV(ApplyPolicy(options, service));
-  auto readers = service["readers"].get<std::vector<std::string>>();
+  ApplyPolicy(options, service);
+  Texts readers = service.value("readers", Texts());
   for (const std::string& reader : Given(options, "add-reader")) {
     if (std::find(readers.begin(), readers.end(), reader) == readers.end()) readers.push_back(reader);
   }
@@ -106,7 +104,7 @@ Status RunServiceSet(const Session& session, const Options& options) {
   }
   service["readers"] = readers;
   SKMS_TRYV(AdminSend(session, "PUT", PathOf(options), service));
-  std::cout << "service '" << service["id"].get<std::string>() << "' changed\n";
+  PrintDone(session.json, "service", id, "changed", "service '" + id + "' changed");
   return Ok();
 }
 
@@ -116,16 +114,14 @@ Status RunServiceList(const Session& session, const Options& /*options*/) {
     PrintJson(answer);
     return Ok();
   }
-  std::vector<std::vector<std::string>> rows;
-  for (const json& service : answer["services"]) {
-    rows.push_back({Cell(service["id"]), Cell(service["profile"]), Cell(service["scopes"]),
-                    Cell(service["generateOnRequest"]), Cell(service["delivery"]), Cell(service["readers"])});
-  }
-  if (rows.empty()) {
-    std::cout << "no services yet; add one with: skmsctl service add ID --reader PRINCIPAL\n";
-  } else {
-    std::cout << RenderTable({"SERVICE", "PROFILE", "SCOPES", "ON REQUEST", "DELIVERY", "READERS"}, rows);
-  }
+  PrintList(answer.at("services"),
+            {{"SERVICE", "id"},
+             {"PROFILE", "profile"},
+             {"SCOPES", "scopes"},
+             {"ON REQUEST", "generateOnRequest"},
+             {"DELIVERY", "delivery"},
+             {"READERS", "readers"}},
+            "no services yet; add one with: skmsctl service add ID --reader PRINCIPAL");
   return Ok();
 }
 
@@ -133,15 +129,22 @@ Status RunServiceShow(const Session& session, const Options& options) {
   SKMS_TRY(const json service, AdminGet(session, PathOf(options)));
   if (session.json) {
     PrintJson(service);
-  } else {
-    PrintPolicy(service);
+    return Ok();
   }
+  std::cout << RenderPairs({{"service", Cell(service, "id")},
+                            {"profile", Cell(service, "profile")},
+                            {"scopes", Cell(service, "scopes")},
+                            {"generate on request", Cell(service, "generateOnRequest")},
+                            {"delivery", Cell(service, "delivery")},
+                            {"readers", Cell(service, "readers")},
+                            {"user URI", Cell(service, "userUri")}});
   return Ok();
 }
 
 Status RunServiceRemove(const Session& session, const Options& options) {
+  const std::string id = options["argument"].as<std::string>();
   SKMS_TRYV(AdminDelete(session, PathOf(options)));
-  std::cout << "service '" << options["argument"].as<std::string>() << "' removed\n";
+  PrintDone(session.json, "service", id, "removed", "service '" + id + "' removed");
   return Ok();
 }
 

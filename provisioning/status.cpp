@@ -10,38 +10,31 @@ namespace skms::provisioning {
 using nlohmann::json;
 
 Status RunStatus(const Session& session, const Options& /*options*/) {
-  SKMS_TRY(const json s, AdminGet(session, "/admin/v1/status"));
+  SKMS_TRY(const json status, AdminGet(session, "/admin/v1/status"));
   if (session.json) {
-    PrintJson(s);
+    PrintJson(status);
     return Ok();
   }
-  const json& token = s["token"];
-  const json& keys = s["tokenKeys"];
+  const json& token = status.at("token");
+  const json& keys = status.at("tokenKeys");
+  const json& sessions = status.at("sessions");
   std::cout << RenderPairs(
-      {{"server", Cell(s["skms"]) + ", skmsd " + Cell(s["version"]) + ", up since " + Cell(s["started"])},
-       {"healthy", Cell(s["healthy"])},
-       {"token", Cell(token["label"]) + ", serial " + Cell(token["serial"]) + ", " +
-                     Cell(token["manufacturer"]) + " " + Cell(token["model"])},
-       {"token keys", "kek " + Cell(keys["kek"]) + ", mac " + Cell(keys["mac"]) + ", sign " +
-                          Cell(keys["sign"]) + ", transfer " + Cell(keys["transfer"])},
-       {"sessions", Cell(s["sessions"]["inUse"]) + " of " + Cell(s["sessions"]["limit"]) + " in use"},
-       {"services", Cell(s["services"])},
-       {"principals", Cell(s["principals"])},
-       {"key versions", Cell(s["keyVersions"])},
-       {"schema version", Cell(s["schemaVersion"])},
-       {"audit entries", Cell(s["audit"]["entries"])},
-       {"audit head", Cell(s["audit"]["head"])}});
-  return Ok();
-}
-
-Status RunAuditVerify(const Session& session, const Options& /*options*/) {
-  SKMS_TRY(const json answer, AdminGet(session, "/admin/v1/audit/verification"));
-  if (session.json) {
-    PrintJson(answer);
-  } else {
-    std::cout << "the chain of " << answer["entries"] << " entries is whole\nhead " << Cell(answer["head"])
-              << "\nnote the head elsewhere: it shows later whether the tail was cut\n";
-  }
+      {{"server", Cell(status, "skms") + ", skmsd " + Cell(status, "version") + ", up since " +
+                      Cell(status, "started")},
+       {"healthy", Cell(status, "healthy")},
+       {"token", Cell(token, "label") + ", serial " + Cell(token, "serial") + ", " +
+                     Cell(token, "manufacturer") + " " + Cell(token, "model")},
+       {"token keys", "kek " + Cell(keys, "kek") + ", mac " + Cell(keys, "mac") + ", sign " +
+                          Cell(keys, "sign") + ", transfer " + Cell(keys, "transfer") + " (generations)"},
+       {"sessions", Cell(sessions, "inUse") + " of " + Cell(sessions, "limit") + " in use"},
+       {"services", Cell(status, "services")},
+       {"principals", Cell(status, "principals")},
+       {"recipients", Cell(status, "recipients")},
+       {"issuers", Cell(status, "issuers")},
+       {"key versions", Cell(status, "keyVersions")},
+       {"schema version", Cell(status, "schemaVersion")},
+       {"audit entries", Cell(status.at("audit"), "entries")},
+       {"audit head", Cell(status.at("audit"), "head")}});
   return Ok();
 }
 

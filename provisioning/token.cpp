@@ -10,30 +10,41 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kFindings[] = {"yes", "no", "WARN", "FAIL"};
+constexpr const char* kWords[] = {"yes", "no", "warn", "fail"};  // as the admin API spells them
+constexpr const char* kLoudWords[] = {"yes", "no", "WARN", "FAIL"};
 
-const char* Word(hsm::Finding finding) { return kFindings[static_cast<std::size_t>(finding)]; }
+const char* Verdict(const hsm::Capabilities& capabilities) {
+  if (!capabilities.usable()) return "verdict: this token CANNOT be used; each FAIL above says why";
+  for (const hsm::CapabilityRow& row : capabilities.rows) {
+    if (row.finding == hsm::Finding::kWarn)
+      return "verdict: this token can be used; each WARN above weakens what it promises";
+  }
+  return "verdict: this token can be used";
+}
 
 void PrintProbe(const hsm::TokenInfo& info, const hsm::Capabilities& capabilities) {
-  std::cout << "token '" << info.label << "', serial " << info.serial << ", " << info.manufacturer << ' '
-            << info.model << ", firmware " << info.firmware << "\n\n";
+  std::cout << Printable("token '" + info.label + "', serial " + info.serial + ", " + info.manufacturer +
+                         " " + info.model + ", firmware " + info.firmware)
+            << "\n\n";
   std::vector<std::vector<std::string>> rows;
   for (const hsm::CapabilityRow& row : capabilities.rows)
-    rows.push_back({row.name, Word(row.finding), row.detail});
+    rows.push_back({row.name, kLoudWords[static_cast<std::size_t>(row.finding)], row.detail});
   std::cout << RenderTable({"CAPABILITY", "FINDING", "DETAIL"}, rows) << '\n'
-            << (capabilities.usable() ? "verdict: this token can be used\n"
-                                      : "verdict: this token cannot be used\n");
+            << Verdict(capabilities) << '\n';
 }
 
 void PrintProbeJson(const hsm::TokenInfo& info, const hsm::Capabilities& capabilities) {
   json rows = json::array();
   for (const hsm::CapabilityRow& row : capabilities.rows) {
-    rows.push_back({{"capability", row.name}, {"finding", Word(row.finding)}, {"detail", row.detail}});
+    rows.push_back({{"capability", row.name},
+                    {"finding", kWords[static_cast<std::size_t>(row.finding)]},
+                    {"detail", row.detail}});
   }
   PrintJson({{"label", info.label},
              {"serial", info.serial},
              {"manufacturer", info.manufacturer},
              {"model", info.model},
+             {"firmware", info.firmware},
              {"usable", capabilities.usable()},
              {"capabilities", std::move(rows)}});
 }

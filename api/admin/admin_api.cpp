@@ -75,8 +75,10 @@ class AdminApi {
         deps_.store.RecordRefusal({peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
                                    "not-an-administrator", call.context.request_id});
     if (recorded.has_error()) return Failed(recorded.error(), call);
-    return Failed(PermissionDenied("only root, the daemon's user and members of admin.group may do this"),
-                  call);
+    http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);
+    problem.detail = "only root, the daemon's user and members of admin.group may do this";
+    problem.cause = "not-an-administrator";
+    return http::ToResponse(problem, call.context.request_id);
   }
 
   /// Alive: asks neither the token nor the database, so that a hanging one cannot hang it.

@@ -68,8 +68,9 @@ std::string BodyReader::Object(const char* member) {
 
 void BodyReader::Wrong(std::string_view member, std::string reason) {
   const std::string pointer = "/" + std::string(member);
-  const bool noted = std::any_of(invalid_.begin(), invalid_.end(),
-                                 [&](const http::InvalidParam& one) { return one.param == pointer; });
+  const auto own = invalid_.begin() + static_cast<std::ptrdiff_t>(before_);
+  const bool noted =
+      std::any_of(own, invalid_.end(), [&](const http::InvalidParam& one) { return one.param == pointer; });
   if (!noted) invalid_.push_back({pointer, std::move(reason)});
 }
 

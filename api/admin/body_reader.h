@@ -50,7 +50,7 @@ class BodyReader {
 
   const nlohmann::json& body_;
   InvalidParams& invalid_;
-  std::size_t before_;
+  const std::size_t before_;  ///< notes in the list that are not ours
   std::vector<std::string_view> known_;
 };
 

@@ -1,0 +1,181 @@
+// skmsctl against the real admin API over a unix socket, in one process.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "api/http/transport.h"
+#include "base/file.h"
+#include "tests/support/skmsctl_run.h"
+#include "tests/token/api_admin/admin_fixture.h"
+
+using namespace skms;
+using test::Has;
+using test::Must;
+
+namespace {
+
+class Daemon : public test::AdminFixture {
+ public:
+  Daemon() { Must(transport->Start()); }
+  ~Daemon() { transport->Stop(); }
+
+  test::Run Run(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.end(), {"--socket", socket()});
+    return test::Skmsctl(arguments);
+  }
+  std::string socket() const { return File("admin.sock"); }
+  std::string File(const std::string& name) const { return token.directory() + "/" + name; }
+  std::string Write(const std::string& name, ByteView contents, unsigned mode = 0644) const {
+    Must(WriteFileAtomically(File(name), contents, mode));
+    return File(name);
+  }
+  std::string CertificateFile(const std::string& name) const {
+    return Write(name + ".der", test::Certificate(key.get(), name));
+  }
+
+ private:
+  std::unique_ptr<http::Transport> transport =
+      Must(http::CreateUnixTransport({.path = socket(), .mode = 0600}, api));
+};
+
+}  // namespace
+
+TEST_CASE("Empty lists say so and name the command that adds an entry") {
+  const Daemon daemon;
+  for (const char* group : {"service", "principal", "recipient", "issuer"}) {
+    const auto run = daemon.Run({group, "list"});
+    CAPTURE(group);
+    CHECK(run.code == 0);
+    CHECK(Has(run.out, "skmsctl " + std::string(group) + " add ID"));
+  }
+  CHECK(Has(daemon.Run({"key", "list"}).out, "skmsctl key rotate --service"));
+}
+
+TEST_CASE("The first steps of an administrator work from enrolment to rotation") {
+  const Daemon daemon;
+  CHECK(daemon.Run({"principal", "add", "val-1", "--certificate", daemon.CertificateFile("val-1")}).code ==
+        0);
+  CHECK(daemon.Run({"service", "add", "uav.c2", "--scope", "service,user", "--reader", "val-1"}).code == 0);
+  const auto list = daemon.Run({"service", "list"});
+  CHECK(Has(list.out,
+            "SERVICE  PROFILE  SCOPES        ON REQUEST  DELIVERY  READERS\n"
+            "uav.c2   aes-256  service,user  yes         wrapped   val-1\n"));
+  const auto rotated = daemon.Run({"key", "rotate", "--service", "uav.c2", "--user", "alice"});
+  CHECK(rotated.code == 0);
+  CHECK(Has(rotated.out, "version 1 is active now"));
+  CHECK(Has(daemon.Run({"key", "list"}).out, "alice"));
+  CHECK(Has(daemon.Run({"status"}).out, "skms-test"));
+  CHECK(Has(daemon.Run({"audit", "verify"}).out, "is whole"));
+}
+
+TEST_CASE("Setting a service changes only what is given") {
+  const Daemon daemon;
+  daemon.Run({"principal", "add", "val-1", "--certificate", daemon.CertificateFile("val-1")});
+  daemon.Run(
+      {"service", "add", "s", "--profile", "hmac-sha256", "--scope", "user,ue", "--user-uri", "sip:s@x"});
+  CHECK(daemon.Run({"service", "set", "s", "--add-reader", "val-1"}).code == 0);
+  const auto service = daemon.store->FindService(keystore::ValServiceId("s")).value();
+  CHECK(service.profile == "hmac-sha256");
+  CHECK(service.scopes.size() == 2);
+  CHECK(service.user_uri == "sip:s@x");
+  CHECK(service.readers.size() == 1);
+  CHECK(daemon.Run({"service", "set", "s", "--remove-reader", "val-1", "--generate-on-request", "no"}).code ==
+        0);
+  const auto closed = daemon.store->FindService(keystore::ValServiceId("s")).value();
+  CHECK(closed.readers.empty());
+  CHECK_FALSE(closed.generate_on_request);
+  CHECK(daemon.Run({"service", "set", "s", "--remove-reader", "val-1"}).code == 6);
+}
+
+TEST_CASE("Delivery in plaintext inside TLS is warned of on standard error") {
+  const Daemon daemon;
+  const auto run = daemon.Run({"service", "add", "s", "--delivery", "tls"});
+  CHECK(run.code == 0);
+  CHECK(Has(run.err, "plaintext"));
+  CHECK_FALSE(Has(daemon.Run({"service", "add", "t"}).err, "warning"));
+}
+
+TEST_CASE("What is missing is exit 6, what exists exit 7, what is refused exit 1") {
+  const Daemon daemon;
+  CHECK(daemon.Run({"service", "add", "s"}).code == 0);
+  CHECK(daemon.Run({"service", "add", "s"}).code == 7);
+  CHECK(daemon.Run({"service", "show", "t"}).code == 6);
+  CHECK(daemon.Run({"key", "show", "none"}).code == 6);
+  CHECK(daemon.Run({"service", "add", "x", "--profile", "rot13"}).code == 1);
+  CHECK(daemon.Run({"service", "add", "x", "--reader", "nobody"}).code == 1);
+  CHECK(daemon.Run({"key", "rotate", "--service", "s", "--ue", "d"}).code == 1);
+  CHECK(daemon.Run({"service", "remove", "s"}).code == 0);
+}
+
+TEST_CASE("A transport key file is taken as octets or hex, but only when nobody else can read it") {
+  const Daemon daemon;
+  daemon.Run({"principal", "add", "val-1", "--certificate", daemon.CertificateFile("val-1")});
+  Bytes raw(32, 0x41);
+  raw.back() = '\n';  // a key may end in what looks like a line's end
+  const std::string path = daemon.Write("key", raw, 0644);
+  const auto add = [&](const std::string& file) {
+    return daemon.Run({"recipient", "add", "r", "--principal", "val-1", "--transport-key", file});
+  };
+  const auto open = add(path);
+  CHECK(open.code == 3);
+  CHECK(Has(open.err, "chmod"));
+  std::filesystem::permissions(path, std::filesystem::perms(0400));
+  CHECK(add(path).code == 0);
+  CHECK(daemon.Run({"recipient", "remove", "r"}).code == 0);
+  CHECK(add(daemon.Write("hex", AsBytes(std::string(64, 'a') + "\n"), 0600)).code == 0);
+  CHECK(Has(daemon.Run({"recipient", "list"}).out, "transport-key"));
+  daemon.Run({"recipient", "remove", "r"});
+  for (const std::size_t size : {0, 16, 31, 33, 63, 65}) {
+    CAPTURE(size);
+    const auto run = add(daemon.Write("odd", Bytes(size, 'a'), 0600));
+    CHECK(run.code == 3);
+    CHECK_FALSE(Has(run.err, "aaaa"));
+  }
+}
+
+TEST_CASE("An EC certificate is enrolled with the hint that a recipient key is needed") {
+  const Daemon daemon;
+  const hsm::PkeyPtr ec(EVP_EC_gen("P-256"));
+  const std::string file = daemon.Write("ec.der", test::Certificate(ec.get(), "ec"));
+  const auto run = daemon.Run({"principal", "add", "ec", "--certificate", file});
+  CHECK(run.code == 0);
+  CHECK(Has(run.err, "skmsctl recipient add ID --principal ec"));
+}
+
+TEST_CASE("JSON output is one document on standard output for every command") {
+  const Daemon daemon;
+  const std::string jwks = daemon.Write("jwks.json", AsBytes(test::JwksOf(daemon.key.get()).dump()));
+  const std::vector<std::vector<std::string>> lines = {
+      {"principal", "add", "val-1", "--certificate", daemon.CertificateFile("val-1")},
+      {"issuer", "add", "sim-s", "--issuer", "https://s", "--audience", "skms", "--jwks", jwks},
+      {"service", "add", "s", "--reader", "val-1"},
+      {"service", "set", "s", "--generate-on-request", "no"},
+      {"service", "list"},
+      {"service", "show", "s"},
+      {"principal", "list"},
+      {"recipient", "list"},
+      {"issuer", "list"},
+      {"key", "rotate", "--service", "s"},
+      {"key", "list"},
+      {"status"},
+      {"audit", "verify"},
+      {"issuer", "remove", "sim-s"}};
+  for (std::vector<std::string> line : lines) {
+    CAPTURE(line[0] + " " + (line.size() > 1 ? line[1] : ""));
+    line.insert(line.end(), {"--output", "json"});
+    const auto run = daemon.Run(line);
+    CHECK(run.code == 0);
+    CHECK(nlohmann::json::parse(run.out, nullptr, false).is_object());
+  }
+}
+
+TEST_CASE("A JWK Set with a private key is refused, and the key is not shown") {
+  const Daemon daemon;
+  nlohmann::json jwks = test::JwksOf(daemon.key.get());
+  jwks["keys"][0]["d"] = "c2VjcmV0";
+  const std::string file = daemon.Write("jwks.json", AsBytes(jwks.dump()));
+  const auto run =
+      daemon.Run({"issuer", "add", "i", "--issuer", "https://s", "--audience", "a", "--jwks", file});
+  CHECK(run.code == 1);
+  CHECK_FALSE(Has(run.err, "c2VjcmV0"));
+}
