@@ -85,7 +85,7 @@ std::string DescribeFailure(const Error& error, std::string_view group) {
   if (listed.empty() && advice.find("% list") != std::string::npos) advice = "see: skmsctl % --help";
   if (const std::size_t mark = advice.find('%'); mark != std::string::npos)
     advice.replace(mark, 1, listed.empty() ? group : listed);
-  return TwoLines(error.detail.empty() ? Name(error.code) : std::string_view(error.detail), advice);
+  return TwoLines(error.detail.empty() ? std::string(Name(error.code)) : error.detail, advice);
 }
 
 std::string DescribeUsageError(std::string_view message, std::string_view see) {

@@ -58,6 +58,7 @@ std::string ShellWord(const std::string& text) {
 std::string RenderTable(const std::vector<std::string>& header,
                         const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
+  widths.reserve(header.size());
   for (const std::string& name : header) widths.push_back(Width(name));
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Width(Printable(row[i])));
@@ -101,6 +102,7 @@ void PrintList(const json& list, const std::vector<Column>& columns, const char*
     return;
   }
   std::vector<std::string> header;
+  header.reserve(columns.size());
   for (const Column& column : columns) header.emplace_back(column.title);
   std::vector<std::vector<std::string>> rows;
   for (const json& entry : list) {
