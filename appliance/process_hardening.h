@@ -8,8 +8,8 @@
 
 namespace skms::appliance {
 
-/// RLIMIT_CORE 0, PR_SET_DUMPABLE 0, PR_SET_NO_NEW_PRIVS, umask 0077, SIGPIPE and SIGXFSZ ignored. Errors: kIo naming the
-/// call.
+/// RLIMIT_CORE 0, PR_SET_DUMPABLE 0, PR_SET_NO_NEW_PRIVS, umask 0077, SIGPIPE and SIGXFSZ ignored. Errors:
+/// kIo naming the call.
 Status HardenProcess();
 
 }  // namespace skms::appliance

@@ -22,7 +22,7 @@ done
 command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 mkdir -p "$root/build"
 echo "building ($preset; several minutes the first time)"
-cmake -S "$root" --preset "$preset" >"$root/build/configure-$preset.log" 2>&1 ||
+cmake -S "$root" --preset "$preset" -DSKMS_BUILD_TESTS=ON >"$root/build/configure-$preset.log" 2>&1 ||
   { tail -20 "$root/build/configure-$preset.log" >&2; exit 1; }
 NINJA_STATUS='  %f of %t ' cmake --build "$root/build/$preset" -- -j"$(nproc)"
 

@@ -49,6 +49,7 @@ SoftToken::SoftToken() {
   const std::string configuration = directory_.File("softhsm2.conf");
   std::ofstream(configuration) << "directories.tokendir = " << tokens
                                << "\nobjectstore.backend = file\nlog.level = ERROR\n";
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
   Require(::setenv("SOFTHSM2_CONF", configuration.c_str(), 1) == 0, "setenv");
   AddToken(std::string(kLabel));
 }
@@ -56,6 +57,7 @@ SoftToken::SoftToken() {
 void SoftToken::AddToken(const std::string& label) {
   const std::string command = "softhsm2-util --init-token --free --label " + label +
                               " --so-pin 12345678 --pin " + std::string(kPin) + " >/dev/null";
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
   Require(std::system(command.c_str()) == 0, "softhsm2-util --init-token failed");
 }
 

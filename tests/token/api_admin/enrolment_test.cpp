@@ -4,7 +4,8 @@
 #include "base/digest.h"
 #include "tests/token/api_admin/admin_fixture.h"
 
-using namespace skms;
+namespace skms {
+
 using nlohmann::json;
 using test::AdminFixture;
 using test::BodyOf;
@@ -142,3 +143,5 @@ TEST_CASE("An issuer's keys must be public and usable") {
   CHECK(refused.body.find("AAAA") == std::string::npos);
   CHECK(fixture.Ask("DELETE", "/admin/v1/issuers/sim-s").status == 204);
 }
+
+}  // namespace skms

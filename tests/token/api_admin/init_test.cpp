@@ -7,7 +7,8 @@
 #include "tests/support/skmsctl_run.h"
 #include "tests/token/soft_token.h"
 
-using namespace skms;
+namespace skms {
+
 using test::Has;
 using test::Skmsctl;
 using test::SoftToken;
@@ -16,8 +17,8 @@ namespace {
 
 /// A configuration for `token`, with a PIN file of mode 0400 beside it.
 std::string Configure(const SoftToken& token, const std::string& label, const std::string& pin) {
-  const std::string directory = token.directory();
-  const std::string path = directory + "/skms.yaml";
+  const std::string& directory = token.directory();
+  std::string path = directory + "/skms.yaml";
   const std::string text = "token: {module: " + std::string(test::kSoftHsmModule) + ", label: " + label +
                            ", pin_file: pin}\nstore: {path: skms.db}\n"
                            "listen: {certificate: c.pem, private_key: k.pem, client_ca: ca.pem}\n"
@@ -64,7 +65,7 @@ TEST_CASE("A wrong PIN ends init with exit 5 and leaves no database") {
 TEST_CASE("A PIN file that others may read is refused before the token is asked") {
   const SoftToken token;
   const std::string config = Configure(token, "skms", std::string(SoftToken::kPin));
-  std::filesystem::permissions(token.directory() + "/pin", std::filesystem::perms(0444));
+  std::filesystem::permissions(token.directory() + "/pin", std::filesystem::perms{0444});
   const auto run = Skmsctl({"init", "--config", config});
   CHECK(run.code == 3);
   CHECK(Has(run.err, "chmod"));
@@ -89,3 +90,5 @@ TEST_CASE("Probing needs no keys of ours, prints a verdict, and leaves nothing b
   const test::RawSession raw;
   CHECK(raw.Count("skms-kek-1", 4) == 0);  // CKO_SECRET_KEY
 }
+
+}  // namespace skms

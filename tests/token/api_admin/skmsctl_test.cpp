@@ -8,7 +8,8 @@
 #include "tests/support/skmsctl_run.h"
 #include "tests/token/api_admin/admin_fixture.h"
 
-using namespace skms;
+namespace skms {
+
 using test::Has;
 using test::Must;
 
@@ -119,7 +120,7 @@ TEST_CASE("A transport key file is taken as octets or hex, but only when nobody 
   const auto open = add(path);
   CHECK(open.code == 3);
   CHECK(Has(open.err, "chmod"));
-  std::filesystem::permissions(path, std::filesystem::perms(0400));
+  std::filesystem::permissions(path, std::filesystem::perms{0400});
   CHECK(add(path).code == 0);
   CHECK(daemon.Run({"recipient", "remove", "r"}).code == 0);
   CHECK(add(daemon.Write("hex", AsBytes(std::string(64, 'a') + "\n"), 0600)).code == 0);
@@ -179,3 +180,5 @@ TEST_CASE("A JWK Set with a private key is refused, and the key is not shown") {
   CHECK(run.code == 1);
   CHECK_FALSE(Has(run.err, "c2VjcmV0"));
 }
+
+}  // namespace skms

@@ -171,6 +171,7 @@ TEST_CASE("two sessions serve thirty-two threads, and leave no object behind") {
   const KeySpec spec{KeyKind::kAes, 32};
   std::atomic<int> delivered{0};
   std::vector<std::thread> threads;
+  threads.reserve(32);
   for (int i = 0; i < 32; ++i) {
     threads.emplace_back([&] {
       for (int round = 0; round < 7; ++round) {

@@ -128,6 +128,7 @@ TEST_CASE("sixteen first requests at once make one key") {
   std::set<std::string> kids;
   int failures = 0;
   std::vector<std::thread> threads;
+  threads.reserve(16);
   for (int i = 0; i < 16; ++i) {
     threads.emplace_back([&] {
       const auto delivered = f.store->Deliver(f.Val1(), ForUser("new"));

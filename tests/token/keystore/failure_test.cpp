@@ -45,6 +45,7 @@ TEST_CASE("one change that fails takes none of its neighbours in the same commit
   std::atomic<int> good{0};
   std::atomic<int> bad{0};
   std::vector<std::thread> threads;
+  threads.reserve(16);
   for (int i = 0; i < 16; ++i) {
     threads.emplace_back([&, i] {
       const auto recorded = f.store->RecordRefusal({"unknown", i % 2 == 0 ? "bad" : "fine", "r"});

@@ -8,10 +8,16 @@ namespace {
 
 using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
 
+constexpr const char* kSwapWrapped =
+    "UPDATE key_versions SET wrapped = (SELECT wrapped FROM key_versions WHERE target = 'b')"
+    " WHERE target = 'a'";
+constexpr const char* kPutInAudit =
+    "INSERT INTO audit SELECT seq + 100, time_ms, actor, action, outcome, service, target_kind,"
+    " target_pseudonym, kid, reason, request_id, prev_hash, hash FROM audit WHERE seq = 4";
+
 TEST_CASE("a key row changed by hand is refused and named, and other rows still work") {
   const char* edits[] = {
-      "UPDATE key_versions SET wrapped = (SELECT wrapped FROM key_versions WHERE target = 'b') WHERE target "
-      "= 'a'",
+      kSwapWrapped,
       "UPDATE key_versions SET target = 'c' WHERE target = 'a'",
       "UPDATE key_versions SET state = 'deactivated' WHERE target = 'a'",
       "UPDATE key_versions SET kid = 'AAAAAAAAAAAAAAAAAAAAAA' WHERE target = 'a'",
@@ -68,7 +74,8 @@ TEST_CASE("a policy, principal, recipient or issuer changed by hand stops the ne
       {"UPDATE issuers SET jwks = '{}'", "issuer 'i'"},
       {"UPDATE services SET scopes = 'nothing'", "service 's'"},
   };
-  for (const auto& [edit, row] : edits) {
+  for (const auto& [statement, row] : edits) {
+    const std::string edit = statement;
     CAPTURE(edit);
     StoreFixture f;
     Must(f.store->AddRecipient(f.admin,
@@ -104,9 +111,7 @@ TEST_CASE("the audit chain shows an entry that was changed, dropped, put in or m
       "DELETE FROM audit WHERE seq = 4",
       "DELETE FROM audit WHERE seq = 1",
       "UPDATE audit SET seq = CASE seq WHEN 3 THEN -4 WHEN 4 THEN -3 END WHERE seq IN (3, 4);",
-      "INSERT INTO audit SELECT seq + 100, time_ms, actor, action, outcome, service, target_kind, "
-      "target_pseudonym,"
-      " kid, reason, request_id, prev_hash, hash FROM audit WHERE seq = 4",
+      kPutInAudit,
   };
   for (const char* edit : edits) {
     CAPTURE(edit);

@@ -6,8 +6,7 @@
 
 #include "tests/support/skmsctl_run.h"
 
-using namespace skms;
-using namespace skms::provisioning;
+namespace skms::provisioning {
 
 TEST_CASE("A successful answer without a body is an empty object") {
   const auto answer = DecodeAnswer(204, "");
@@ -59,3 +58,5 @@ TEST_CASE("A socket that is not there is exit 4 and says how to start the daemon
   CHECK(run.out.empty());
   CHECK(test::Has(run.err, "systemctl start skmsd"));
 }
+
+}  // namespace skms::provisioning

@@ -6,8 +6,8 @@
 #include "provisioning/failure.h"
 #include "tests/support/skmsctl_run.h"
 
-using namespace skms;
-using namespace skms::provisioning;
+namespace skms::provisioning {
+
 using skms::test::Has;
 using skms::test::Skmsctl;
 
@@ -124,3 +124,5 @@ TEST_CASE("The version is printed alone") {
   CHECK(run.code == kExitOk);
   CHECK(run.out.rfind("skmsctl ", 0) == 0);
 }
+
+}  // namespace skms::provisioning

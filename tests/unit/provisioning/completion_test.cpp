@@ -11,8 +11,8 @@
 #include "tests/support/skmsctl_run.h"
 #include "tests/support/temporary_directory.h"
 
-using namespace skms;
-using namespace skms::provisioning;
+namespace skms::provisioning {
+
 using skms::test::Has;
 
 namespace {
@@ -76,3 +76,5 @@ TEST_CASE("Bash completes groups, verbs, options and values from it") {
 TEST_CASE("The value of an option is not taken for a command's word") {
   CHECK(Offered({"skmsctl", "--config", "service", "key", "ro"}) == Offers{"rotate"});
 }
+
+}  // namespace skms::provisioning

@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <string>
 
-using namespace skms;
-using namespace skms::provisioning;
+namespace skms::provisioning {
 
 TEST_CASE("Each kind of error has the exit code that docs/cli.md promises") {
   CHECK(ExitCodeFor(ErrorCode::kInvalidArgument) == 1);
@@ -55,3 +54,5 @@ TEST_CASE("An error's text cannot drive the terminal or add a line") {
   CHECK(text.find('\x1b') == std::string::npos);
   CHECK(std::count(text.begin(), text.end(), '\n') == 2);
 }
+
+}  // namespace skms::provisioning

@@ -6,8 +6,8 @@
 
 #include "tests/support/skmsctl_run.h"
 
-using namespace skms;
-using namespace skms::provisioning;
+namespace skms::provisioning {
+
 using nlohmann::json;
 
 TEST_CASE("A table is aligned by characters, not by octets, and has no blanks at the ends of lines") {
@@ -51,3 +51,5 @@ TEST_CASE("A word to be copied into a shell is quoted where it must be") {
   CHECK(ShellWord("x'; rm -rf /; '") == "'x'\\''; rm -rf /; '\\'''");
   CHECK(ShellWord("$(reboot)") == "'$(reboot)'");
 }
+
+}  // namespace skms::provisioning

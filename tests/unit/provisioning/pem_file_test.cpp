@@ -11,8 +11,7 @@
 #include "tests/support/skmsctl_run.h"
 #include "tests/support/temporary_directory.h"
 
-using namespace skms;
-using namespace skms::provisioning;
+namespace skms::provisioning {
 
 namespace {
 
@@ -84,3 +83,5 @@ TEST_CASE("Rubbish, an empty file and a missing file are errors that name the fi
     CHECK(test::Has(key.error().detail, directory.File(name)));
   }
 }
+
+}  // namespace skms::provisioning

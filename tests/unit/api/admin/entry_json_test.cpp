@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-using namespace skms;
+namespace skms {
+
 using admin::InvalidParams;
 using nlohmann::json;
 
@@ -138,3 +139,5 @@ TEST_CASE("A key query knows three filters, each at most once, and a bounded pag
     CHECK(wrong.size() == 1);
   }
 }
+
+}  // namespace skms

@@ -5,7 +5,8 @@
 
 #include <algorithm>
 
-using namespace skms;
+namespace skms {
+
 using admin::MayAdminister;
 
 namespace {
@@ -62,3 +63,5 @@ TEST_CASE("The host's user database gives a known user's groups, and none for an
   CHECK(std::find(groups.begin(), groups.end(), 0) != groups.end());
   CHECK(admin::GroupsOfUser(3'999'999'999U, 12).empty());
 }
+
+}  // namespace skms

@@ -11,7 +11,7 @@
 namespace skms::http {
 namespace {
 
-Handler Echo(std::string text) {
+Handler Echo(const std::string& text) {
   return [text](const Request&, RequestContext&, const PathValues& values) {
     Response response;
     response.body = text;
@@ -146,6 +146,7 @@ TEST_CASE("a waiting request is served when its turn comes") {
   });
   std::atomic<int> served{0};
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       if (Ask(api, To("GET", "/a")).status == 200) ++served;

@@ -172,6 +172,7 @@ TEST_CASE("connections past the threads and the queue are closed, and service go
     const UnixClient held(f.options.path);  // takes the thread
     held.Send("GET /peer HTTP/1.1\r\n");    // and keeps it, its head unfinished
     std::vector<std::unique_ptr<UnixClient>> others;
+    others.reserve(8);
     for (int i = 0; i < 8; ++i) others.push_back(std::make_unique<UnixClient>(f.options.path));
     CHECK(others.back()->ReadToEnd().empty());  // turned away, not left waiting
   }

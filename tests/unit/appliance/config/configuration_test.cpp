@@ -126,9 +126,10 @@ TEST_CASE("without a PIN file the systemd credential is used") {
   const test::TemporaryDirectory directory;
   std::ofstream(directory.File("skms-pin")) << "5678";
   REQUIRE(::chmod(directory.File("skms-pin").c_str(), 0440) == 0);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
   REQUIRE(::setenv("CREDENTIALS_DIRECTORY", directory.path().c_str(), 1) == 0);
   const auto pin = ReadPin(TokenSection{});
-  REQUIRE(::unsetenv("CREDENTIALS_DIRECTORY") == 0);
+  REQUIRE(::unsetenv("CREDENTIALS_DIRECTORY") == 0);  // NOLINT(concurrency-mt-unsafe): one thread
   REQUIRE(pin.has_value());
   CHECK(AsText(pin.value().ExposeSecret()) == "5678");
 
