@@ -18,6 +18,9 @@ std::string ToBase64Url(ByteView bytes);  ///< no padding
 /// nullopt on padding, white space, a foreign character, an impossible length or non-zero trailing bits.
 std::optional<Bytes> FromBase64Url(std::string_view text);
 
+/// Every octet but RFC 3986's unreserved characters as %XX, upper case: for a path segment or a query value.
+std::string PercentEncode(std::string_view text);
+
 /// True when `text` is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF).
 bool IsValidUtf8(std::string_view text);
 

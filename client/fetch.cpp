@@ -18,21 +18,6 @@ struct FreeCurl {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-std::string Encode(const std::string& text) {
-  constexpr std::string_view kUnreserved =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  std::string out;
-  for (const char c : text) {
-    if (kUnreserved.find(c) != std::string_view::npos) {
-      out += c;
-    } else {
-      const auto octet = static_cast<std::uint8_t>(c);
-      out += '%' + ToHex(ByteView(&octet, 1));
-    }
-  }
-  return out;
-}
-
 std::size_t Collect(char* data, std::size_t size, std::size_t count, void* user) {
   auto* body = static_cast<std::string*>(user);
   if (body->size() + size * count > kMaxAnswerBytes) return 0;
@@ -43,12 +28,13 @@ std::size_t Collect(char* data, std::size_t size, std::size_t count, void* user)
 }  // namespace
 
 std::string KeyRecordsUrl(const std::string& url, const KeyQuery& query) {
-  std::string out = url + "/ss-kir/v1/key-records?val-service-id=" + Encode(query.service);
+  std::string out = url + "/ss-kir/v1/key-records?val-service-id=" + PercentEncode(query.service);
   nlohmann::json target;
   if (!query.user.empty()) target["valUserId"] = query.user;
   if (!query.ue.empty()) target["valUeId"] = query.ue;
   if (!target.is_null()) {
-    out += "&val-tgt-ue=" + Encode(target.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    out +=
+        "&val-tgt-ue=" + PercentEncode(target.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
   return out;
 }

@@ -31,17 +31,27 @@ AttributeTemplate& AttributeTemplate::Text(CK_ATTRIBUTE_TYPE type, std::string_v
   return Octets(type, AsBytes(value));
 }
 
-AttributeTemplate SecretKeyTemplate(CK_KEY_TYPE type, Lifetime lifetime, bool extractable,
-                                    const KeyUsage& usage) {
+namespace {
+
+AttributeTemplate HiddenKey(CK_OBJECT_CLASS object_class, CK_KEY_TYPE type, Lifetime lifetime,
+                            bool extractable) {
   AttributeTemplate key;
-  key.Number(CKA_CLASS, CKO_SECRET_KEY)
+  key.Number(CKA_CLASS, object_class)
       .Number(CKA_KEY_TYPE, type)
       .Flag(CKA_TOKEN, lifetime == Lifetime::kToken)
       .Flag(CKA_PRIVATE, true)
       .Flag(CKA_SENSITIVE, true)
       .Flag(CKA_EXTRACTABLE, extractable)
-      .Flag(CKA_MODIFIABLE, lifetime == Lifetime::kSession)
-      .Flag(CKA_ENCRYPT, usage.encrypt)
+      .Flag(CKA_MODIFIABLE, lifetime == Lifetime::kSession);
+  return key;
+}
+
+}  // namespace
+
+AttributeTemplate SecretKeyTemplate(CK_KEY_TYPE type, Lifetime lifetime, bool extractable,
+                                    const KeyUsage& usage) {
+  AttributeTemplate key = HiddenKey(CKO_SECRET_KEY, type, lifetime, extractable);
+  key.Flag(CKA_ENCRYPT, usage.encrypt)
       .Flag(CKA_DECRYPT, usage.decrypt)
       .Flag(CKA_SIGN, usage.sign)
       .Flag(CKA_VERIFY, usage.verify)
@@ -53,15 +63,8 @@ AttributeTemplate SecretKeyTemplate(CK_KEY_TYPE type, Lifetime lifetime, bool ex
 
 AttributeTemplate PrivateKeyTemplate(CK_KEY_TYPE type, Lifetime lifetime, bool extractable,
                                      const KeyUsage& usage) {
-  AttributeTemplate key;
-  key.Number(CKA_CLASS, CKO_PRIVATE_KEY)
-      .Number(CKA_KEY_TYPE, type)
-      .Flag(CKA_TOKEN, lifetime == Lifetime::kToken)
-      .Flag(CKA_PRIVATE, true)
-      .Flag(CKA_SENSITIVE, true)
-      .Flag(CKA_EXTRACTABLE, extractable)
-      .Flag(CKA_MODIFIABLE, lifetime == Lifetime::kSession)
-      .Flag(CKA_DECRYPT, usage.decrypt)
+  AttributeTemplate key = HiddenKey(CKO_PRIVATE_KEY, type, lifetime, extractable);
+  key.Flag(CKA_DECRYPT, usage.decrypt)
       .Flag(CKA_SIGN, usage.sign)
       .Flag(CKA_SIGN_RECOVER, false)
       .Flag(CKA_UNWRAP, usage.unwrap)

@@ -97,21 +97,6 @@ Result<json> DecodeAnswer(int status, const std::string& body) {
   return error;
 }
 
-std::string EncodeSegment(const std::string& text) {
-  constexpr std::string_view kUnreserved =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  std::string out;
-  for (const char c : text) {
-    if (kUnreserved.find(c) != std::string_view::npos) {
-      out += c;
-    } else {
-      const auto octet = static_cast<std::uint8_t>(c);
-      out += '%' + ToHex(ByteView(&octet, 1));
-    }
-  }
-  return out;
-}
-
 Result<json> AdminGet(const Session& session, const std::string& path) {
   return Send(session, "GET", path, "");
 }

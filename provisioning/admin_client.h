@@ -21,7 +21,4 @@ Status AdminDelete(const Session& session, const std::string& path);
 /// object.
 Result<nlohmann::json> DecodeAnswer(int status, const std::string& body);
 
-/// Percent-encodes one path segment or query value.
-std::string EncodeSegment(const std::string& text);
-
 }  // namespace skms::provisioning

@@ -2,6 +2,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
@@ -58,7 +59,7 @@ Status RunIssuerList(const Session& session, const Options& /*options*/) {
 
 Status RunIssuerRemove(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
-  SKMS_TRYV(AdminDelete(session, "/admin/v1/issuers/" + EncodeSegment(id)));
+  SKMS_TRYV(AdminDelete(session, "/admin/v1/issuers/" + PercentEncode(id)));
   PrintDone(session.json, "issuer", id, "removed", "issuer '" + id + "' is trusted no longer");
   return Ok();
 }

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/encoding.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
@@ -57,8 +58,8 @@ void DescribeKeyRotate(OptionsDescription& options) {
 Status RunKeyList(const Session& session, const Options& options) {
   const unsigned limit = PageSize(options);
   std::string path = "/admin/v1/keys?limit=" + std::to_string(limit);
-  if (options.count("service") > 0) path += "&service=" + EncodeSegment(options["service"].as<std::string>());
-  if (options.count("after") > 0) path += "&after=" + EncodeSegment(options["after"].as<std::string>());
+  if (options.count("service") > 0) path += "&service=" + PercentEncode(options["service"].as<std::string>());
+  if (options.count("after") > 0) path += "&after=" + PercentEncode(options["after"].as<std::string>());
   SKMS_TRY(const json answer, AdminGet(session, path));
   if (session.json) {
     PrintJson(answer);
@@ -81,7 +82,7 @@ Status RunKeyList(const Session& session, const Options& options) {
 
 Status RunKeyShow(const Session& session, const Options& options) {
   SKMS_TRY(const json key,
-           AdminGet(session, "/admin/v1/keys/" + EncodeSegment(options["argument"].as<std::string>())));
+           AdminGet(session, "/admin/v1/keys/" + PercentEncode(options["argument"].as<std::string>())));
   if (session.json) {
     PrintJson(key);
   } else {

@@ -66,7 +66,7 @@ Status RunPrincipalList(const Session& session, const Options& /*options*/) {
 
 Status RunPrincipalRemove(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
-  SKMS_TRYV(AdminDelete(session, "/admin/v1/principals/" + EncodeSegment(id)));
+  SKMS_TRYV(AdminDelete(session, "/admin/v1/principals/" + PercentEncode(id)));
   PrintDone(session.json, "principal", id, "removed", "principal '" + id + "' removed");
   return Ok();
 }

@@ -131,7 +131,7 @@ Status RunRecipientList(const Session& session, const Options& /*options*/) {
 
 Status RunRecipientRemove(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
-  SKMS_TRYV(AdminDelete(session, "/admin/v1/recipients/" + EncodeSegment(id)));
+  SKMS_TRYV(AdminDelete(session, "/admin/v1/recipients/" + PercentEncode(id)));
   PrintDone(session.json, "recipient", id, "removed",
             "recipient '" + id + "' removed; its principal's certificate key is used again");
   return Ok();

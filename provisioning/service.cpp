@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/encoding.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
@@ -16,7 +17,7 @@ using nlohmann::json;
 using Texts = std::vector<std::string>;
 
 std::string PathOf(const Options& options) {
-  return "/admin/v1/services/" + EncodeSegment(options["argument"].as<std::string>());
+  return "/admin/v1/services/" + PercentEncode(options["argument"].as<std::string>());
 }
 
 void DescribePolicy(OptionsDescription& options) {

@@ -19,9 +19,7 @@ constexpr const char* kRealm = "Bearer realm=\"skms\"";
 Refusal Refuse(int status, std::string title, std::string detail, std::string challenge, std::string reason,
                std::string actor) {
   Refusal refusal;
-  refusal.problem.status = status;
-  refusal.problem.title = std::move(title);
-  refusal.problem.detail = std::move(detail);
+  refusal.problem = http::Problem(status, std::move(title), std::move(detail), "");
   refusal.problem.www_authenticate = std::move(challenge);
   refusal.reason = std::move(reason);
   refusal.actor = std::move(actor);

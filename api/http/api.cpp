@@ -28,15 +28,6 @@ std::vector<std::string> Segments(std::string_view path) {
   }
 }
 
-ProblemDetails Problem(int status, std::string title, std::string detail, std::string cause) {
-  ProblemDetails problem;
-  problem.status = status;
-  problem.title = std::move(title);
-  problem.detail = std::move(detail);
-  problem.cause = std::move(cause);
-  return problem;
-}
-
 bool HasControl(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; });

@@ -51,6 +51,15 @@ ProblemDetails ProblemFor(ErrorCode code) {
   return problem;
 }
 
+ProblemDetails Problem(int status, std::string title, std::string detail, std::string cause) {
+  ProblemDetails problem;
+  problem.status = status;
+  problem.title = std::move(title);
+  problem.detail = std::move(detail);
+  problem.cause = std::move(cause);
+  return problem;
+}
+
 Response ToResponse(const ProblemDetails& problem, std::string_view request_id) {
   nlohmann::json body{{"status", problem.status}, {"title", problem.title}};
   if (!problem.detail.empty()) body["detail"] = problem.detail;

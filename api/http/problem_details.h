@@ -32,6 +32,9 @@ struct ProblemDetails {
   std::string allow;
 };
 
+ProblemDetails Problem(int status, std::string title, std::string detail,
+                       std::string cause = "INVALID_MSG_FORMAT");
+
 /// application/problem+json with Cache-Control: no-store.
 Response ToResponse(const ProblemDetails& problem, std::string_view request_id);
 

@@ -9,16 +9,6 @@ namespace {
 
 constexpr std::size_t kMaxLineBytes = 8000;
 
-ProblemDetails Problem(int status, std::string title, std::string detail,
-                       std::string cause = "INVALID_MSG_FORMAT") {
-  ProblemDetails problem;
-  problem.status = status;
-  problem.title = std::move(title);
-  problem.detail = std::move(detail);
-  problem.cause = std::move(cause);
-  return problem;
-}
-
 ProblemDetails Bad(std::string detail) { return Problem(400, "Bad Request", std::move(detail)); }
 
 bool IsTokenCharacter(char c) {

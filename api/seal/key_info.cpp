@@ -72,35 +72,20 @@ bool LooksLikeUri(const std::string& text) {
   return text.find_first_of(" <>\"{}|\\^`") == std::string::npos;
 }
 
-std::string EncodeSegment(const std::string& text) {
-  constexpr std::string_view kUnreserved =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  std::string out;
-  for (const char c : text) {
-    if (kUnreserved.find(c) != std::string_view::npos) {
-      out += c;
-    } else {
-      const auto octet = static_cast<std::uint8_t>(c);
-      out += '%' + ToHex(ByteView(&octet, 1));
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::string UserUri(const Selector& selector, const keystore::Service& service, const std::string& api_root) {
   if (selector.kind == TargetKind::kUser && LooksLikeUri(selector.target)) return selector.target;
   std::string base = service.user_uri.empty()
-                         ? api_root + "/val-services/" + EncodeSegment(service.id.value())
+                         ? api_root + "/val-services/" + PercentEncode(service.id.value())
                          : service.user_uri;
   switch (selector.kind) {
     case TargetKind::kService:
       return base;
     case TargetKind::kUser:
-      return base + "/users/" + EncodeSegment(selector.target);
+      return base + "/users/" + PercentEncode(selector.target);
     case TargetKind::kUe:
-      return base + "/ues/" + EncodeSegment(selector.target);
+      return base + "/ues/" + PercentEncode(selector.target);
   }
   return base;
 }

@@ -54,11 +54,7 @@ class KeyRecords {
       return problem;
     }
     if (!http::AcceptsJson(request)) {
-      ProblemDetails problem;
-      problem.status = 406;
-      problem.title = "Not Acceptable";
-      problem.detail = "answers are application/json";
-      return problem;
+      return http::Problem(406, "Not Acceptable", "answers are application/json", "");
     }
     return std::nullopt;
   }

@@ -26,11 +26,7 @@ http::ProblemDetails WithSealErrorCode(http::ProblemDetails problem) {
 }
 
 http::ProblemDetails BadParameter(std::string cause, std::string param, std::string reason) {
-  http::ProblemDetails problem;
-  problem.status = 400;
-  problem.title = "Bad Request";
-  problem.detail = param + " " + reason;
-  problem.cause = std::move(cause);
+  http::ProblemDetails problem = http::Problem(400, "Bad Request", param + " " + reason, std::move(cause));
   problem.invalid_params.push_back({std::move(param), std::move(reason)});
   return WithSealErrorCode(std::move(problem));
 }

@@ -36,6 +36,12 @@ TEST_CASE("hex is lower case out, either case in, and whole octets only") {
   for (const char* text : {"0", "0g", "0x", " 0"}) CHECK_FALSE(FromHex(text).has_value());
 }
 
+TEST_CASE("percent-encoding keeps only unreserved characters bare") {
+  CHECK(PercentEncode("uav.c2-1_~") == "uav.c2-1_~");
+  CHECK(PercentEncode("a/b?c d%") == "a%2Fb%3Fc%20d%25");
+  CHECK(PercentEncode("\xC3\xBC") == "%C3%BC");
+}
+
 TEST_CASE("UTF-8 is well-formed or not") {
   for (const char* text : {"", "plain", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x94\x91", "\xF4\x8F\xBF\xBF"}) {
     CHECK(IsValidUtf8(text));

@@ -95,7 +95,7 @@ TEST_CASE("the request's URL is encoded whole") {
   CHECK(KeyRecordsUrl("https://k", {"a b&c", "", ""}) ==
         "https://k/ss-kir/v1/key-records?val-service-id=a%20b%26c");
   CHECK(KeyRecordsUrl("https://k", kUserQuery) ==
-        "https://k/ss-kir/v1/key-records?val-service-id=s&val-tgt-ue=%7b%22valUserId%22%3a%22u%22%7d");
+        "https://k/ss-kir/v1/key-records?val-service-id=s&val-tgt-ue=%7B%22valUserId%22%3A%22u%22%7D");
 }
 
 TEST_CASE("a problem is told in one sentence") {

@@ -46,12 +46,6 @@ TEST_CASE("An answer that is no JSON, or of other types, is an error and nothing
   CHECK(DecodeAnswer(400, "\"text\"").error().code == ErrorCode::kInvalidArgument);
 }
 
-TEST_CASE("A segment keeps only unreserved characters bare") {
-  CHECK(EncodeSegment("uav.c2-1_~") == "uav.c2-1_~");
-  CHECK(EncodeSegment("a/b?c d%") == "a%2fb%3fc%20d%25");
-  CHECK(EncodeSegment("ü") == "%c3%bc");
-}
-
 TEST_CASE("A socket that is not there is exit 4 and says how to start the daemon") {
   const auto run = test::Skmsctl({"status", "--socket", "/nonexistent/admin.sock"});
   CHECK(run.code == 4);

@@ -98,9 +98,9 @@ TEST_CASE("ValKeyInfo echoes the target and names a user URI") {
   keystore::Service service;
   service.id = ValServiceId("s/1");
   const Selector ue{ValServiceId("s/1"), TargetKind::kUe, "d 1"};
-  CHECK(UserUri(ue, service, kFrame.api_root) == "https://kms.example/val-services/s%2f1/ues/d%201");
+  CHECK(UserUri(ue, service, kFrame.api_root) == "https://kms.example/val-services/s%2F1/ues/d%201");
   CHECK(UserUri({ValServiceId("s/1"), TargetKind::kUser, "plain"}, service, kFrame.api_root) ==
-        "https://kms.example/val-services/s%2f1/users/plain");
+        "https://kms.example/val-services/s%2F1/users/plain");
   service.user_uri = "https://uav.example";
   CHECK(UserUri({ValServiceId("s/1"), TargetKind::kService, ""}, service, kFrame.api_root) ==
         "https://uav.example");
