@@ -60,7 +60,7 @@ Result<KeyVersion> KeyStore::ShowKey(const Kid& kid) {
 Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
   AuditEntry entry;
   entry.actor = refusal.actor;
-  entry.action = "deliver";
+  entry.action = refusal.action;
   entry.outcome = "refused";
   entry.reason = refusal.reason;
   entry.request_id = refusal.request_id;

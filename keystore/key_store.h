@@ -51,6 +51,7 @@ struct DeliveryAnswer {
 
 /// A refusal that never reached Deliver (bad token, unknown certificate …), to be written to the audit chain.
 struct RefusedRequest {
+  std::string action;  ///< what was asked: "deliver", "administer"
   std::string actor;   ///< principal id, or "unknown"
   std::string reason;  ///< fixed text such as "token-expired"
   std::string request_id;

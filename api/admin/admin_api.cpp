@@ -72,7 +72,7 @@ class AdminApi {
     if (MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) return (this->*handle)(call);
     const auto& peer = call.context.credentials;
     const Status recorded =
-        deps_.store.RecordRefusal({peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
+        deps_.store.RecordRefusal({"administer", peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
                                    "not-an-administrator", call.context.request_id});
     if (recorded.has_error()) return Failed(recorded.error(), call);
     http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);

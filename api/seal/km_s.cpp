@@ -98,7 +98,7 @@ class KeyRecords {
     // A principal over its rate is turned away before any decision about a key; writing each one to disk
     // would let it fill the disk.
     if (problem.status != 429) {
-      const auto recorded = dependencies_.store.RecordRefusal({actor, reason, context.request_id});
+      const auto recorded = dependencies_.store.RecordRefusal({"deliver", actor, reason, context.request_id});
       if (recorded.has_error()) return Failed(recorded.error(), context);
     }
     spdlog::info("request {}: refused {}: {} ({})", context.request_id, actor, reason, problem.status);

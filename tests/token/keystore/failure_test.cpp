@@ -19,7 +19,7 @@ TEST_CASE("an audit entry that cannot be written stops the delivery, a grant as 
   f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'no room'); END");
   CHECK(f.store->Deliver(f.Val1(), ForService()).error().code == ErrorCode::kStorage);
   CHECK(f.store->Deliver(f.Val2(), ForService()).error().code == ErrorCode::kStorage);
-  CHECK(f.store->RecordRefusal({"unknown", "token-missing", "r"}).error().code == ErrorCode::kStorage);
+  CHECK(f.store->RecordRefusal({"deliver", "unknown", "token-missing", "r"}).error().code == ErrorCode::kStorage);
   CHECK(f.store->Deliver(f.Val1(), ForUser("new")).error().code == ErrorCode::kStorage);
   CHECK(f.store->Rotate(f.admin, ForService()).error().code == ErrorCode::kStorage);
   CHECK(f.Number("SELECT count(*) FROM key_versions") == 1);
@@ -48,7 +48,7 @@ TEST_CASE("one change that fails takes none of its neighbours in the same commit
   threads.reserve(16);
   for (int i = 0; i < 16; ++i) {
     threads.emplace_back([&, i] {
-      const auto recorded = f.store->RecordRefusal({"unknown", i % 2 == 0 ? "bad" : "fine", "r"});
+      const auto recorded = f.store->RecordRefusal({"deliver", "unknown", i % 2 == 0 ? "bad" : "fine", "r"});
       ++(recorded.has_value() ? good : bad);
     });
   }
