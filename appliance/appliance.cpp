@@ -123,8 +123,9 @@ Status Appliance::Wire(const Configuration& configuration) {
 }
 
 Status Appliance::Start() {
-  SKMS_TRYV(admin_->Start());
-  return direct_->Start();
+  // The admin socket last: whoever sees it answer finds KM-S there too.
+  SKMS_TRYV(direct_->Start());
+  return admin_->Start();
 }
 
 void Appliance::Stop() {

@@ -27,9 +27,9 @@ class Connection {
 
   /// TLS handshake (nothing to do on plain sockets); false: failed or too slow.
   bool Handshake(Time deadline);
-  /// Waits for the first octet of a request. False: idle too long, closed, or stopping.
+  /// Waits for the first octet of a request. False: idle too long, closed, or stopping with nothing arrived.
   bool WaitForRequest(Time deadline);
-  /// Octets read, 0 at the end or past the deadline or when stopping and `stoppable`.
+  /// Octets read, 0 at the end, past the deadline, or with `stoppable` when stopping and nothing has arrived.
   std::size_t Read(char* out, std::size_t size, Time deadline, bool stoppable);
   bool WriteAll(std::string_view octets, Time deadline);
   /// Reads and forgets what the client still sends, so that it reads our answer instead of a reset.

@@ -217,9 +217,9 @@ class Server final : public httplib::Server {
     return true;
   }
 
-  /// One request on a kept connection; false: close it.
+  /// One request on a kept connection; false: close it. When stopping, a request that has already arrived is
+  /// still served, and is the connection's last.
   bool ServeOne(Connection& connection, const RequestContext& peer, std::string& buffered) {
-    if (stopping_) return false;
     if (buffered.empty() && !connection.WaitForRequest(steady_clock::now() + options_.keep_alive))
       return false;
     const Time deadline = steady_clock::now() + options_.request_time;
@@ -343,7 +343,7 @@ class HttplibTransport final : public Transport {
   Server server_;
   std::thread thread_;
   std::atomic<bool> ended_{false};
-  bool started_ = false;
+  std::atomic<bool> started_{false};
   bool stopped_ = false;
 };
 
