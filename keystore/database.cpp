@@ -109,8 +109,28 @@ class Database::State {
     return status;
   }
 
-  Status Write(DatabaseWork work) {
-    Change change{std::move(work), {}};
+  Status Write(DatabaseWork work) { return Queue({std::move(work), false, {}}); }
+
+  Status EmptyLog() {
+    const DatabaseWork truncate = [](soci::session& session) -> Status {
+      int busy = 1;
+      int pages = 0;
+      int moved = 0;
+      session << "PRAGMA wal_checkpoint(TRUNCATE)", soci::into(busy), soci::into(pages), soci::into(moved);
+      if (busy != 0) return StorageError("the write-ahead log is in use and cannot be emptied; try again");
+      return Ok();
+    };
+    return Queue({truncate, true, {}});
+  }
+
+ private:
+  struct Change {
+    DatabaseWork work;
+    bool outside_transaction = false;
+    std::promise<Status> done;
+  };
+
+  Status Queue(Change change) {
     std::future<Status> done = change.done.get_future();
     {
       const std::lock_guard lock(mutex_);
@@ -120,12 +140,6 @@ class Database::State {
     return done.get();
   }
 
- private:
-  struct Change {
-    DatabaseWork work;
-    std::promise<Status> done;
-  };
-
   void WriteLoop() {
     for (;;) {
       std::vector<Change> batch;
@@ -133,12 +147,21 @@ class Database::State {
         std::unique_lock lock(mutex_);
         queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
         if (queue_.empty()) return;
-        while (!queue_.empty() && batch.size() < kMostInOneCommit) {
+        if (queue_.front().outside_transaction) {
+          batch.push_back(std::move(queue_.front()));
+          queue_.pop_front();
+        }
+        while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit &&
+               (batch.empty() || !batch.front().outside_transaction)) {
           batch.push_back(std::move(queue_.front()));
           queue_.pop_front();
         }
       }
-      Commit(batch);
+      if (batch.front().outside_transaction) {
+        batch.front().done.set_value(Guarded(batch.front().work, *writing_));
+      } else {
+        Commit(batch);
+      }
     }
   }
 
@@ -224,5 +247,6 @@ Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Database::~Database() = default;
 Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
 Status Database::Write(DatabaseWork work) { return state_->Write(std::move(work)); }
+Status Database::EmptyLog() { return state_->EmptyLog(); }
 
 }  // namespace skms::keystore

@@ -37,6 +37,9 @@ class Database {
   Status Read(const DatabaseWork& work);
   /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
   Status Write(DatabaseWork work);
+  /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten
+  /// rows stand in neither. Errors: kStorage (a reader held it for too long; nothing is lost).
+  Status EmptyLog();
 
  private:
   class State;

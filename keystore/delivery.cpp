@@ -1,16 +1,13 @@
-// Deliver and Rotate: the decisions.
+// Deliver: who gets which versions, wrapped how.
 #include <algorithm>
 #include <utility>
 
 #include "base/encoding.h"
+#include "keystore/key_life.h"
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {
 namespace {
-
-bool InScope(const Service& service, TargetKind kind) {
-  return std::find(service.scopes.begin(), service.scopes.end(), kind) != service.scopes.end();
-}
 
 Error NoSuchKey() { return NotFound("no key for this service, user or UE, or none for this requester"); }
 
@@ -34,76 +31,57 @@ AuditEntry KeyStore::State::EntryFor(const Requester& by, const char* action,
   return entry;
 }
 
-Status KeyStore::State::Record(const AuditEntry& entry) {
-  return database->Write([&](soci::session& session) { return AppendAudit(session, clock, entry); });
+Status KeyStore::State::Record(std::span<const AuditEntry> entries) {
+  return database->Write([&](soci::session& session) -> Status {
+    for (const AuditEntry& entry : entries) SKMS_TRYV(AppendAudit(session, clock, entry));
+    return Ok();
+  });
 }
 
 Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error& error) {
   entry.outcome = "refused";
   entry.reason = std::move(reason);
-  const Status recorded = Record(entry);
+  const Status recorded = Record({&entry, 1});
   return recorded.has_error() ? recorded.error() : error;
 }
 
-std::mutex& KeyStore::State::LockFor(const Selector& selector) {
-  const std::size_t hash = std::hash<std::string>()(selector.service.value() + '\n' + selector.target);
-  return stripes_[hash % kStripes];
-}
-
-Result<std::optional<KeyVersion>> KeyStore::State::Newest(const Selector& selector) {
-  SKMS_TRY(std::optional<StoredKeyVersion> stored, ReadNewest(*database, selector));
-  if (!stored) return std::optional<KeyVersion>();
-  SKMS_TRYV(CheckRowMac(module, FieldsOf(stored->version), stored->mac, RowName(stored->version)));
-  return std::optional<KeyVersion>(std::move(stored->version));
-}
-
-Result<KeyVersion> KeyStore::State::MakeVersion(const Requester& by, const Service& service,
-                                                const Selector& selector, const KeyVersion* current) {
-  SKMS_TRY(const KeyProfile profile, FindKeyProfile(service.profile));
-  SKMS_TRY(const Bytes random, module.Random(16));
-  SKMS_TRY(hsm::GeneratedKey generated, module.GenerateWrapped(profile.spec));
-  StoredKeyVersion next;
-  next.version.kid = Kid(ToBase64Url(random));
-  next.version.selector = selector;
-  next.version.version = current == nullptr ? 1 : current->version + 1;
-  next.version.profile = service.profile;
-  next.version.state = KeyState::kActive;
-  next.version.created = clock.NowSeconds();
-  next.version.not_before = next.version.created;
-  next.version.wrapped = std::move(generated.wrapped);
-  next.version.public_key = std::move(generated.public_key);
-  SKMS_TRY(next.mac, MakeRowMac(module, FieldsOf(next.version)));
-
-  std::optional<StoredKeyVersion> former;
-  if (current != nullptr && current->state == KeyState::kActive) {
-    former = StoredKeyVersion{*current, {}};
-    former->version.state = KeyState::kDeactivated;
-    former->version.deactivated = next.version.created;
-    SKMS_TRY(former->mac, MakeRowMac(module, FieldsOf(former->version)));
+Result<std::vector<KeyVersion>> KeyStore::State::Versions(const Selector& selector) {
+  SKMS_TRY(std::vector<StoredKeyVersion> stored, ReadVersions(*database, selector));
+  std::vector<KeyVersion> versions;
+  for (StoredKeyVersion& one : stored) {
+    SKMS_TRYV(CheckRowMac(module, FieldsOf(one.version), one.mac, RowName(one.version)));
+    versions.push_back(std::move(one.version));
   }
-  AuditEntry entry = EntryFor(by, current == nullptr ? "create" : "rotate", selector);
-  entry.kid = next.version.kid.value();
-  SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
-    const int newest = NewestNumber(session, selector);
-    if (newest + 1 != static_cast<int>(next.version.version))
-      return Conflict("the key changed meanwhile; try again");
-    if (former) UpdateState(session, *former);
-    InsertVersion(session, next);
-    return AppendAudit(session, clock, entry);
-  }));
-  return std::move(next.version);
+  return versions;
 }
 
-Result<KeyVersion> KeyStore::State::ActiveVersion(const Requester& by, const Service& service,
-                                                  const Selector& selector) {
-  SKMS_TRY(std::optional<KeyVersion> newest, Newest(selector));
-  if (!newest && service.generate_on_request) {
+Result<std::vector<KeyVersion>> KeyStore::State::Deliverable(const Requester& by, const Service& service,
+                                                             const Selector& selector) {
+  SKMS_TRY(std::vector<KeyVersion> versions, Versions(selector));
+  if (versions.empty() && service.generate_on_request) {
     const std::lock_guard lock(LockFor(selector));
-    SKMS_TRY(newest, Newest(selector));  // another request may have made it while this one waited
-    if (!newest) return MakeVersion(by, service, selector, nullptr);
+    SKMS_TRY(versions, Versions(selector));  // another request may have made it while this one waited
+    if (versions.empty()) {
+      SKMS_TRY(KeyVersion made, MakeVersion(by, service, selector, nullptr));
+      versions.push_back(std::move(made));
+    }
   }
-  if (!newest || newest->state != KeyState::kActive) return NoSuchKey();
-  return std::move(*newest);
+  std::erase_if(versions, [](const KeyVersion& version) { return UseOf(version) == KeyUse::kNone; });
+  if (versions.empty()) return NoSuchKey();
+  // What protects now comes first, then what will, then what did; newest first within each.
+  const auto rank = [](const KeyVersion& version) {
+    switch (UseOf(version)) {
+      case KeyUse::kFull:
+        return 0;
+      case KeyUse::kFuture:
+        return 1;
+      default:
+        return 2;
+    }
+  };
+  std::stable_sort(versions.begin(), versions.end(),
+                   [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+  return versions;
 }
 
 Result<DeliveredVersion> KeyStore::State::Wrap(const Requester& by, const Service& service,
@@ -144,40 +122,31 @@ Result<DeliveryAnswer> KeyStore::Deliver(const Requester& requester, const Selec
   if (std::find(readers.begin(), readers.end(), requester.principal) == readers.end()) {
     return state.Refuse(entry, "not-a-reader", NoSuchKey());
   }
-  if (!InScope(service->second, selector.kind)) {
+  if (!service->second.HasScope(selector.kind)) {
     return state.Refuse(entry, "scope-not-allowed", PermissionDenied("the service has no keys of this kind"));
   }
-  auto version = state.ActiveVersion(requester, service->second, selector);
-  if (version.has_error()) {
-    return state.Refuse(entry, std::string(Name(version.error().code)), version.error());
+  auto versions = state.Deliverable(requester, service->second, selector);
+  if (versions.has_error()) {
+    return state.Refuse(entry, std::string(Name(versions.error().code)), versions.error());
   }
-  entry.kid = version.value().kid.value();
-  auto delivered = state.Wrap(requester, service->second, std::move(version).value());
-  if (delivered.has_error()) {
-    return state.Refuse(entry, std::string(Name(delivered.error().code)), delivered.error());
-  }
-  entry.reason = std::string("delivery=") + std::string(Name(service->second.delivery)) +
-                 (delivered.value().recipient.empty() ? "" : " recipient=" + delivered.value().recipient);
-  SKMS_TRYV(state.Record(entry));
   DeliveryAnswer answer;
   answer.service = service->second;
-  answer.keys.push_back(std::move(delivered).value());
-  return answer;
-}
-
-Result<KeyVersion> KeyStore::Rotate(const Requester& requester, const Selector& selector) {
-  State& state = *state_;
-  SKMS_TRY(const Service service, FindService(selector.service));
-  if (!InScope(service, selector.kind)) {
-    return PermissionDenied("service '" + service.id.value() + "' has no keys of scope '" +
-                            std::string(Name(selector.kind)) +
-                            "'; allow it with: skmsctl service set --scope");
+  std::vector<AuditEntry> entries;
+  for (KeyVersion& version : versions.value()) {
+    entry.kid = version.kid.value();
+    auto delivered = state.Wrap(requester, service->second, std::move(version));
+    if (delivered.has_error()) {
+      return state.Refuse(entry, std::string(Name(delivered.error().code)), delivered.error());
+    }
+    const std::string& recipient = delivered.value().recipient;
+    entry.reason = "delivery=" + std::string(Name(service->second.delivery)) +
+                   " state=" + std::string(Name(delivered.value().version.state)) +
+                   (recipient.empty() ? "" : " recipient=" + recipient);
+    entries.push_back(entry);
+    answer.keys.push_back(std::move(delivered).value());
   }
-  const std::lock_guard lock(state.LockFor(selector));
-  SKMS_TRY(const std::optional<KeyVersion> newest, state.Newest(selector));
-  SKMS_TRY(KeyVersion made, state.MakeVersion(requester, service, selector, newest ? &*newest : nullptr));
-  made.wrapped.bytes.clear();
-  return made;
+  SKMS_TRYV(state.Record(entries));
+  return answer;
 }
 
 }  // namespace skms::keystore

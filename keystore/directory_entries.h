@@ -4,6 +4,7 @@
 // whoever can write the database cannot make himself a reader, a recipient or an issuer.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,10 @@ struct Service {
   Delivery delivery = Delivery::kWrapped;
   std::vector<PrincipalId> readers;  ///< who may ask; empty: nobody
   std::string user_uri;  ///< ValKeyInfo.userUri for the service itself; empty: named under our own apiRoot
+
+  bool HasScope(TargetKind kind) const {
+    return std::find(scopes.begin(), scopes.end(), kind) != scopes.end();
+  }
 };
 
 /// A peer that authenticates with a client certificate and a token.

@@ -11,21 +11,38 @@ namespace {
 
 constexpr const char* kColumns =
     "kid, service, target_kind, target, version, profile, state, created, not_before, not_after, deactivated,"
+    " suspended, compromised, destroyed, released, changed_by, reason,"
     " kek_generation, wrap_format, wrapped, public_key, mac_generation, mac";
+
+/// A time that may be absent, as SOCI exchanges it.
+struct NullableTime {
+  long long value = 0;
+  soci::indicator null = soci::i_null;
+
+  NullableTime() = default;
+  explicit NullableTime(const std::optional<std::int64_t>& time)
+      : value(time.value_or(0)), null(time ? soci::i_ok : soci::i_null) {}
+  std::optional<std::int64_t> time() const {
+    return null == soci::i_ok ? std::optional<std::int64_t>(value) : std::nullopt;
+  }
+};
 
 /// One row as SOCI exchanges it.
 struct Row {
-  std::string kid, service, target_kind, target, profile, state, wrap_format, wrapped, public_key, mac;
+  std::string kid, service, target_kind, target, profile, state, wrap_format, wrapped, public_key, mac,
+      changed_by, reason;
   int version = 0;
   int kek_generation = 0;
   int mac_generation = 0;
   long long created = 0;
   long long not_before = 0;
-  long long not_after = 0;
-  long long deactivated = 0;
-  soci::indicator not_after_null = soci::i_null;
-  soci::indicator deactivated_null = soci::i_null;
+  int released = 0;
+  NullableTime not_after, deactivated, suspended, compromised, destroyed;
 };
+
+void Bind(soci::statement& statement, NullableTime& time) {
+  statement.exchange(soci::into(time.value, time.null));
+}
 
 void Bind(soci::statement& statement, Row& row) {
   statement.exchange(soci::into(row.kid));
@@ -37,8 +54,12 @@ void Bind(soci::statement& statement, Row& row) {
   statement.exchange(soci::into(row.state));
   statement.exchange(soci::into(row.created));
   statement.exchange(soci::into(row.not_before));
-  statement.exchange(soci::into(row.not_after, row.not_after_null));
-  statement.exchange(soci::into(row.deactivated, row.deactivated_null));
+  for (NullableTime* time :
+       {&row.not_after, &row.deactivated, &row.suspended, &row.compromised, &row.destroyed})
+    Bind(statement, *time);
+  statement.exchange(soci::into(row.released));
+  statement.exchange(soci::into(row.changed_by));
+  statement.exchange(soci::into(row.reason));
   statement.exchange(soci::into(row.kek_generation));
   statement.exchange(soci::into(row.wrap_format));
   statement.exchange(soci::into(row.wrapped));
@@ -67,8 +88,14 @@ Result<StoredKeyVersion> FromRow(const Row& row) {
   version.state = state.value();
   version.created = row.created;
   version.not_before = row.not_before;
-  if (row.not_after_null == soci::i_ok) version.not_after = row.not_after;
-  if (row.deactivated_null == soci::i_ok) version.deactivated = row.deactivated;
+  version.not_after = row.not_after.time();
+  version.deactivated = row.deactivated.time();
+  version.suspended = row.suspended.time();
+  version.compromised = row.compromised.time();
+  version.destroyed = row.destroyed.time();
+  version.released = row.released != 0;
+  version.changed_by = row.changed_by;
+  version.reason = row.reason;
   version.wrapped = {static_cast<std::uint32_t>(row.kek_generation), row.wrap_format, std::move(*wrapped)};
   version.public_key = std::move(*public_key);
   out.mac = {row.mac_generation, row.mac};
@@ -81,6 +108,15 @@ Result<std::optional<StoredKeyVersion>> FetchOne(soci::statement& statement, Row
   if (!statement.execute(true)) return std::optional<StoredKeyVersion>();
   SKMS_TRY(StoredKeyVersion stored, FromRow(row));
   return std::optional<StoredKeyVersion>(std::move(stored));
+}
+
+Status FetchAll(soci::statement& statement, Row& row, std::vector<StoredKeyVersion>& out) {
+  statement.define_and_bind();
+  for (bool more = statement.execute(true); more; more = statement.fetch()) {
+    SKMS_TRY(StoredKeyVersion stored, FromRow(row));
+    out.push_back(std::move(stored));
+  }
+  return Ok();
 }
 
 std::int64_t Flat(const std::optional<std::int64_t>& time) { return time ? *time : -1; }
@@ -104,6 +140,15 @@ RowFields FieldsOf(const KeyVersion& version) {
       .Add(version.wrapped.format)
       .Add(AsText(version.wrapped.bytes))
       .Add(AsText(version.public_key));
+  // Rows that never left schema version 1's states keep the MAC they have.
+  if (version.changed_by.empty()) return fields;
+  fields.Add("life v2")
+      .Add(Flat(version.suspended))
+      .Add(Flat(version.compromised))
+      .Add(Flat(version.destroyed))
+      .Add(std::int64_t{version.released ? 1 : 0})
+      .Add(version.changed_by)
+      .Add(version.reason);
   return fields;
 }
 
@@ -130,6 +175,26 @@ Result<std::optional<StoredKeyVersion>> ReadNewest(Database& database, const Sel
   return found;
 }
 
+Result<std::vector<StoredKeyVersion>> ReadVersions(Database& database, const Selector& selector) {
+  std::vector<StoredKeyVersion> versions;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    Row row;
+    const std::string kind(Name(selector.kind));
+    soci::statement statement(session);
+    Bind(statement, row);
+    statement.exchange(soci::use(selector.service.value()));
+    statement.exchange(soci::use(kind));
+    statement.exchange(soci::use(selector.target));
+    statement.alloc();
+    statement.prepare(
+        std::string("SELECT ") + kColumns +
+        " FROM key_versions WHERE service = :service AND target_kind = :kind AND target = :target"
+        " ORDER BY version DESC");
+    return FetchAll(statement, row, versions);
+  }));
+  return versions;
+}
+
 Result<std::optional<StoredKeyVersion>> ReadByKid(Database& database, const Kid& kid) {
   std::optional<StoredKeyVersion> found;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
@@ -149,29 +214,41 @@ Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyList
   std::vector<StoredKeyVersion> page;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
     Row row;
-    // An empty string stands for "no filter" and "from the start": no service id and no kid is empty.
     const std::string service = query.service ? query.service->value() : std::string();
+    const std::string state(query.state ? Name(*query.state) : std::string_view());
+    const long long before = query.expiring_before.value_or(0);
     const int limit = static_cast<int>(query.limit);
     soci::statement statement(session);
     Bind(statement, row);
-    statement.exchange(soci::use(service, "service"));
-    statement.exchange(soci::use(query.after_kid, "after"));
+    // Only what is asked for stands in the SQL, so that the index leads straight to the page.
+    std::string where = " WHERE 1 = 1";
+    if (query.service) {
+      where += " AND service = :service";
+      statement.exchange(soci::use(service, "service"));
+    }
+    if (query.state) {
+      where += " AND state = :state";
+      statement.exchange(soci::use(state, "state"));
+    }
+    if (query.expiring_before) {
+      where += " AND not_after < :before";
+      statement.exchange(soci::use(before, "before"));
+    }
+    if (!query.target_prefix.empty()) {
+      where += " AND substr(target, 1, length(:prefix)) = :prefix";
+      statement.exchange(soci::use(query.target_prefix, "prefix"));
+    }
+    if (!query.after_kid.empty()) {
+      where +=
+          " AND (service, target_kind, target, version) > (SELECT service, target_kind, target, version"
+          " FROM key_versions WHERE kid = :after)";
+      statement.exchange(soci::use(query.after_kid, "after"));
+    }
     statement.exchange(soci::use(limit, "most"));
     statement.alloc();
-    statement.prepare(
-        std::string("SELECT ") + kColumns +
-        " FROM key_versions WHERE (:service = '' OR service = :service) AND (:after = '' OR"
-        " (service, target_kind, target, version) > (SELECT service, target_kind, target, version"
-        " FROM key_versions WHERE kid = :after))"
-        " ORDER BY service, target_kind, target, version LIMIT :most");
-    statement.define_and_bind();
-    bool more = statement.execute(true);
-    while (more) {
-      SKMS_TRY(StoredKeyVersion stored, FromRow(row));
-      page.push_back(std::move(stored));
-      more = statement.fetch();
-    }
-    return Ok();
+    statement.prepare(std::string("SELECT ") + kColumns + " FROM key_versions" + where +
+                      " ORDER BY service, target_kind, target, version LIMIT :most");
+    return FetchAll(statement, row, page);
   }));
   return page;
 }
@@ -197,10 +274,8 @@ void InsertVersion(soci::session& session, const StoredKeyVersion& stored) {
   const int kek = static_cast<int>(v.wrapped.kek_generation);
   const long long created = v.created;
   const long long not_before = v.not_before;
-  const long long not_after = Flat(v.not_after);
-  const long long deactivated = Flat(v.deactivated);
-  soci::indicator not_after_null = v.not_after ? soci::i_ok : soci::i_null;
-  soci::indicator deactivated_null = v.deactivated ? soci::i_ok : soci::i_null;
+  NullableTime not_after(v.not_after);
+  NullableTime deactivated(v.deactivated);
   session
       << "INSERT INTO key_versions (kid, service, target_kind, target, version, profile, state, created,"
          " not_before, not_after, deactivated, kek_generation, wrap_format, wrapped, public_key, "
@@ -209,20 +284,29 @@ void InsertVersion(soci::session& session, const StoredKeyVersion& stored) {
          " :not_after, :deactivated, :kek, :format, :wrapped, :public_key, :mac_generation, :mac)",
       soci::use(v.kid.value()), soci::use(v.selector.service.value()), soci::use(kind),
       soci::use(v.selector.target), soci::use(version), soci::use(v.profile), soci::use(state),
-      soci::use(created), soci::use(not_before), soci::use(not_after, not_after_null),
-      soci::use(deactivated, deactivated_null), soci::use(kek), soci::use(v.wrapped.format),
+      soci::use(created), soci::use(not_before), soci::use(not_after.value, not_after.null),
+      soci::use(deactivated.value, deactivated.null), soci::use(kek), soci::use(v.wrapped.format),
       soci::use(wrapped), soci::use(public_key), soci::use(stored.mac.generation), soci::use(stored.mac.text);
 }
 
 void UpdateState(soci::session& session, const StoredKeyVersion& stored) {
-  const std::string state(Name(stored.version.state));
-  const long long deactivated = Flat(stored.version.deactivated);
-  soci::indicator null = stored.version.deactivated ? soci::i_ok : soci::i_null;
+  const KeyVersion& v = stored.version;
+  const std::string state(Name(v.state));
+  const std::string wrapped = ToBase64Url(v.wrapped.bytes);
+  const int released = v.released ? 1 : 0;
+  NullableTime deactivated(v.deactivated);
+  NullableTime suspended(v.suspended);
+  NullableTime compromised(v.compromised);
+  NullableTime destroyed(v.destroyed);
   session
-      << "UPDATE key_versions SET state = :state, deactivated = :deactivated, mac_generation = :generation,"
-         " mac = :mac WHERE kid = :kid",
-      soci::use(state), soci::use(deactivated, null), soci::use(stored.mac.generation),
-      soci::use(stored.mac.text), soci::use(stored.version.kid.value());
+      << "UPDATE key_versions SET state = :state, deactivated = :deactivated, suspended = :suspended,"
+         " compromised = :compromised, destroyed = :destroyed, released = :released, changed_by = :by,"
+         " reason = :reason, wrapped = :wrapped, mac_generation = :generation, mac = :mac WHERE kid = :kid",
+      soci::use(state), soci::use(deactivated.value, deactivated.null),
+      soci::use(suspended.value, suspended.null), soci::use(compromised.value, compromised.null),
+      soci::use(destroyed.value, destroyed.null), soci::use(released), soci::use(v.changed_by),
+      soci::use(v.reason), soci::use(wrapped), soci::use(stored.mac.generation), soci::use(stored.mac.text),
+      soci::use(v.kid.value());
 }
 
 int NewestNumber(soci::session& session, const Selector& selector) {

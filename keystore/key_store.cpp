@@ -64,7 +64,7 @@ Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
   entry.outcome = "refused";
   entry.reason = refusal.reason;
   entry.request_id = refusal.request_id;
-  return state_->Record(entry);
+  return state_->Record({&entry, 1});
 }
 
 Status KeyStore::AddService(const Requester& by, const Service& service) {

@@ -46,7 +46,7 @@ struct DeliveredVersion {
 
 struct DeliveryAnswer {
   Service service;
-  std::vector<DeliveredVersion> keys;  ///< the active version; never empty
+  std::vector<DeliveredVersion> keys;  ///< what protects now, will, and did, in this order; never empty
 };
 
 /// A refusal that never reached Deliver (bad token, unknown certificate …), to be written to the audit chain.
@@ -57,8 +57,19 @@ struct RefusedRequest {
   std::string request_id;
 };
 
+/// A step in a version's life, asked for by an administrator.
+struct KeyChange {
+  std::string action;    ///< a Transition's, or "release" / "withhold" for a compromised key
+  std::string reason;    ///< 1 to 255 bytes, for the audit chain
+  bool rotate = false;   ///< compromise only: make the next version at once
+  bool dry_run = false;  ///< tell what would be, change nothing
+};
+
 struct KeyListQuery {
   std::optional<ValServiceId> service;
+  std::optional<KeyState> state;
+  std::optional<std::int64_t> expiring_before;  ///< seconds since 1970; keys without an end never match
+  std::string target_prefix;                    ///< of the user's or UE's identity; empty: any
   std::string after_kid;      ///< page: entries after this kid in (service, kind, target, version) order
   std::uint32_t limit = 100;  ///< 1 to 1000
 };
@@ -88,6 +99,12 @@ class KeyStore {
   /// Next version: becomes active, the former active one deactivated, in one transaction. Makes version 1 if
   /// there is none. Errors: kNotFound (service), kPermissionDenied (scope), kStorage, token errors.
   Result<KeyVersion> Rotate(const Requester& requester, const Selector& selector);
+
+  /// One step of a version's life (keystore/key_life.h). With `rotate`, a compromise also makes the next
+  /// version, active at once, in the same transaction. A destroyed version's wrapped bytes are gone from the
+  /// database file and its log before the call returns. Errors: kNotFound, kInvalidArgument (no such action,
+  /// no reason), kConflict (names the allowed actions), kIntegrity, kStorage, token errors.
+  Result<KeyVersion> ChangeKey(const Requester& by, const Kid& kid, const KeyChange& change);
 
   Result<std::vector<KeyVersion>> ListKeys(const KeyListQuery& query);  ///< wrapped bytes cleared
   Result<KeyVersion> ShowKey(const Kid& kid);                           ///< kNotFound

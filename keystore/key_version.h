@@ -14,6 +14,7 @@ namespace skms::keystore {
 enum class KeyState { kPreActive, kActive, kSuspended, kDeactivated, kCompromised, kDestroyed };
 std::string_view Name(KeyState state);  ///< "pre-active", "active", …
 Result<KeyState> ParseKeyState(std::string_view name);
+std::string KeyStateNames();  ///< "pre-active, active, …"
 
 struct KeyVersion {
   Kid kid;
@@ -24,9 +25,15 @@ struct KeyVersion {
   std::int64_t created = 0;                 ///< seconds since 1970
   std::int64_t not_before = 0;              ///< activation
   std::optional<std::int64_t> not_after;    ///< end of the crypto-period where there is one
-  std::optional<std::int64_t> deactivated;  ///< when a newer version replaced it
-  hsm::WrappedKey wrapped;
-  Bytes public_key;  ///< SubjectPublicKeyInfo DER for ec-p256, else empty
+  std::optional<std::int64_t> deactivated;  ///< when its protecting use ended
+  std::optional<std::int64_t> suspended;    ///< since when; empty again after a resume
+  std::optional<std::int64_t> compromised;  ///< since when it may be known to others
+  std::optional<std::int64_t> destroyed;    ///< since when only this tombstone is left
+  bool released = false;                    ///< compromised, and an administrator lets it be delivered
+  std::string changed_by;                   ///< who made the last transition; empty: none since creation
+  std::string reason;                       ///< what was said with it
+  hsm::WrappedKey wrapped;                  ///< no octets once destroyed
+  Bytes public_key;                         ///< SubjectPublicKeyInfo DER for ec-p256, else empty
 };
 
 }  // namespace skms::keystore

@@ -37,6 +37,12 @@ Result<KeyState> ParseKeyState(std::string_view name) {
   return InvalidArgument("'" + std::string(name) + "' is no key state");
 }
 
+std::string KeyStateNames() {
+  std::string names;
+  for (const KeyState state : kStates) names += (names.empty() ? "" : ", ") + std::string(Name(state));
+  return names;
+}
+
 std::string_view Name(Delivery delivery) { return delivery == Delivery::kTls ? "tls" : "wrapped"; }
 
 Result<Delivery> ParseDelivery(std::string_view name) {

@@ -37,6 +37,16 @@ void DescribeKeyRotate(OptionsDescription& options);
 Status RunKeyList(const Session& session, const Options& options);
 Status RunKeyShow(const Session& session, const Options& options);
 Status RunKeyRotate(const Session& session, const Options& options);
+void DescribeKeyTransition(OptionsDescription& options);
+void DescribeKeyCompromise(OptionsDescription& options);
+Status RunKeyActivate(const Session& session, const Options& options);
+Status RunKeySuspend(const Session& session, const Options& options);
+Status RunKeyResume(const Session& session, const Options& options);
+Status RunKeyDeactivate(const Session& session, const Options& options);
+Status RunKeyCompromise(const Session& session, const Options& options);
+Status RunKeyDestroy(const Session& session, const Options& options);
+Status RunKeyRelease(const Session& session, const Options& options);
+Status RunKeyWithhold(const Session& session, const Options& options);
 
 Status RunStatus(const Session& session, const Options& options);
 Status RunAuditVerify(const Session& session, const Options& options);

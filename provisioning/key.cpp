@@ -32,7 +32,10 @@ void PrintKey(const json& key) {
        {std::pair("kid", "kid"), std::pair("service", "service"), std::pair("scope", "scope"),
         std::pair("target", "target"), std::pair("version", "version"), std::pair("profile", "profile"),
         std::pair("state", "state"), std::pair("created", "created"), std::pair("active since", "notBefore"),
-        std::pair("ends", "notAfter"), std::pair("deactivated", "deactivated"),
+        std::pair("ends", "notAfter"), std::pair("suspended", "suspended"),
+        std::pair("deactivated", "deactivated"), std::pair("compromised", "compromised"),
+        std::pair("released", "released"), std::pair("destroyed", "destroyed"),
+        std::pair("changed by", "changedBy"), std::pair("reason", "reason"),
         std::pair("wrapped by kek", "kekGeneration")}) {
     if (key.contains(member)) pairs.emplace_back(title, Cell(key, member));
   }
@@ -45,7 +48,12 @@ void DescribeKeyList(OptionsDescription& options) {
   options.add_options()("service", po::value<std::string>()->value_name("ID"), "only keys of this service")(
       "limit", po::value<std::string>()->value_name("NUMBER")->default_value("100"),
       "at most so many, 1 to 1000")("after", po::value<std::string>()->value_name("KID"),
-                                    "go on after this key");
+                                    "go on after this key")(
+      "state", po::value<std::string>()->value_name("STATE"),
+      "only pre-active, active, suspended, deactivated, compromised or destroyed ones")(
+      "expiring-before", po::value<std::string>()->value_name("TIME"),
+      "only what ends before, like 2026-12-31T00:00:00Z")(
+      "target-prefix", po::value<std::string>()->value_name("TEXT"), "only users and UEs that begin with it");
 }
 
 void DescribeKeyRotate(OptionsDescription& options) {
@@ -55,11 +63,26 @@ void DescribeKeyRotate(OptionsDescription& options) {
       "ue", po::value<std::string>()->value_name("ID"), "the key of this VAL UE");
 }
 
+void DescribeKeyTransition(OptionsDescription& options) {
+  options.add_options()("reason", po::value<std::string>()->value_name("TEXT")->required(),
+                        "why, for the audit chain")("dry-run", "show what it would be, change nothing");
+}
+
+void DescribeKeyCompromise(OptionsDescription& options) {
+  DescribeKeyTransition(options);
+  options.add_options()("rotate", "make the next version at once, in the same step");
+}
+
 Status RunKeyList(const Session& session, const Options& options) {
   const unsigned limit = PageSize(options);
   std::string path = "/admin/v1/keys?limit=" + std::to_string(limit);
-  if (options.count("service") > 0) path += "&service=" + PercentEncode(options["service"].as<std::string>());
-  if (options.count("after") > 0) path += "&after=" + PercentEncode(options["after"].as<std::string>());
+  for (const auto& [option, parameter] :
+       {std::pair("service", "service"), std::pair("state", "state"),
+        std::pair("expiring-before", "expiringBefore"), std::pair("target-prefix", "targetPrefix"),
+        std::pair("after", "after")}) {
+    if (options.count(option) == 0) continue;
+    path.append("&").append(parameter).append("=").append(PercentEncode(options[option].as<std::string>()));
+  }
   SKMS_TRY(const json answer, AdminGet(session, path));
   if (session.json) {
     PrintJson(answer);
@@ -90,6 +113,37 @@ Status RunKeyShow(const Session& session, const Options& options) {
   }
   return Ok();
 }
+
+namespace {
+
+Status RunTransition(const Session& session, const Options& options, const std::string& action) {
+  const bool dry_run = options.count("dry-run") > 0;
+  const json body{{"action", action},
+                  {"reason", options["reason"].as<std::string>()},
+                  {"rotate", options.count("rotate") > 0},
+                  {"dryRun", dry_run}};
+  const std::string kid = options["argument"].as<std::string>();
+  SKMS_TRY(const json key,
+           AdminSend(session, "POST", "/admin/v1/keys/" + PercentEncode(kid) + "/transitions", body));
+  if (session.json) {
+    PrintJson(key);
+    return Ok();
+  }
+  std::cout << (dry_run ? "nothing is changed; this is what it would be\n" : "");
+  PrintKey(key);
+  return Ok();
+}
+
+}  // namespace
+
+Status RunKeyActivate(const Session& s, const Options& o) { return RunTransition(s, o, "activate"); }
+Status RunKeySuspend(const Session& s, const Options& o) { return RunTransition(s, o, "suspend"); }
+Status RunKeyResume(const Session& s, const Options& o) { return RunTransition(s, o, "resume"); }
+Status RunKeyDeactivate(const Session& s, const Options& o) { return RunTransition(s, o, "deactivate"); }
+Status RunKeyCompromise(const Session& s, const Options& o) { return RunTransition(s, o, "compromise"); }
+Status RunKeyDestroy(const Session& s, const Options& o) { return RunTransition(s, o, "destroy"); }
+Status RunKeyRelease(const Session& s, const Options& o) { return RunTransition(s, o, "release"); }
+Status RunKeyWithhold(const Session& s, const Options& o) { return RunTransition(s, o, "withhold"); }
 
 Status RunKeyRotate(const Session& session, const Options& options) {
   if (options.count("user") > 0 && options.count("ue") > 0)

@@ -71,9 +71,9 @@ class AdminApi {
   Response Handle(Response (AdminApi::*handle)(Call&), Call& call) {
     if (MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) return (this->*handle)(call);
     const auto& peer = call.context.credentials;
-    const Status recorded =
-        deps_.store.RecordRefusal({"administer", peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
-                                   "not-an-administrator", call.context.request_id});
+    const Status recorded = deps_.store.RecordRefusal(
+        {"administer", peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
+         "not-an-administrator", call.context.request_id});
     if (recorded.has_error()) return Failed(recorded.error(), call);
     http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);
     problem.detail = "only root, the daemon's user and members of admin.group may do this";
@@ -159,6 +159,12 @@ class AdminApi {
     const auto key = deps_.store.ShowKey(keystore::Kid(call.values[0]));
     if (key.has_error()) return Failed(key.error(), call);
     return JsonResponse(200, ToJson(key.value()));
+  }
+
+  Response ChangeKey(Call& call) {
+    const auto changed = DoChangeKey(call);
+    if (changed.has_error()) return Failed(changed.error(), call);
+    return JsonResponse(200, ToJson(changed.value()));
   }
 
   Response Rotate(Call& call) {
@@ -262,6 +268,12 @@ class AdminApi {
     return deps_.store.Rotate(call.by(), selector);
   }
 
+  Result<keystore::KeyVersion> DoChangeKey(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    SKMS_TRY(const keystore::KeyChange change, KeyChangeFromJson(body, call.invalid));
+    return deps_.store.ChangeKey(call.by(), keystore::Kid(call.values[0]), change);
+  }
+
   AdminDependencies deps_;
 };
 
@@ -295,6 +307,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/admin/v1/keys", &AdminApi::ListKeys},
     {"POST", "/admin/v1/keys/rotate", &AdminApi::Rotate},
     {"GET", "/admin/v1/keys/{kid}", &AdminApi::ShowKey},
+    {"POST", "/admin/v1/keys/{kid}/transitions", &AdminApi::ChangeKey},
 };
 
 }  // namespace

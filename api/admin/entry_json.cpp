@@ -9,6 +9,7 @@
 #include "api/auth/authenticator.h"
 #include "api/http/query.h"
 #include "base/clock.h"
+#include "base/date_time.h"
 #include "base/digest.h"
 #include "base/encoding.h"
 
@@ -74,7 +75,16 @@ json ToJson(const KeyVersion& version) {
            {"notBefore", Time(version.not_before)},
            {"kekGeneration", version.wrapped.kek_generation}};
   if (version.not_after) out["notAfter"] = Time(*version.not_after);
-  if (version.deactivated) out["deactivated"] = Time(*version.deactivated);
+  for (const auto& [member, time] :
+       {std::pair("deactivated", version.deactivated), std::pair("suspended", version.suspended),
+        std::pair("compromised", version.compromised), std::pair("destroyed", version.destroyed)}) {
+    if (time) out[member] = Time(*time);
+  }
+  if (version.state == KeyState::kCompromised) out["released"] = version.released;
+  if (!version.changed_by.empty()) {
+    out["changedBy"] = version.changed_by;
+    out["reason"] = version.reason;
+  }
   return out;
 }
 
@@ -177,6 +187,17 @@ Result<Selector> SelectorFromJson(const json& body, InvalidParams& invalid) {
   return selector;
 }
 
+Result<KeyChange> KeyChangeFromJson(const json& body, InvalidParams& invalid) {
+  BodyReader reader(body, invalid);
+  KeyChange change;
+  change.action = reader.Text("action", true);
+  change.reason = reader.Text("reason", true);
+  change.rotate = reader.Flag("rotate", false);
+  change.dry_run = reader.Flag("dryRun", false);
+  SKMS_TRYV(reader.Finish());
+  return change;
+}
+
 Result<KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& invalid) {
   const auto wrong = [&](const std::string& name, const std::string& reason) {
     invalid.push_back({name, reason});
@@ -190,6 +211,16 @@ Result<KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& i
     if (!seen.insert(name).second) return wrong(name, "stands twice");
     if (name == "service") {
       wanted.service = ValServiceId(value);
+    } else if (name == "state") {
+      const auto state = ParseKeyState(value);
+      if (state.has_error()) return wrong(name, "is no state; known: " + KeyStateNames());
+      wanted.state = state.value();
+    } else if (name == "expiringBefore") {
+      const auto before = ParseDateTime(value);
+      if (!before) return wrong(name, "is no time like 2026-12-31T00:00:00Z");
+      wanted.expiring_before = *before / 1000;
+    } else if (name == "targetPrefix") {
+      wanted.target_prefix = value;
     } else if (name == "after") {
       wanted.after_kid = value;
     } else if (name == "limit") {
@@ -198,7 +229,7 @@ Result<KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& i
       if (code != std::errc{} || last != end || wanted.limit < 1 || wanted.limit > kMostKeysInAPage)
         return wrong(name, "must be 1 to " + std::to_string(kMostKeysInAPage));
     } else {
-      return wrong(name, "is no filter; known: service, after, limit");
+      return wrong(name, "is no filter; known: service, state, expiringBefore, targetPrefix, after, limit");
     }
   }
   return wanted;

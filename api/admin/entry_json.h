@@ -35,7 +35,10 @@ Result<RecipientRequest> RecipientFromJson(const nlohmann::json& body, InvalidPa
 Result<keystore::Issuer> IssuerFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// {"service", "userId"? | "ueId"?}
 Result<keystore::Selector> SelectorFromJson(const nlohmann::json& body, InvalidParams& invalid);
-/// "service=&after=&limit=", each at most once. The errors name the parameter.
+/// {"action", "reason", "rotate"?, "dryRun"?}
+Result<keystore::KeyChange> KeyChangeFromJson(const nlohmann::json& body, InvalidParams& invalid);
+/// "service=&state=&expiringBefore=&targetPrefix=&after=&limit=", each at most once. The errors name the
+/// parameter.
 Result<keystore::KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& invalid);
 
 }  // namespace skms::admin

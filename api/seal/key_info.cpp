@@ -5,6 +5,7 @@
 
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "keystore/key_life.h"
 
 namespace skms::seal {
 namespace {
@@ -41,6 +42,14 @@ Status AddMaterial(const DeliveredVersion& key, nlohmann::json& out) {
   return Ok();
 }
 
+/// RFC 7517 4.3: what the holder may do with it, given its state.
+nlohmann::json KeyOps(const DeliveredVersion& key) {
+  const bool full = keystore::UseOf(key.version) != keystore::KeyUse::kProcess;
+  if (key.profile.use == "sig")
+    return full ? nlohmann::json{"sign", "verify"} : nlohmann::json::array({"verify"});
+  return full ? nlohmann::json{"encrypt", "decrypt"} : nlohmann::json::array({"decrypt"});
+}
+
 Result<nlohmann::json> EncodeKey(const DeliveredVersion& key) {
   const keystore::KeyVersion& version = key.version;
   nlohmann::json out{{"kid", version.kid.value()},
@@ -49,6 +58,7 @@ Result<nlohmann::json> EncodeKey(const DeliveredVersion& key) {
                      {"alg", key.profile.alg},
                      {"use", key.profile.use},
                      {"state", Name(version.state)},
+                     {"key_ops", KeyOps(key)},
                      {"nbf", version.not_before},
                      {"version", version.version}};
   if (version.selector.kind != TargetKind::kService) out["target"] = version.selector.target;

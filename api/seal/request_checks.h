@@ -31,7 +31,4 @@ std::optional<http::ProblemDetails> CheckTarget(const http::Request& request, co
 std::optional<http::ProblemDetails> CheckTimestamp(const http::Request& request, std::int64_t now_ms,
                                                    std::int64_t window_ms);
 
-/// Milliseconds since 1970 of an RFC 3339 date-time with "Z" or an offset; nullopt when it is none.
-std::optional<std::int64_t> ParseDateTime(std::string_view text);
-
 }  // namespace skms::seal

@@ -123,6 +123,28 @@ def test_rotation_gives_the_next_version(shared):
     assert (first["version"], second["version"]) == (1, 2)
     assert second["kid"] == made["kid"] != first["kid"]
     assert shared.ctl_json("key", "show", first["kid"])["state"] == "deactivated"
+    keys = json.loads(shared.get("val-service-id=s&valUserId=rotated").json["keyInfo"])["keys"]
+    assert [(key["state"], key["key_ops"]) for key in keys] == [
+        ("active", ["encrypt", "decrypt"]), ("deactivated", ["decrypt"])]
+
+
+def test_an_administrator_leads_a_key_through_its_life(shared):
+    query = "val-service-id=s&valUserId=lifelong"
+    kid = shared.key(query)["kid"]
+    refused = shared.try_ctl("key", "destroy", kid, "--reason", "too early")
+    assert refused.returncode != 0 and "allowed: suspend, deactivate, compromise" in refused.stderr
+    assert "nothing is changed" in shared.ctl("key", "suspend", kid, "--reason", "drill", "--dry-run")
+    assert shared.key(query)["kid"] == kid
+    shared.ctl("key", "suspend", kid, "--reason", "drill")
+    assert shared.get(query).status == 404
+    shared.ctl("key", "resume", kid, "--reason", "drill is over")
+    assert shared.key(query)["kid"] == kid
+    shared.ctl("key", "compromise", kid, "--reason", "laptop stolen", "--rotate")
+    assert shared.key(query)["version"] == 2
+    shared.ctl("key", "destroy", kid, "--reason", "no longer needed")
+    shown = shared.ctl_json("key", "show", kid)
+    assert (shown["state"], shown["reason"]) == ("destroyed", "no longer needed")
+    assert len(shared.ctl_json("key", "list", "--target-prefix", "lifel", "--state", "active")["keys"]) == 1
 
 
 def test_skmc_writes_a_private_file_and_says_what_went_wrong(shared):

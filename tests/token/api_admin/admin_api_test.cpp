@@ -112,6 +112,50 @@ TEST_CASE("Rotation makes the next version, and the list and the entry show it w
   }
 }
 
+TEST_CASE("A key is led through its life, and what it may not do is 409 with what it may") {
+  AdminFixture fixture;
+  fixture.Ask("POST", "/admin/v1/services", {{"id", "s"}, {"scopes", {"service", "user"}}});
+  const json made = BodyOf(fixture.Ask("POST", "/admin/v1/keys/rotate", {{"service", "s"}}));
+  const std::string path = "/admin/v1/keys/" + made["kid"].get<std::string>();
+  const auto step = [&](const char* action) {
+    return fixture.Ask("POST", path + "/transitions", {{"action", action}, {"reason", "drill"}});
+  };
+  const auto early = step("destroy");
+  CHECK(early.status == 409);
+  CHECK(BodyOf(early)["detail"].get<std::string>().find("suspend, deactivate, compromise") !=
+        std::string::npos);
+  const json suspended = BodyOf(step("suspend"));
+  CHECK(suspended["state"] == "suspended");
+  CHECK(suspended["reason"] == "drill");
+  CHECK(suspended.contains("suspended"));
+  CHECK(BodyOf(step("compromise"))["released"] == false);
+  CHECK(BodyOf(step("release"))["released"] == true);
+  CHECK(BodyOf(step("destroy"))["state"] == "destroyed");
+  CHECK(step("revive").status == 400);
+  CHECK(fixture.Ask("POST", path + "/transitions", {{"action", "destroy"}}).status == 400);
+  CHECK(fixture.Ask("POST", "/admin/v1/keys/none/transitions", {{"action", "destroy"}, {"reason", "x"}})
+            .status == 404);
+}
+
+TEST_CASE("The list filters by state, end and the beginning of a target") {
+  AdminFixture fixture;
+  fixture.Ask("POST", "/admin/v1/services", {{"id", "s"}, {"scopes", {"service", "user"}}});
+  fixture.Ask("POST", "/admin/v1/keys/rotate", {{"service", "s"}});
+  fixture.Ask("POST", "/admin/v1/keys/rotate", {{"service", "s"}});
+  for (const char* user : {"alice", "alan", "bob"})
+    fixture.Ask("POST", "/admin/v1/keys/rotate", {{"service", "s"}, {"userId", user}});
+  const auto size = [&](const std::string& query) {
+    return BodyOf(fixture.Ask("GET", "/admin/v1/keys?" + query))["keys"].size();
+  };
+  CHECK(size("state=deactivated") == 1);
+  CHECK(size("state=active") == 4);
+  CHECK(size("targetPrefix=al") == 2);
+  CHECK(size("targetPrefix=al&state=deactivated") == 0);
+  CHECK(size("expiringBefore=2099-01-01T00:00:00Z") == 0);  // none of these ends
+  CHECK(fixture.Ask("GET", "/admin/v1/keys?state=dead").status == 400);
+  CHECK(fixture.Ask("GET", "/admin/v1/keys?expiringBefore=soon").status == 400);
+}
+
 TEST_CASE("Rotation outside the policy is refused with the reason") {
   AdminFixture fixture;
   fixture.Ask("POST", "/admin/v1/services", {{"id", "s"}});

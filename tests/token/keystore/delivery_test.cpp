@@ -106,7 +106,7 @@ TEST_CASE("delivery: tls hands out the very key that the wrapped form holds") {
   REQUIRE(plain.has_value());
   CHECK_FALSE(plain.value().keys.at(0).wrapped.has_value());
   CHECK(ConstantTimeEqual(plain.value().keys.at(0).plaintext->ExposeSecret(), wrapped.ExposeSecret()));
-  CHECK(f.Text("SELECT reason FROM audit ORDER BY seq DESC LIMIT 1") == "delivery=tls");
+  CHECK(f.Text("SELECT reason FROM audit ORDER BY seq DESC LIMIT 1") == "delivery=tls state=active");
 }
 
 TEST_CASE("every profile is generated, stored and delivered") {

@@ -19,7 +19,8 @@ TEST_CASE("an audit entry that cannot be written stops the delivery, a grant as 
   f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'no room'); END");
   CHECK(f.store->Deliver(f.Val1(), ForService()).error().code == ErrorCode::kStorage);
   CHECK(f.store->Deliver(f.Val2(), ForService()).error().code == ErrorCode::kStorage);
-  CHECK(f.store->RecordRefusal({"deliver", "unknown", "token-missing", "r"}).error().code == ErrorCode::kStorage);
+  CHECK(f.store->RecordRefusal({"deliver", "unknown", "token-missing", "r"}).error().code ==
+        ErrorCode::kStorage);
   CHECK(f.store->Deliver(f.Val1(), ForUser("new")).error().code == ErrorCode::kStorage);
   CHECK(f.store->Rotate(f.admin, ForService()).error().code == ErrorCode::kStorage);
   CHECK(f.Number("SELECT count(*) FROM key_versions") == 1);

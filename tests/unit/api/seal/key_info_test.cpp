@@ -46,9 +46,26 @@ TEST_CASE("keyInfo says what the key is and for whom it is wrapped") {
                     {"alg", "A256GCM"},
                     {"use", "enc"},
                     {"state", "active"},
+                    {"key_ops", {"encrypt", "decrypt"}},
                     {"nbf", 900},
                     {"version", 3},
                     {"wrapped", {{"alg", "RSA-OAEP"}, {"recipient", "val-1"}, {"encryptedKey", "AQID"}}}});
+}
+
+TEST_CASE("key_ops says what the state and the profile still allow") {
+  const Selector selector{ValServiceId("s"), TargetKind::kUser, "u"};
+  keystore::DeliveryAnswer answer = AnswerFor(selector);
+  const auto ops = [&](keystore::KeyState state, const char* profile) {
+    answer.keys[0].version.state = state;
+    answer.keys[0].version.released = true;
+    answer.keys[0].profile = keystore::FindKeyProfile(profile).value();
+    return KeyIn(answer).at("key_ops");
+  };
+  CHECK(ops(keystore::KeyState::kPreActive, "aes-256") == json::array({"encrypt", "decrypt"}));
+  CHECK(ops(keystore::KeyState::kDeactivated, "aes-256") == json::array({"decrypt"}));
+  CHECK(ops(keystore::KeyState::kCompromised, "aes-128") == json::array({"decrypt"}));
+  CHECK(ops(keystore::KeyState::kActive, "hmac-sha256") == json::array({"sign", "verify"}));
+  CHECK(ops(keystore::KeyState::kDeactivated, "ec-p256") == json::array({"verify"}));
 }
 
 TEST_CASE("a service key has no target, an end only where there is one, plaintext only as k") {
