@@ -76,20 +76,25 @@ class Authenticator::State {
  public:
   State(const Directory& directory, const Clock& clock, const AuthenticatorOptions& options)
       : directory_(directory),
+        clock_(clock),
         verifier_(directory, clock, options.leeway_seconds),
         limiter_(clock, options.requests_per_second, options.burst) {}
 
   std::variant<AuthenticatedPrincipal, Refusal> Authenticate(const http::Request& request,
                                                              const http::RequestContext& context,
                                                              const std::string& required_scope) {
-    const auto spki = context.certificate ? SpkiOf(context.certificate->der) : std::nullopt;
-    if (!spki)
+    const auto facts = context.certificate ? ReadCertificate(context.certificate->der) : std::nullopt;
+    if (!facts)
       return Unauthorized("a client certificate is needed", kRealm, "certificate-missing", "unknown");
-    const std::optional<DirectoryPrincipal> principal = directory_.FindPrincipal(Sha256(*spki));
+    const std::optional<DirectoryPrincipal> principal = directory_.FindPrincipal(Sha256(facts->spki));
     const std::string actor = principal ? principal->id : "unknown";
     // Before the signature check, which costs the most.
     if (const int wait = limiter_.Take(actor); wait > 0) return TooMany(wait, actor);
 
+    // TLS looked at the handshake; a kept connection or a resumed session may outlive the certificate.
+    const std::int64_t now = clock_.NowSeconds();
+    if (now < facts->not_before || now > facts->not_after)
+      return Unauthorized("the client certificate is not valid now", kRealm, "certificate-expired", actor);
     const std::size_t headers = request.headers.Count("Authorization");
     if (headers == 0) return Unauthorized("an access token is needed", kRealm, "token-missing", actor);
     if (headers > 1) return InvalidToken("token-doubled", actor);
@@ -98,7 +103,7 @@ class Authenticator::State {
     auto verified = verifier_.Verify(token);
     if (const auto* refused = std::get_if<TokenRefusal>(&verified))
       return InvalidToken(refused->reason, actor);
-    return Authorize(std::get<AccessTokenClaims>(verified), *context.certificate, *spki, principal,
+    return Authorize(std::get<AccessTokenClaims>(verified), *context.certificate, facts->spki, principal,
                      required_scope);
   }
 
@@ -128,6 +133,7 @@ class Authenticator::State {
   }
 
   const Directory& directory_;
+  const Clock& clock_;
   AccessTokenVerifier verifier_;
   RateLimiter limiter_;
 };

@@ -1,13 +1,20 @@
 // What authentication reads from a client certificate.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "base/bytes.h"
 
 namespace skms::auth {
 
-/// SubjectPublicKeyInfo DER of a certificate; nullopt when it is none.
-std::optional<Bytes> SpkiOf(ByteView certificate_der);
+struct CertificateFacts {
+  Bytes spki;                   ///< SubjectPublicKeyInfo DER
+  std::int64_t not_before = 0;  ///< seconds since 1970
+  std::int64_t not_after = 0;
+};
+
+/// nullopt when it is no certificate. Nothing is verified: TLS did that when the connection was made.
+std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der);
 
 }  // namespace skms::auth

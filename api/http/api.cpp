@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <typeinfo>
 #include <utility>
 
 #include "api/http/problem_details.h"
@@ -129,16 +130,21 @@ class Api::State {
       ProblemDetails problem = ProblemFor(ErrorCode::kResourceExhausted);
       return ToResponse(problem, context.request_id);
     }
-    Response response;
+    const std::unique_ptr<State, LeaveAtEnd> admitted(this);
     try {
-      response = route.handler(request, context, values);
+      return route.handler(request, context, values);
     } catch (const std::exception& exception) {
-      spdlog::error("request {}: exception: {}", context.request_id, exception.what());
-      response = ToResponse(ProblemFor(ErrorCode::kInternal), context.request_id);
+      // Its type only: a library's text may quote what the client sent.
+      spdlog::error("request {}: exception of type {}", context.request_id, typeid(exception).name());
+    } catch (...) {
+      spdlog::error("request {}: exception of no known type", context.request_id);
     }
-    Leave();
-    return response;
+    return ToResponse(ProblemFor(ErrorCode::kInternal), context.request_id);
   }
+
+  struct LeaveAtEnd {
+    void operator()(State* state) const { state->Leave(); }
+  };
 
   bool Enter() {
     std::unique_lock lock(mutex_);

@@ -68,11 +68,14 @@ Bytes SignedBy(EVP_PKEY* key, const std::string& text) {
   return jose;
 }
 
+constexpr std::time_t kCertificateBegins = 1'799'990'000;  // around the manual clock's start
+constexpr std::time_t kCertificateEnds = 1'800'010'000;
+
 Bytes CertificateFor(EVP_PKEY* key) {
   X509* certificate = X509_new();
   X509_set_pubkey(certificate, key);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  ASN1_TIME_set(X509_getm_notBefore(certificate), kCertificateBegins);
+  ASN1_TIME_set(X509_getm_notAfter(certificate), kCertificateEnds);
   X509_sign(certificate, key, EVP_sha256());
   unsigned char* der = nullptr;
   const int size = i2d_X509(certificate, &der);
@@ -286,6 +289,20 @@ TEST_CASE("a stolen token is of no use with another certificate") {
   const auto unknown = f.Ask(f.Token(f.Claims()), f.second.get());
   CHECK(std::get<Refusal>(unknown).reason == "certificate-unknown");
   CHECK(std::get<Refusal>(unknown).actor == "unknown");
+}
+
+TEST_CASE("a certificate that ran out on a kept connection is of no use any more") {
+  Fixture f;
+  f.clock.Advance(std::chrono::seconds(kCertificateEnds - f.clock.NowSeconds()));
+  CHECK(f.Accepts(f.Token(f.Claims())));
+  f.clock.Advance(std::chrono::seconds(1));
+  CHECK(f.Reason(f.Token(f.Claims())) == "certificate-expired");
+
+  Fixture early;
+  early.clock.Advance(std::chrono::seconds(kCertificateBegins - 1 - early.clock.NowSeconds()));
+  CHECK(early.Reason(early.Token(early.Claims())) == "certificate-expired");
+  early.clock.Advance(std::chrono::seconds(1));
+  CHECK(early.Accepts(early.Token(early.Claims())));
 }
 
 TEST_CASE("cnf binds the token to one certificate, and a binding we cannot check is none") {
