@@ -3,9 +3,10 @@
 #include <grp.h>
 #include <spdlog/spdlog.h>
 
-#include <array>
+#include <cerrno>
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "api/admin/admin_api.h"
 #include "api/seal/km_s.h"
@@ -50,12 +51,14 @@ http::DirectOptions DirectOptionsFrom(const ListenSection& listen) {
 
 Result<std::optional<gid_t>> AdminGroup(const std::string& name) {
   if (name.empty()) return std::optional<gid_t>();
-  std::array<char, 4096> buffer{};
+  std::vector<char> buffer(4096);
   group entry{};
   group* found = nullptr;
-  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
-    return ConfigurationError("admin.group: no group '" + name + "' on this host");
+  // A group with many members needs more room than any fixed buffer has.
+  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
+    buffer.resize(buffer.size() * 2);
   }
+  if (found == nullptr) return ConfigurationError("admin.group: no group '" + name + "' on this host");
   return std::optional<gid_t>(found->gr_gid);
 }
 
@@ -117,6 +120,7 @@ Status Appliance::Wire(const Configuration& configuration) {
   http::UnixOptions unix_options;
   unix_options.path = configuration.admin.socket;
   unix_options.mode = group ? 0660 : 0600;
+  unix_options.group = group;
   SKMS_TRY(admin_, http::CreateUnixTransport(unix_options, *admin_api_));
   SKMS_TRY(direct_, http::CreateDirectTransport(DirectOptionsFrom(configuration.listen), *api_));
   return Ok();

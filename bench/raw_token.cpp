@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <p11-kit/pkcs11.h>
+#include <sys/resource.h>
 
 #include <boost/program_options.hpp>
 #include <cstdlib>
@@ -162,10 +163,21 @@ class Worker {
   Bytes wrapped_;
 };
 
+/// User and system time of this process, all threads.
+double CpuMicroseconds() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto micros = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
+  };
+  return micros(usage.ru_utime) + micros(usage.ru_stime);
+}
+
 std::string Measure(std::vector<Worker>& workers, double seconds,
                     const std::function<void(Worker&)>& operation) {
   std::vector<Sample> samples(workers.size());
   std::vector<std::thread> threads;
+  const double cpu_before = CpuMicroseconds();
   const auto begin = SteadyClock::now();
   const auto end =
       begin + std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(seconds));
@@ -180,7 +192,12 @@ std::string Measure(std::vector<Worker>& workers, double seconds,
     });
   }
   for (std::thread& thread : threads) thread.join();
-  return Report(samples, std::chrono::duration<double>(SteadyClock::now() - begin).count());
+  const double cpu = CpuMicroseconds() - cpu_before;
+  std::size_t operations = 0;
+  for (const Sample& sample : samples) operations += sample.microseconds.size();
+  std::string report = Report(samples, std::chrono::duration<double>(SteadyClock::now() - begin).count());
+  report.pop_back();
+  return report + ",\"cpu_us\":" + std::to_string(cpu / static_cast<double>(operations)) + "}";
 }
 
 int Run(int argc, char** argv) {

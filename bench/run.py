@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PER_REQUEST = ("C_UnwrapKey", "C_WrapKey", "C_GenerateKey", "C_GenerateRandom", "C_CreateObject", "C_DestroyObject",
@@ -36,6 +38,8 @@ class Bench:
             directory, limits__requests_per_second=1000000, limits__burst=1000000, limits__waiting_requests=1000,
             limits__max_wait_ms=30000, limits__concurrent_requests=64,
         ).prepare()
+        # The raw loop wraps to RSA-3072; so must the daemon.
+        self.appliance.ca.issue("val-1", key=rsa.generate_private_key(65537, 3072))
         self.next = 1
 
     def raw(self, operation, threads):
@@ -44,13 +48,8 @@ class Bench:
             self.appliance.directory / "pin", "--operation", operation, "--threads", str(threads),
             "--seconds", str(self.seconds),
         ]
-        before = os.times()
         done = subprocess.run(command, env=self.appliance.environment, check=True, capture_output=True, text=True)
-        after = os.times()
-        result = json.loads(done.stdout)
-        cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        result["cpu_us"] = cpu * 1e6 / result["operations"]
-        return result
+        return json.loads(done.stdout)
 
     def load(self, target, connections, requests_seconds=None):
         a = self.appliance

@@ -27,9 +27,9 @@ Status Enforce(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE t
   const Status tightened = Tighten(lease, object, type, wanted);
   SKMS_TRY(const bool after, ReadFlag(lease, object, type));
   if (tightened.has_value() && after == wanted) return Ok();
-  return IntegrityError(std::string("the token ignores ") +
-                        (type == CKA_SENSITIVE ? "SENSITIVE" : "EXTRACTABLE") +
-                        " at unwrap; the key was destroyed");
+  return Error{ErrorCode::kUnsupported, std::string("the token ignores ") +
+                                            (type == CKA_SENSITIVE ? "SENSITIVE" : "EXTRACTABLE") +
+                                            " at unwrap and after; the key was destroyed"};
 }
 
 }  // namespace

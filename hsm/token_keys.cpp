@@ -145,11 +145,15 @@ Status TokenKeys::ProveSecrets(SessionLease& lease, const Capabilities& capabili
   const KeySpec probe_key{KeyKind::kAes, 32};
   for (const auto& [generation, handle] : keks_) {
     SKMS_TRY(const SessionObject key, GenerateSecret(lease, CKM_AES_KEY_GEN, ValKeyTemplate(probe_key), 32));
+    const auto broken = [&kek = generation](const Error& error) {
+      if (error.code == ErrorCode::kUnsupported) return error;  // the token's way, not the key's
+      return IntegrityError(TokenKeyLabel(kKek, kek) + " does not work; restore the token: " + error.detail);
+    };
     const auto blob = Wrap(lease, &kwp, handle, key.handle());
-    const bool works = blob.has_value() && Unwrap(lease, &kwp, handle, blob.value(),
-                                                  ValKeyTemplate(probe_key), {.extractable = true})
-                                               .has_value();
-    if (!works) return IntegrityError(TokenKeyLabel(kKek, generation) + " does not work; restore the token");
+    if (blob.has_error()) return broken(blob.error());
+    const auto back =
+        Unwrap(lease, &kwp, handle, blob.value(), ValKeyTemplate(probe_key), {.extractable = true});
+    if (back.has_error()) return broken(back.error());
   }
   for (const auto& [generation, handle] : macs_) {
     const auto mac = HmacInToken(lease, handle, AsBytes("skms"));

@@ -45,6 +45,9 @@ case ${1:-} in
 esac
 
 step 1 "Debian packages"
+# softhsm2-util reads PINs from a terminal only; a bare chroot has none to give.
+script -qec true /dev/null >/dev/null 2>&1 ||
+  fail "no pseudo-terminal can be opened; in a chroot: mount -t devpts devpts /dev/pts"
 "$root/provisioning/install_packages.sh" "$root/provisioning/packages.txt"
 say "all there"
 

@@ -64,16 +64,28 @@ Response Answer(const Result<json>& answer, const Call& call) {
   return answer.has_error() ? Failed(answer.error(), call) : JsonResponse(200, answer.value());
 }
 
+class AdminApi;
+
+struct Route {
+  const char* method;
+  const char* pattern;
+  Response (AdminApi::*handle)(Call&);
+};
+
 class AdminApi {
  public:
   explicit AdminApi(AdminDependencies dependencies) : deps_(std::move(dependencies)) {}
 
-  Response Handle(Response (AdminApi::*handle)(Call&), Call& call) {
-    if (MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) return (this->*handle)(call);
-    const auto& peer = call.context.credentials;
-    const Status recorded = deps_.store.RecordRefusal(
-        {"administer", peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
-         "not-an-administrator", call.context.request_id});
+  Response Handle(const Route& route, Call& call) {
+    if (MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) {
+      Response response = (this->*route.handle)(call);
+      const bool refused = response.status >= 400 && response.status < 500;
+      if (!refused || call.request.method == "GET") return response;
+      const Status recorded = Refused(
+          call, std::string(route.method) + " " + route.pattern + ": " + std::to_string(response.status));
+      return recorded.has_error() ? Failed(recorded.error(), call) : response;
+    }
+    const Status recorded = Refused(call, "not-an-administrator");
     if (recorded.has_error()) return Failed(recorded.error(), call);
     http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);
     problem.detail = "only root, the daemon's user and members of admin.group may do this";
@@ -174,6 +186,13 @@ class AdminApi {
   }
 
  private:
+  Status Refused(const Call& call, std::string reason) {
+    const auto& peer = call.context.credentials;
+    return deps_.store.RecordRefusal({"administer",
+                                      peer ? "admin:" + std::to_string(peer->uid) : std::string("unknown"),
+                                      std::move(reason), call.context.request_id});
+  }
+
   static Error NotServing(std::string detail) { return {ErrorCode::kTokenUnavailable, std::move(detail)}; }
 
   template <class Entry>
@@ -277,12 +296,6 @@ class AdminApi {
   AdminDependencies deps_;
 };
 
-struct Route {
-  const char* method;
-  const char* pattern;
-  Response (AdminApi::*handle)(Call&);
-};
-
 constexpr Route kRoutes[] = {
     {"GET", "/healthz", &AdminApi::Health},
     {"GET", "/readyz", &AdminApi::Ready},
@@ -316,10 +329,9 @@ void RegisterAdminApi(http::Api& api, AdminDependencies dependencies) {
   auto resource = std::make_shared<AdminApi>(std::move(dependencies));
   for (const Route& route : kRoutes) {
     api.Add(route.method, route.pattern,
-            [resource, handle = route.handle](const Request& request, RequestContext& context,
-                                              const PathValues& values) {
+            [resource, &route](const Request& request, RequestContext& context, const PathValues& values) {
               Call call{request, context, values, {}};
-              return resource->Handle(handle, call);
+              return resource->Handle(route, call);
             });
   }
 }

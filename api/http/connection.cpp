@@ -18,7 +18,8 @@ namespace skms::http {
 
 void Connection::FreeSsl::operator()(ssl_st* ssl) const { SSL_free(ssl); }
 
-Connection::Connection(int fd, int stop_fd, const TlsServer* tls) : fd_(fd), stop_fd_(stop_fd) {
+Connection::Connection(int fd, int stop_fd, const TlsServer* tls)
+    : fd_(fd), stop_fd_(stop_fd), secure_(tls != nullptr) {
   ::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) | O_NONBLOCK);
   if (tls != nullptr) {
     const int yes = 1;
@@ -60,7 +61,7 @@ bool Connection::WaitForTls(int result, Time deadline, bool stoppable) const {
 }
 
 bool Connection::Handshake(Time deadline) {
-  if (!ssl_) return true;
+  if (!ssl_) return !secure_;
   for (;;) {
     ERR_clear_error();
     const int result = SSL_accept(ssl_.get());

@@ -49,6 +49,7 @@ class Connection {
   };
   const int fd_;
   const int stop_fd_;
+  const bool secure_;  ///< TLS or nothing, also when no TLS object could be made
   std::unique_ptr<ssl_st, FreeSsl> ssl_;
   bool shaken_ = false;
 };

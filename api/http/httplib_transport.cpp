@@ -357,7 +357,7 @@ Result<std::unique_ptr<Transport>> CreateDirectTransport(const DirectOptions& op
 }
 
 Result<std::unique_ptr<Transport>> CreateUnixTransport(const UnixOptions& options, Api& api) {
-  SKMS_TRY(const int listener, ListenOnUnix(options.path, options.mode));
+  SKMS_TRY(const int listener, ListenOnUnix(options.path, options.mode, options.group));
   ServerOptions server;
   server.threads = options.max_connections;
   return std::unique_ptr<Transport>(new HttplibTransport(listener, nullptr, server, api, options.path));

@@ -68,7 +68,7 @@ int BoundPort(int fd) {
   return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
 }
 
-Result<int> ListenOnUnix(const std::string& path, unsigned mode) {
+Result<int> ListenOnUnix(const std::string& path, unsigned mode, std::optional<gid_t> group) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path) {
@@ -93,6 +93,12 @@ Result<int> ListenOnUnix(const std::string& path, unsigned mode) {
   // fchmod before bind gives the file its mode at birth on Linux; nobody can connect before listen anyway.
   if (::fchmod(listener, mode) != 0) return CloseWith(listener, path);
   if (::bind(listener, where, sizeof address) != 0) return CloseWith(listener, path);
+  if (group && ::lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) {
+    const Error error = CloseWith(listener, path);
+    ::unlink(path.c_str());
+    return ConfigurationError(error.detail + ": the admin socket cannot be given to group " +
+                              std::to_string(*group) + "; the daemon's user must be one of its members");
+  }
   if (::chmod(path.c_str(), mode) != 0) return CloseWith(listener, path);
   if (::listen(listener, kBacklog) != 0) return CloseWith(listener, path);
   return listener;

@@ -4,6 +4,9 @@
 // A returned descriptor belongs to the caller.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -15,7 +18,8 @@ Result<int> ListenOnTcp(const std::string& address, int port);
 /// The port a TCP socket is bound to.
 int BoundPort(int fd);
 
-/// Replaces a stale socket file, refuses a live one. `mode` holds from the first moment.
-Result<int> ListenOnUnix(const std::string& path, unsigned mode);
+/// Replaces a stale socket file, refuses a live one. `mode` and `group` hold before anybody can connect.
+/// Errors: kConfiguration (too long a path, not a socket, a group this process may not give), kIo.
+Result<int> ListenOnUnix(const std::string& path, unsigned mode, std::optional<gid_t> group);
 
 }  // namespace skms::http

@@ -6,9 +6,12 @@
 // Start and Stop are called by one owner thread; the Api must outlive the transport.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "api/http/router.h"
@@ -30,6 +33,7 @@ struct DirectOptions {
 struct UnixOptions {
   std::string path;
   unsigned mode = 0600;
+  std::optional<gid_t> group;  ///< the socket file's group; nullopt: the process's own
   std::size_t max_connections = 8;
 };
 

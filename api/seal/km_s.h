@@ -1,9 +1,10 @@
 // KM-S key retrieval: GET {apiRoot}/ss-kir/v1/key-records (SS_KeyInfoRetrieval, TS 29.549 5.7.1 and 7.6.1;
 // TS 33.434 5.3). Mutual TLS and an access token; answers ValKeyInfo.
 //
-// Answers: 200; 304 (If-None-Match); 400, 401, 403, 404, 406, 429, 500, 503 as problem+json. Every refusal of
-// a request that carried credentials, and every grant, is in the audit chain before the answer; where that
-// fails the answer is 500. Thread-safe; the dependencies must outlive the Api.
+// Answers: 200; 304 (If-None-Match); 400, 401, 403, 404, 406, 429, 500, 503 as problem+json. Every grant and
+// every refusal is in the audit chain before the answer; where that fails the answer is 500. Turned away
+// before any decision, and so not in the chain but in the log alone: 429, and 503 for too many at once.
+// Thread-safe; the dependencies must outlive the Api.
 #pragma once
 
 #include <cstdint>

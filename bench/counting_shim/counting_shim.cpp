@@ -2,7 +2,9 @@
 // a token.
 //
 // SKMS_SHIM_MODULE names the module behind it, SKMS_SHIM_COUNTERS a file that gets one "name=count" line a
-// function, written at C_Finalize. For tests and benchmarks only. Thread-safe.
+// function, written at C_Finalize. SKMS_SHIM_UNWRAP makes it a token that does not do at C_UnwrapKey what it
+// is asked: "forgetful" makes every key SENSITIVE=false but lets it be set after, "deaf" does not let it be
+// set either and says CKR_OK. For tests and benchmarks only. Thread-safe.
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 
@@ -11,6 +13,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -61,6 +64,29 @@ void WriteCounters() {
   std::rename(fresh.c_str(), path);
 }
 
+std::string UnwrapMode() {
+  const char* mode = std::getenv("SKMS_SHIM_UNWRAP");  // NOLINT(concurrency-mt-unsafe): nobody sets it
+  return mode == nullptr ? "" : mode;
+}
+
+CK_RV ForgetfulUnwrap(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with,
+                      CK_BYTE* wrapped, CK_ULONG size, CK_ATTRIBUTE* attributes, CK_ULONG count,
+                      CK_OBJECT_HANDLE* key) {
+  std::vector<CK_ATTRIBUTE> changed(attributes, attributes + count);
+  CK_BBOOL no = CK_FALSE;
+  for (CK_ATTRIBUTE& attribute : changed) {
+    if (attribute.type == CKA_SENSITIVE) attribute.pValue = &no;
+  }
+  counters[kC_UnwrapKey].fetch_add(1, std::memory_order_relaxed);
+  return real->C_UnwrapKey(session, mechanism, with, wrapped, size, changed.data(), count, key);
+}
+
+CK_RV DeafSetAttributeValue(CK_SESSION_HANDLE /*session*/, CK_OBJECT_HANDLE /*object*/,
+                            CK_ATTRIBUTE* /*attributes*/, CK_ULONG /*count*/) {
+  counters[kC_SetAttributeValue].fetch_add(1, std::memory_order_relaxed);
+  return CKR_OK;
+}
+
 /// One forwarding function for each member of the list, made from the member's own type.
 template <std::size_t index, auto member>
 struct Forward;
@@ -95,6 +121,8 @@ extern "C" __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUN
 #define SKMS_FORWARD(name) shim.name = &Forward<k##name, &CK_FUNCTION_LIST::name>::Call;
     SKMS_ALL_FUNCTIONS(SKMS_FORWARD)
 #undef SKMS_FORWARD
+    if (!UnwrapMode().empty()) shim.C_UnwrapKey = &ForgetfulUnwrap;
+    if (UnwrapMode() == "deaf") shim.C_SetAttributeValue = &DeafSetAttributeValue;
   }
   *list = &shim;
   return CKR_OK;

@@ -210,7 +210,9 @@ def running(directory, **settings):
     appliance = Appliance(directory, **settings).prepare()
     try:
         yield appliance.start().provision()
+        # Also where a sanitizer speaks: it reports at the end, by its exit code.
+        assert appliance.stop() in (0, None), appliance.log.read_text()[-4000:]
     finally:
         if appliance.process is not None:
-            appliance.process.terminate()
+            appliance.process.kill()
             appliance.process.wait(DEADLINE)

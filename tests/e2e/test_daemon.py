@@ -1,5 +1,6 @@
 """The daemon's life: what it refuses to start with, how it stops, and what it keeps to itself."""
 
+import grp
 import json
 import os
 import pathlib
@@ -214,6 +215,31 @@ def test_the_admin_socket_refuses_another_user(fresh):
     )
     assert done.returncode == 1 and "root" in done.stderr
     assert fresh.ctl_json("service", "list") == {"services": []}
+
+
+def test_the_admin_socket_serves_the_members_of_its_group_and_no_others(fresh):
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root and setpriv to become another user")
+    group = grp.getgrnam("games")
+    fresh.write_config(admin__group=group.gr_name)
+    fresh.start()
+    path = fresh.directory / "admin.sock"
+    assert (path.stat().st_mode & 0o777, path.stat().st_gid) == (0o660, group.gr_gid)
+    fresh.directory.chmod(0o755)
+
+    def status_as(gid):
+        return subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", str(gid), "--clear-groups", BIN / "skmsctl", "--socket", path, "status"],
+            capture_output=True, text=True,
+        )
+
+    member = status_as(group.gr_gid)
+    assert member.returncode == 0, member.stderr
+    assert status_as(65534).returncode != 0
+    fresh.stop()
+    fresh.write_config(admin__group="no-such-group")
+    done = fresh.run_skmsd()
+    assert done.returncode == 3 and "no group 'no-such-group'" in done.stderr
 
 
 def test_429_and_503_say_when_to_come_back(fresh):

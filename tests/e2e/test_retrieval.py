@@ -21,6 +21,15 @@ def b64(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def openssl_unwrap(key, wrapped, directory):
+    """RFC 5649 with the command of docs/wire-format.md."""
+    (directory / "wrapped").write_bytes(wrapped)
+    subprocess.run(
+        ["openssl", "enc", "-d", "-id-aes256-wrap-pad", "-K", key.hex(), "-iv", "A65959A6", "-in", directory / "wrapped",
+         "-out", directory / "unwrapped"], check=True, capture_output=True)
+    return (directory / "unwrapped").read_bytes()
+
+
 def openssl_open(appliance, block, who="val-1"):
     return subprocess.run(
         ["openssl", "pkeyutl", "-decrypt", "-inkey", appliance.directory / f"{who}.key", "-pkeyopt", "rsa_padding_mode:oaep",
@@ -84,6 +93,7 @@ def test_an_ec_key_opens_as_pem_and_fits_its_public_half(shared):
     assert key["wrapped"]["alg"] == "RSA-AES-KWP"
     kek = openssl_open(shared, b64(key["wrapped"]["encryptedKey"]))
     pkcs8 = aes_key_unwrap_with_padding(kek, b64(key["wrapped"]["wrappedKey"]))
+    assert openssl_unwrap(kek, b64(key["wrapped"]["wrappedKey"]), shared.directory) == pkcs8
     numbers = load_der_private_key(pkcs8[: pkcs8[1] + 2 if pkcs8[1] < 128 else pkcs8[2] + 3], None).public_key().public_numbers()
     assert b64(key["publicKey"]["x"]) == numbers.x.to_bytes(32, "big")
     done = shared.skmc("--service", "signing")
@@ -103,6 +113,7 @@ def test_a_transport_key_recipient_gets_kwp(shared):
     key = shared.key("val-service-id=u", who="val-2")
     assert (key["wrapped"]["alg"], key["wrapped"]["recipient"]) == ("A256KWP", "val-2-trk")
     assert aes_key_unwrap_with_padding(transport, b64(key["wrapped"]["encryptedKey"])) == before
+    assert openssl_unwrap(transport, b64(key["wrapped"]["encryptedKey"]), shared.directory) == before
     done = shared.skmc("--service", "u", "--transport-key", path, "--format", "raw", who="val-2")
     assert done.stdout == before
     shared.ctl("recipient", "remove", "val-2-trk")

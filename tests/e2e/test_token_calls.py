@@ -36,6 +36,38 @@ def test_no_request_opens_a_session_logs_in_or_searches(fresh):
     extra = {name: loaded[name] - idle[name] for name in loaded}
     assert extra["C_GenerateKey"] == 10, extra
     assert extra["C_UnwrapKey"] == 20, extra
+    # SENSITIVE and EXTRACTABLE, read back of every key that was unwrapped.
+    assert extra["C_GetAttributeValue"] == 2 * extra["C_UnwrapKey"], extra
     for name in ("C_FindObjectsInit", "C_FindObjects", "C_OpenSession", "C_Login"):
         assert extra[name] == 0, (name, extra)
     assert idle["C_Login"] == loaded["C_Login"] == 1
+
+
+def test_a_wrong_pin_costs_the_token_one_try(fresh):
+    counters = fresh.directory / "counters"
+    fresh.environment.update({"SKMS_SHIM_MODULE": MODULE, "SKMS_SHIM_COUNTERS": str(counters)})
+    fresh.write_config(token__module=SHIM)
+    fresh.write_pin("111111")
+    assert fresh.run_skmsd().returncode == 6
+    assert "C_Login=1" in counters.read_text().split()
+
+
+def test_a_token_that_forgets_sensitive_at_unwrap_is_told_again(fresh):
+    fresh.environment["SKMS_SHIM_UNWRAP"] = "forgetful"
+    started = []
+
+    def requests():
+        fresh.provision()
+        assert fresh.get().status == 200
+        started.append(True)
+
+    counted = calls_of(fresh, requests)
+    assert started and counted["C_SetAttributeValue"] >= 1, counted
+
+
+def test_a_token_that_keeps_no_unwrapped_key_sensitive_is_refused(fresh):
+    fresh.environment.update({"SKMS_SHIM_MODULE": MODULE, "SKMS_SHIM_UNWRAP": "deaf"})
+    fresh.write_config(token__module=SHIM)
+    done = fresh.run_skmsd()
+    assert done.returncode == 5, done.stderr
+    assert "SENSITIVE" in done.stderr or "sensitive" in done.stderr

@@ -63,12 +63,14 @@ def violations(path, text):
         return []
     found = []
     for quote, name in INCLUDE.findall(text):
-        if quote == '"':
-            target = folder_of(name)
-            if target is None:
-                found.append(f'{path}: "{name}" is not named from the root of the house')
-            elif target != room and target not in ALLOWED[room]:
-                found.append(f"{path}: {room} may not include {target} ({name})")
+        target = folder_of(name)
+        if quote == '"' and target is None:
+            found.append(f'{path}: "{name}" is not named from the root of the house')
+        if quote == "<" and target is not None:
+            found.append(f"{path}: <{name}> is ours and stands in quotes")
+        if target is not None and target != room and target not in ALLOWED[room]:
+            found.append(f"{path}: {room} may not include {target} ({name})")
+        if quote == '"' or target is not None:
             continue
         for prefix, (places, in_headers) in THIRD_PARTY.items():
             if not name.startswith(prefix):

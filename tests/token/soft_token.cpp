@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "hsm/attribute_template.h"
@@ -55,10 +56,34 @@ SoftToken::SoftToken() {
 }
 
 void SoftToken::AddToken(const std::string& label) {
+  pristine_ = pristine_ && label == kLabel && std::exchange(first_, false);
   const std::string command = "softhsm2-util --init-token --free --label " + label +
                               " --so-pin 12345678 --pin " + std::string(kPin) + " >/dev/null";
   // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
   Require(std::system(command.c_str()) == 0, "softhsm2-util --init-token failed");
+}
+
+void SoftToken::AddTokenWithoutPin(const std::string& label) {
+  pristine_ = false;
+  void* library = ::dlopen(kSoftHsmModule, RTLD_NOW | RTLD_LOCAL);
+  Require(library != nullptr, "dlopen");
+  const auto get = reinterpret_cast<CK_C_GetFunctionList>(::dlsym(library, "C_GetFunctionList"));
+  CK_FUNCTION_LIST* p11 = nullptr;
+  Require(get(&p11) == CKR_OK, "C_GetFunctionList");
+  CK_C_INITIALIZE_ARGS arguments{};
+  arguments.flags = CKF_OS_LOCKING_OK;
+  Require(p11->C_Initialize(&arguments) == CKR_OK, "C_Initialize: close the CryptoModule first");
+  CK_SLOT_ID slots[16];
+  CK_ULONG count = 16;
+  Require(p11->C_GetSlotList(CK_TRUE, slots, &count) == CKR_OK, "C_GetSlotList");
+  std::string so_pin = "12345678";
+  std::string padded = Padded(label);
+  // SoftHSM's free slot is the last.
+  Require(p11->C_InitToken(slots[count - 1], reinterpret_cast<CK_UTF8CHAR*>(so_pin.data()), so_pin.size(),
+                           reinterpret_cast<CK_UTF8CHAR*>(padded.data())) == CKR_OK,
+          "C_InitToken");
+  p11->C_Finalize(nullptr);
+  ::dlclose(library);
 }
 
 hsm::TokenOptions SoftToken::options() const {
@@ -69,8 +94,20 @@ hsm::TokenOptions SoftToken::options() const {
 }
 
 std::unique_ptr<hsm::CryptoModule> SoftToken::Provision() const {
+  // The keys of a provisioned token, made once in a process; every case opens a copy of its own.
+  static const TemporaryDirectory model;
+  const std::filesystem::path kept = model.File("tokens");
+  const std::filesystem::path ours = directory_.File("tokens");
+  const auto copy_all = std::filesystem::copy_options::recursive;
+  const bool copied = pristine_ && std::filesystem::exists(kept);
+  if (copied) {
+    std::filesystem::remove_all(ours);
+    std::filesystem::copy(kept, ours, copy_all);
+  }
   auto module = hsm::CryptoModule::Provision(options(), pin());
   Require(module.has_value(), module.has_error() ? module.error().detail.c_str() : "");
+  if (pristine_ && !copied) std::filesystem::copy(ours, kept, copy_all);
+  pristine_ = false;
   return std::move(module).value();
 }
 

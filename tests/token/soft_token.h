@@ -23,11 +23,16 @@ class SoftToken {
 
   /// One more initialised token in the same directory.
   void AddToken(const std::string& label);
+  /// Its keys are made anew: for tests that need two tokens to differ.
+  void KeepKeysOfItsOwn() { pristine_ = false; }
+  /// One more token that its security officer initialised but nobody gave a user PIN.
+  void AddTokenWithoutPin(const std::string& label);
   hsm::TokenOptions options() const;
   SecretBytes pin() const { return SecretBytes::CopyOf(AsBytes(kPin)); }
   const std::string& directory() const { return directory_.path(); }
 
-  /// Provisioned and open; aborts the test program when that fails.
+  /// Provisioned and open; aborts the test program when that fails. The keys are copies of the first ones
+  /// that this process made, for an RSA pair takes seconds.
   std::unique_ptr<hsm::CryptoModule> Provision() const;
 
   static constexpr std::string_view kPin = "648219";
@@ -35,6 +40,8 @@ class SoftToken {
 
  private:
   TemporaryDirectory directory_;
+  bool first_ = true;             ///< no token has been made yet
+  mutable bool pristine_ = true;  ///< holds the one token of the constructor, never provisioned
 };
 
 /// The module's bare functions, initialised, on the token labelled "skms", logged in: to look behind hsm's

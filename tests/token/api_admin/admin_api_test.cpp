@@ -8,6 +8,15 @@ using nlohmann::json;
 using test::AdminFixture;
 using test::BodyOf;
 
+TEST_CASE("A refused change is in the audit chain, with what was asked") {
+  AdminFixture f;
+  const auto before = f.store->Audit().value().entries;
+  CHECK(f.Ask("DELETE", "/admin/v1/services/none").status == 404);
+  CHECK(f.store->Audit().value().entries == before + 1);
+  CHECK(f.Ask("GET", "/admin/v1/services/none").status == 404);
+  CHECK(f.store->Audit().value().entries == before + 1);
+}
+
 TEST_CASE("Whoever is neither root nor the daemon's user gets 403 on every resource, and it is audited") {
   AdminFixture fixture;
   const auto before = fixture.store->Audit().value().entries;

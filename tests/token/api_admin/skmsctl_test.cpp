@@ -36,7 +36,7 @@ class Daemon : public test::AdminFixture {
 
  private:
   std::unique_ptr<http::Transport> transport =
-      Must(http::CreateUnixTransport({.path = socket(), .mode = 0600}, api));
+      Must(http::CreateUnixTransport({.path = socket(), .mode = 0600, .group = std::nullopt}, api));
 };
 
 }  // namespace
@@ -132,6 +132,24 @@ TEST_CASE("A transport key file is taken as octets or hex, but only when nobody 
     CHECK(run.code == 3);
     CHECK_FALSE(Has(run.err, "aaaa"));
   }
+}
+
+TEST_CASE("A recipient's RSA key is taken from a certificate or a public key file") {
+  const Daemon daemon;
+  const std::string certificate = daemon.CertificateFile("val-1");
+  daemon.Run({"principal", "add", "val-1", "--certificate", certificate});
+  const auto add = [&](const char* option, const std::string& file) {
+    return daemon.Run({"recipient", "add", "r", "--principal", "val-1", option, file});
+  };
+  CHECK(add("--certificate", certificate).code == 0);
+  const Bytes spki = Must(hsm::PublicSpki(daemon.key.get()));
+  const auto enrolled = [&] {
+    return std::get<hsm::RsaRecipient>(daemon.store->Recipients().at(0).key).spki;
+  };
+  CHECK(enrolled() == spki);
+  daemon.Run({"recipient", "remove", "r"});
+  CHECK(add("--public-key", daemon.Write("public.der", spki)).code == 0);
+  CHECK(enrolled() == spki);
 }
 
 TEST_CASE("An EC certificate is enrolled with the hint that a recipient key is needed") {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "hsm/crypto_module.h"
+#include "hsm/token.h"
 #include "tests/token/soft_token.h"
 
 namespace skms::hsm {
@@ -108,6 +109,35 @@ TEST_CASE("a blank token is refused and never initialised") {
   const Error error = OpenError(options, token.pin());
   CHECK(error.code == ErrorCode::kTokenBlank);
   CHECK(CryptoModule::Provision(options, token.pin()).error().code == ErrorCode::kTokenBlank);
+}
+
+TEST_CASE("a labelled token without a user PIN is refused as blank, and stays as it is") {
+  SoftToken token;
+  token.AddTokenWithoutPin("half");
+  TokenOptions options = token.options();
+  options.label = "half";
+  const Error error = OpenError(options, token.pin());
+  CHECK(error.code == ErrorCode::kTokenBlank);
+  CHECK(error.detail.find("maker's tool") != std::string::npos);
+  CHECK(CryptoModule::Provision(options, token.pin()).error().code == ErrorCode::kTokenBlank);
+}
+
+TEST_CASE("a request waits for a session as long as it is told, and no longer") {
+  const SoftToken token;
+  TokenOptions options = token.options();
+  options.max_sessions = 2;
+  options.session_wait = std::chrono::milliseconds(20);
+  const auto opened = Token::Open(options, token.pin());
+  REQUIRE(opened.has_value());
+  const auto first = opened.value()->Lease();
+  {
+    const auto second = opened.value()->Lease();
+    REQUIRE(second.has_value());
+    const auto third = opened.value()->Lease();
+    REQUIRE(third.has_error());
+    CHECK(third.error().code == ErrorCode::kResourceExhausted);
+  }
+  CHECK(opened.value()->Lease().has_value());
 }
 
 TEST_CASE("two tokens of one label are refused until the serial tells them apart") {

@@ -41,6 +41,16 @@ struct Client {
   Bytes spki = Must(hsm::PublicSpki(key.get()));
 };
 
+/// Two pairs that every case shares: they hold no state.
+inline const Client& Reader() {
+  static const Client client;
+  return client;
+}
+inline const Client& Stranger() {
+  static const Client client;
+  return client;
+}
+
 class StoreFixture {
  public:
   StoreFixture() {
@@ -89,8 +99,8 @@ class StoreFixture {
   skms::test::SoftToken token;
   skms::test::ManualClock clock;
   std::unique_ptr<hsm::CryptoModule> module = token.Provision();
-  Client client;
-  Client stranger;
+  const Client& client = Reader();
+  const Client& stranger = Stranger();
   Requester admin{PrincipalId("admin:0"), {}, "req-admin"};
   std::unique_ptr<KeyStore> store;
 };

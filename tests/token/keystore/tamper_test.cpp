@@ -100,7 +100,8 @@ TEST_CASE("a database of another token is refused") {
   const std::string path = f.token.directory() + "/kept.db";
   std::filesystem::copy_file(f.options().path, path);
   f.module.reset();
-  const skms::test::SoftToken other;
+  skms::test::SoftToken other;
+  other.KeepKeysOfItsOwn();
   const auto module = other.Provision();
   const auto refused = KeyStore::Open({path}, *module, f.clock);
   REQUIRE(refused.has_error());
