@@ -19,6 +19,12 @@ std::string_view Name(ErrorCode code) {
       return "already-exists";
     case ErrorCode::kConflict:
       return "conflict";
+    case ErrorCode::kChangedMeanwhile:
+      return "changed-meanwhile";
+    case ErrorCode::kPreconditionFailed:
+      return "precondition-failed";
+    case ErrorCode::kPreconditionRequired:
+      return "precondition-required";
     case ErrorCode::kTooLarge:
       return "too-large";
     case ErrorCode::kResourceExhausted:
@@ -60,6 +66,7 @@ Error PermissionDenied(std::string detail) { return {ErrorCode::kPermissionDenie
 Error NotFound(std::string detail) { return {ErrorCode::kNotFound, std::move(detail)}; }
 Error AlreadyExists(std::string detail) { return {ErrorCode::kAlreadyExists, std::move(detail)}; }
 Error Conflict(std::string detail) { return {ErrorCode::kConflict, std::move(detail)}; }
+Error ChangedMeanwhile(std::string detail) { return {ErrorCode::kChangedMeanwhile, std::move(detail)}; }
 Error IntegrityError(std::string detail) { return {ErrorCode::kIntegrity, std::move(detail)}; }
 Error StorageError(std::string detail) { return {ErrorCode::kStorage, std::move(detail)}; }
 Error ConfigurationError(std::string detail) { return {ErrorCode::kConfiguration, std::move(detail)}; }

@@ -17,7 +17,10 @@ enum class ErrorCode {
   kPermissionDenied,   ///< good credentials, not allowed: the administrator
   kNotFound,           ///< the named thing does not exist
   kAlreadyExists,      ///< the named thing exists already
-  kConflict,           ///< the state does not allow it (in use, changed meanwhile)
+  kConflict,           ///< the state does not allow it (in use)
+  kChangedMeanwhile,   ///< another change came first: read again and retry
+  kPreconditionFailed,    ///< the thing is not the one the caller named (If-Match): read it again
+  kPreconditionRequired,  ///< the caller must name which one he means to change (If-Match)
   kTooLarge,           ///< over a stated limit
   kResourceExhausted,  ///< a bounded pool or queue is full: try again later
   kUnsupported,        ///< this token or build cannot do it
@@ -53,6 +56,7 @@ Error PermissionDenied(std::string detail);
 Error NotFound(std::string detail);
 Error AlreadyExists(std::string detail);
 Error Conflict(std::string detail);
+Error ChangedMeanwhile(std::string detail);
 Error IntegrityError(std::string detail);
 Error StorageError(std::string detail);
 Error ConfigurationError(std::string detail);

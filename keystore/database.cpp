@@ -13,6 +13,8 @@
 #include <deque>
 #include <future>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -23,8 +25,18 @@ namespace {
 constexpr std::size_t kReaders = 4;
 constexpr std::size_t kMostInOneCommit = 128;
 
+/// A setting that durability or secrecy rests on, and that SQLite did not take.
+class PragmaRefused : public std::runtime_error {
+ public:
+  explicit PragmaRefused(const char* name)
+      : std::runtime_error(std::string("SQLite did not take the setting ") + name +
+                           "; keep the database on a local file system") {}
+};
+
 /// SOCI's text may quote bound values, which may be user identities: only SQLite's own code travels.
 Error StorageFailure(const std::exception& exception) {
+  if (const auto* refused = dynamic_cast<const PragmaRefused*>(&exception))
+    return StorageError(refused->what());
   std::string detail = "the database refused";
   if (const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&exception)) {
     const int code = sqlite->result();
@@ -50,12 +62,22 @@ Status Guarded(const DatabaseWork& work, soci::session& session) {
 
 std::unique_ptr<soci::session> Connect(const std::string& path) {
   auto session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + path + "\"");
-  for (const char* pragma :
-       {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON",
-        "PRAGMA busy_timeout=5000", "PRAGMA trusted_schema=OFF", "PRAGMA secure_delete=ON"}) {
+  struct Pragma {
+    const char* name;
+    const char* value;
+    const char* reads_back;
+  };
+  // SQLite does not always do as it is told (a file system without shared memory has no WAL), and says so
+  // only when asked.
+  for (const Pragma& pragma : {Pragma{"busy_timeout", "5000", "5000"}, Pragma{"journal_mode", "WAL", "wal"},
+                               Pragma{"synchronous", "FULL", "2"}, Pragma{"foreign_keys", "ON", "1"},
+                               Pragma{"trusted_schema", "OFF", "0"}, Pragma{"secure_delete", "ON", "1"}}) {
     std::string answer;
     soci::indicator null = soci::i_ok;
-    *session << pragma, soci::into(answer, null);
+    const std::string name = std::string("PRAGMA ") + pragma.name;
+    *session << name + "=" + pragma.value, soci::into(answer, null);
+    *session << name, soci::into(answer, null);
+    if (answer != pragma.reads_back) throw PragmaRefused(pragma.name);
   }
   return session;
 }
@@ -217,6 +239,21 @@ class Database::State {
   std::unique_ptr<soci::session> writing_;
   std::thread writer_;
 };
+
+Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
+  session << "SAVEPOINT one_part";
+  Status status = work(session);
+  if (status.has_error()) session << "ROLLBACK TO one_part";
+  session << "RELEASE one_part";
+  return status;
+}
+
+Status Database::ReadSnapshot(const DatabaseWork& work) {
+  return state_->Read([&](soci::session& session) -> Status {
+    soci::transaction transaction(session);  // rolled back at the end: nothing was written
+    return work(session);
+  });
+}
 
 Status Database::CreateFile(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

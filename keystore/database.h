@@ -22,6 +22,10 @@ namespace skms::keystore {
 /// Work on a connection. It may throw SOCI's exceptions; it must not start or end transactions.
 using DatabaseWork = std::function<Status(soci::session&)>;
 
+/// Runs `work` within the caller's write transaction; when it fails, what it wrote is undone and the rest of
+/// the transaction stands.
+Status WithinSavepoint(soci::session& session, const DatabaseWork& work);
+
 class Database {
  public:
   /// Opens an existing file and takes the lock that keeps a second process out. Errors: kStorage (missing,
@@ -35,6 +39,8 @@ class Database {
   ~Database();
 
   Status Read(const DatabaseWork& work);
+  /// As Read, all of its statements on one and the same state of the database.
+  Status ReadSnapshot(const DatabaseWork& work);
   /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
   Status Write(DatabaseWork work);
   /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten

@@ -45,27 +45,19 @@ Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error&
   return recorded.has_error() ? recorded.error() : error;
 }
 
-Result<std::vector<KeyVersion>> KeyStore::State::Versions(const Selector& selector) {
-  SKMS_TRY(std::vector<StoredKeyVersion> stored, ReadVersions(*database, selector));
-  std::vector<KeyVersion> versions;
-  for (StoredKeyVersion& one : stored) {
-    SKMS_TRYV(CheckRowMac(module, FieldsOf(one.version), one.mac, RowName(one.version)));
-    versions.push_back(std::move(one.version));
-  }
-  return versions;
-}
-
 Result<std::vector<KeyVersion>> KeyStore::State::Deliverable(const Requester& by, const Service& service,
                                                              const Selector& selector) {
-  SKMS_TRY(std::vector<KeyVersion> versions, Versions(selector));
-  if (versions.empty() && service.generate_on_request) {
+  SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
+  Versions versions;
+  if (stored.empty() && service.generate_on_request) {
     const std::lock_guard lock(LockFor(selector));
-    SKMS_TRY(versions, Versions(selector));  // another request may have made it while this one waited
-    if (versions.empty()) {
-      SKMS_TRY(KeyVersion made, MakeVersion(by, service, selector, nullptr));
+    SKMS_TRY(stored, CheckedVersions(selector));  // another request may have made it while this one waited
+    if (stored.empty()) {
+      SKMS_TRY(KeyVersion made, MakeFirst(by, service, selector));
       versions.push_back(std::move(made));
     }
   }
+  for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
   std::erase_if(versions, [](const KeyVersion& version) { return UseOf(version) == KeyUse::kNone; });
   if (versions.empty()) return NoSuchKey();
   // What protects now comes first, then what will, then what did; newest first within each.

@@ -47,9 +47,35 @@ void Index(DirectorySnapshot& snapshot, const RecipientEntry& recipient) {
   snapshot.recipient_by_principal[recipient.principal.value()] = recipient.id.value();
 }
 
-bool Reads(const Service& service, const std::string& principal) {
-  return std::any_of(service.readers.begin(), service.readers.end(),
-                     [&](const PrincipalId& reader) { return reader.value() == principal; });
+bool Names(const std::vector<PrincipalId>& principals, const std::string& principal) {
+  return std::any_of(principals.begin(), principals.end(),
+                     [&](const PrincipalId& one) { return one.value() == principal; });
+}
+
+/// A century: beyond it a typing error is more likely than a wish, and no sum of times overflows.
+constexpr std::int64_t kLongestSeconds = std::int64_t{100} * 366 * 86400;
+
+Status CheckRotation(const RotationPolicy& rotation) {
+  for (const auto& [what, seconds] :
+       {std::pair("the crypto-period", rotation.crypto_period), std::pair("the overlap", rotation.overlap),
+        std::pair("the time to make ahead", rotation.make_ahead)}) {
+    if (seconds < 0 || seconds > kLongestSeconds)
+      return InvalidArgument(std::string(what) + " must be 0 to 36600 days");
+  }
+  if (rotation.versions_kept == 1 || rotation.versions_kept == 2)
+    return InvalidArgument("at least 3 versions must be kept: the former, the current and the next");
+  if (rotation.crypto_period == 0) {
+    if (rotation.make_ahead > 0) return InvalidArgument("a time to make ahead needs a crypto-period");
+    return Ok();
+  }
+  if (rotation.overlap >= rotation.crypto_period) {
+    return InvalidArgument(
+        "the overlap must be shorter than the crypto-period, or three versions would be active");
+  }
+  if (rotation.make_ahead >= rotation.crypto_period) {
+    return InvalidArgument("the time to make ahead must be shorter than the crypto-period");
+  }
+  return Ok();
 }
 
 }  // namespace
@@ -105,8 +131,10 @@ Status Directory::CheckService(const Service& service) const {
   SKMS_TRYV(FindKeyProfile(service.profile));
   const std::set<TargetKind> distinct(service.scopes.begin(), service.scopes.end());
   if (service.scopes.empty() || distinct.size() != service.scopes.size()) {
-    return InvalidArgument("a service needs at least one scope, each once: service, user, ue");
+    return InvalidArgument("a service needs at least one scope, each once: " + TargetKindNames());
   }
+  SKMS_TRYV(CheckRotation(service.rotation));
+  if (service.max_records < 0) return InvalidArgument("the limit of records must not be negative");
   if (!service.user_uri.empty()) SKMS_TRYV(CheckIdentifier("a user URI", service.user_uri));
   const auto now = snapshot();
   for (const PrincipalId& reader : service.readers) {
@@ -114,22 +142,37 @@ Status Directory::CheckService(const Service& service) const {
       return InvalidArgument("there is no principal '" + reader.value() + "'; add it first");
     }
   }
+  for (const PrincipalId& server : service.group_servers) {
+    const auto found = now->principals.find(server.value());
+    if (found == now->principals.end())
+      return InvalidArgument("there is no principal '" + server.value() + "'; add it first");
+    if (found->second.role != kGroupServerRole) {
+      return InvalidArgument("principal '" + server.value() + "' is a " + found->second.role +
+                             ", and groups are managed by a group-server");
+    }
+  }
+  if (!service.group_servers.empty() && !service.HasScope(TargetKind::kGroup))
+    return InvalidArgument("a service with group servers needs the scope 'group'");
   return Ok();
 }
 
-Status Directory::PutService(const Requester& by, const Service& service, bool add) {
+Status Directory::PutService(const Requester& by, const Service& service, const Service* former) {
   SKMS_TRYV(CheckService(service));
   SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(service)));
   return Change(
-      EntryFor(by, add ? "service.add" : "service.set",
+      EntryFor(by, former == nullptr ? "service.add" : "service.set",
                "profile=" + service.profile + " delivery=" + std::string(Name(service.delivery)),
                service.id.value()),
       [&](soci::session& session) -> Status {
-        if (add) {
+        if (former == nullptr) {
           InsertRow(session, service, mac);
-        } else {
-          UpdateRow(session, service, mac);
+          return Ok();
         }
+        // Looked at here, where no other request can make the service's first key meanwhile.
+        if (former->profile != service.profile && HasVersions(session, service.id)) {
+          return Conflict("the profile of a service that has keys cannot change; make another service");
+        }
+        UpdateRow(session, service, mac);
         return Ok();
       },
       [&](DirectorySnapshot& next) { next.services.insert_or_assign(service.id.value(), service); });
@@ -141,7 +184,7 @@ Status Directory::AddService(const Requester& by, const Service& service) {
     return AlreadyExists("there is a service '" + service.id.value() +
                          "' already; change it with: skmsctl service set");
   }
-  return PutService(by, service, true);
+  return PutService(by, service, nullptr);
 }
 
 Status Directory::SetService(const Requester& by, const Service& service) {
@@ -149,27 +192,21 @@ Status Directory::SetService(const Requester& by, const Service& service) {
   const auto now = snapshot();
   const auto present = now->services.find(service.id.value());
   if (present == now->services.end()) return NotFound("there is no service '" + service.id.value() + "'");
-  if (present->second.profile != service.profile) {
-    SKMS_TRY(const std::int64_t keys, CountVersions(database_, &service.id));
-    if (keys > 0)
-      return Conflict("the profile of a service that has keys cannot change; make another service");
-  }
-  return PutService(by, service, false);
+  return PutService(by, service, &present->second);
 }
 
 Status Directory::RemoveService(const Requester& by, const ValServiceId& id) {
   const std::lock_guard lock(change_mutex_);
   if (snapshot()->services.count(id.value()) == 0)
     return NotFound("there is no service '" + id.value() + "'");
-  SKMS_TRY(const std::int64_t keys, CountVersions(database_, &id));
-  if (keys > 0) {
-    return Conflict(
-        "service '" + id.value() + "' has " + std::to_string(keys) +
-        " key versions; to stop delivery, take its readers away: skmsctl service set --remove-reader");
-  }
   return Change(
       EntryFor(by, "service.remove", "", id.value()),
       [&](soci::session& session) -> Status {
+        if (HasVersions(session, id)) {
+          return Conflict("service '" + id.value() +
+                          "' has keys; to stop delivery, take its readers away: skmsctl service set " +
+                          id.value() + " --remove-reader PRINCIPAL");
+        }
         DeleteRow(session, "services", id.value());
         return Ok();
       },
@@ -180,7 +217,7 @@ Status Directory::AddPrincipal(const Requester& by, const Principal& principal) 
   const std::lock_guard lock(change_mutex_);
   SKMS_TRYV(CheckName("a principal id", principal.id.value()));
   SKMS_TRYV(CheckIdentifier("a client id", principal.client_id));
-  if (principal.role != "val-server" && principal.role != "group-server") {
+  if (principal.role != "val-server" && principal.role != kGroupServerRole) {
     return InvalidArgument("'" + principal.role + "' is no role; known: val-server, group-server");
   }
   if (principal.certificate_spki.empty()) return InvalidArgument("a principal needs a certificate");
@@ -208,9 +245,13 @@ Status Directory::RemovePrincipal(const Requester& by, const PrincipalId& id) {
   const auto present = now->principals.find(id.value());
   if (present == now->principals.end()) return NotFound("there is no principal '" + id.value() + "'");
   for (const auto& [name, service] : now->services) {
-    if (Reads(service, id.value())) {
+    if (Names(service.readers, id.value())) {
       return Conflict("principal '" + id.value() + "' is a reader of service '" + name +
                       "'; first: skmsctl service set " + name + " --remove-reader " + id.value());
+    }
+    if (Names(service.group_servers, id.value())) {
+      return Conflict("principal '" + id.value() + "' is a group server of service '" + name +
+                      "'; first: skmsctl service set " + name + " --remove-group-server " + id.value());
     }
   }
   if (const auto own = now->recipient_by_principal.find(id.value());

@@ -23,6 +23,7 @@ struct DirectorySnapshot {
   std::map<std::string, Principal> principals;
   std::map<std::string, RecipientEntry> recipients;
   std::map<std::string, Issuer> issuers;
+  std::map<std::string, Subscription> subscriptions;
   std::map<Sha256Digest, std::string> principal_by_spki;
   std::map<std::string, std::string> recipient_by_principal;
   std::uint64_t version = 0;
@@ -55,7 +56,8 @@ class Directory {
   /// change_mutex_ held.
   Status Change(AuditEntry entry, const DatabaseWork& row, const Edit& edit);
   Status CheckService(const Service& service) const;
-  Status PutService(const Requester& by, const Service& service, bool add);
+  /// `former` is nullptr for a new one.
+  Status PutService(const Requester& by, const Service& service, const Service* former);
 
   Database& database_;
   hsm::CryptoModule& module_;

@@ -23,6 +23,25 @@ enum class Delivery {
 std::string_view Name(Delivery delivery);  ///< "wrapped", "tls"
 Result<Delivery> ParseDelivery(std::string_view name);
 
+/// What a member who joins a group sees of its key. Removing one always makes a new version.
+enum class JoinPolicy {
+  kFromCurrent,  ///< the version that protects when he joins, and later ones (default)
+  kAllVersions,  ///< the earlier ones too
+  kRekey,        ///< a new version is made for his joining: nothing that was protected before
+};
+std::string_view Name(JoinPolicy policy);  ///< "from-current", "all-versions", "rekey"
+Result<JoinPolicy> ParseJoinPolicy(std::string_view name);
+
+/// When versions follow each other. A change of it holds for the versions that exist, but never takes back an
+/// end (`exp`) that holders were told: it may only come sooner by the next version's beginning sooner.
+struct RotationPolicy {
+  std::int64_t crypto_period = 0;   ///< seconds a version protects; 0: only `key rotate` makes the next
+  std::int64_t overlap = 0;         ///< seconds the former version stays active beside the next
+  std::int64_t make_ahead = 0;      ///< seconds the next version is made before it protects
+  std::uint32_t versions_kept = 0;  ///< versions with material a key; older ones are wiped; 0: all
+  bool operator==(const RotationPolicy&) const = default;
+};
+
 /// A VAL service and its policy.
 struct Service {
   ValServiceId id;
@@ -32,11 +51,17 @@ struct Service {
   Delivery delivery = Delivery::kWrapped;
   std::vector<PrincipalId> readers;  ///< who may ask; empty: nobody
   std::string user_uri;  ///< ValKeyInfo.userUri for the service itself; empty: named under our own apiRoot
+  RotationPolicy rotation;
+  std::int64_t max_records = 0;            ///< keys (selectors) of the service; 0: no limit
+  std::vector<PrincipalId> group_servers;  ///< who may manage groups of this service; empty: nobody
+  JoinPolicy join = JoinPolicy::kFromCurrent;
 
   bool HasScope(TargetKind kind) const {
     return std::find(scopes.begin(), scopes.end(), kind) != scopes.end();
   }
 };
+
+inline constexpr const char* kGroupServerRole = "group-server";
 
 /// A peer that authenticates with a client certificate and a token.
 struct Principal {
@@ -62,6 +87,15 @@ struct Issuer {
   std::string issuer;
   std::string audience;
   std::string jwks;  ///< JWK Set, JSON text; public keys only
+};
+
+/// Who wants to be told what happens to the keys he may read, and where.
+struct Subscription {
+  SubscriptionId id;
+  PrincipalId principal;
+  std::string destination;  ///< https URI
+  std::string ca;           ///< PEM: the only certificates that the destination's is verified against
+  std::int64_t created = 0;
 };
 
 }  // namespace skms::keystore

@@ -21,6 +21,8 @@ void UpdateRow(soci::session& session, const Service& service, const RowMac& mac
 void InsertRow(soci::session& session, const Principal& principal, const RowMac& mac);
 void InsertRow(soci::session& session, const RecipientEntry& recipient, const RowMac& mac);
 void InsertRow(soci::session& session, const Issuer& issuer, const RowMac& mac);
+/// Is there this service, with this profile? A key is never made for one that was removed meanwhile.
+bool ServiceStands(soci::session& session, const Service& service);
 /// `table` is one of our own names, never input.
 void DeleteRow(soci::session& session, const char* table, const std::string& id);
 

@@ -7,7 +7,8 @@
 namespace skms::keystore {
 namespace {
 
-constexpr TargetKind kKinds[] = {TargetKind::kService, TargetKind::kUser, TargetKind::kUe};
+constexpr TargetKind kKinds[] = {TargetKind::kService, TargetKind::kUser, TargetKind::kUe,
+                                 TargetKind::kClient, TargetKind::kGroup};
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
 
@@ -26,6 +27,10 @@ std::string_view Name(TargetKind kind) {
       return "user";
     case TargetKind::kUe:
       return "ue";
+    case TargetKind::kClient:
+      return "client";
+    case TargetKind::kGroup:
+      return "group";
   }
   return "service";
 }
@@ -34,7 +39,13 @@ Result<TargetKind> ParseTargetKind(std::string_view name) {
   for (const TargetKind kind : kKinds) {
     if (Name(kind) == name) return kind;
   }
-  return InvalidArgument("'" + std::string(name) + "' is no scope; known: service, user, ue");
+  return InvalidArgument("'" + std::string(name) + "' is no scope; known: " + TargetKindNames());
+}
+
+std::string TargetKindNames() {
+  std::string names;
+  for (const TargetKind kind : kKinds) names += (names.empty() ? "" : ", ") + std::string(Name(kind));
+  return names;
 }
 
 Status CheckIdentifier(std::string_view what, std::string_view value) {

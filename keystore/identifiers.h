@@ -16,16 +16,20 @@ using ValServiceId = StrongId<struct ValServiceIdTag>;  ///< TS 23.434 7.4
 using PrincipalId = StrongId<struct PrincipalIdTag>;    ///< a VAL server, group management server, …
 using RecipientId = StrongId<struct RecipientIdTag>;
 using IssuerId = StrongId<struct IssuerIdTag>;
-using Kid = StrongId<struct KidTag>;  ///< 128 random bits from the token, base64url; never reused
+using SubscriptionId = StrongId<struct SubscriptionIdTag>;
+using GroupId = StrongId<struct GroupIdTag>;  ///< VAL group ID, TS 23.434 7.5
+using Kid = StrongId<struct KidTag>;          ///< 128 random bits from the token, base64url; never reused
 
 inline constexpr std::size_t kMaxIdentifierBytes = 255;
 
 /// What a key is for, besides its service (TS 33.434 5.3.2: at most one of user, UE, client).
-enum class TargetKind { kService, kUser, kUe };
-std::string_view Name(TargetKind kind);  ///< "service", "user", "ue"
+/// Groups are SEAL-X1's (TS 23.434 13.3): their key is their members'.
+enum class TargetKind { kService, kUser, kUe, kClient, kGroup };
+std::string_view Name(TargetKind kind);  ///< "service", "user", "ue", "client", "group"
 Result<TargetKind> ParseTargetKind(std::string_view name);
+std::string TargetKindNames();  ///< "service, user, …"
 
-/// A service, or one user or UE within it. `target` is empty exactly for kService.
+/// A service, or one user, UE, client or group within it. `target` is empty exactly for kService.
 struct Selector {
   ValServiceId service;
   TargetKind kind = TargetKind::kService;

@@ -1,4 +1,5 @@
-// Rotate and ChangeKey: how versions come to be and move through their life.
+// Rotate and ChangeKey, and how any change of versions is made ready and committed.
+#include <algorithm>
 #include <utility>
 
 #include "base/encoding.h"
@@ -7,32 +8,6 @@
 
 namespace skms::keystore {
 namespace {
-
-/// Sets the time that the new state begins, and drops what it ends.
-void Enter(KeyVersion& version, KeyState to, std::int64_t now) {
-  switch (to) {
-    case KeyState::kActive:
-      if (version.state == KeyState::kPreActive) version.not_before = std::min(version.not_before, now);
-      version.suspended.reset();
-      break;
-    case KeyState::kSuspended:
-      version.suspended = now;
-      break;
-    case KeyState::kDeactivated:
-      version.deactivated = now;
-      break;
-    case KeyState::kCompromised:
-      version.compromised = now;
-      break;
-    case KeyState::kDestroyed:
-      version.destroyed = now;
-      version.wrapped.bytes.clear();
-      break;
-    case KeyState::kPreActive:
-      break;
-  }
-  version.state = to;
-}
 
 /// 128 random bits as base64url. One that begins with '-' would look like an option on a command line, and is
 /// drawn again.
@@ -44,6 +19,25 @@ Result<Kid> FreshKid(hsm::CryptoModule& module) {
   }
 }
 
+Versions Bare(const std::vector<StoredKeyVersion>& stored) {
+  Versions versions;
+  versions.reserve(stored.size());
+  for (const StoredKeyVersion& one : stored) versions.push_back(one.version);
+  return versions;
+}
+
+const StoredKeyVersion* FindKid(const std::vector<StoredKeyVersion>& stored, const Kid& kid) {
+  const auto found = std::find_if(stored.begin(), stored.end(),
+                                  [&](const StoredKeyVersion& one) { return one.version.kid == kid; });
+  return found == stored.end() ? nullptr : &*found;
+}
+
+std::int64_t GroupRevisionOf(const std::vector<StoredKeyVersion>& stored) {
+  std::int64_t revision = 0;
+  for (const StoredKeyVersion& one : stored) revision = std::max(revision, one.version.group_revision);
+  return revision;
+}
+
 }  // namespace
 
 std::mutex& KeyStore::State::LockFor(const Selector& selector) {
@@ -51,71 +45,101 @@ std::mutex& KeyStore::State::LockFor(const Selector& selector) {
   return stripes_[hash % kStripes];
 }
 
-Result<std::optional<KeyVersion>> KeyStore::State::Newest(const Selector& selector) {
-  SKMS_TRY(std::optional<StoredKeyVersion> stored, ReadNewest(*database, selector));
-  if (!stored) return std::optional<KeyVersion>();
-  SKMS_TRYV(CheckRowMac(module, FieldsOf(stored->version), stored->mac, RowName(stored->version)));
-  return std::optional<KeyVersion>(std::move(stored->version));
-}
-
 Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service, const Selector& selector,
-                                                         std::uint32_t number) {
+                                                         const NextVersion& next,
+                                                         std::int64_t group_revision) {
   SKMS_TRY(const KeyProfile profile, FindKeyProfile(service.profile));
   SKMS_TRY(const Kid kid, FreshKid(module));
   SKMS_TRY(hsm::GeneratedKey generated, module.GenerateWrapped(profile.spec));
   StoredKeyVersion made;
   made.version.kid = kid;
   made.version.selector = selector;
-  made.version.version = number;
+  made.version.version = next.number;
   made.version.profile = service.profile;
-  made.version.state = KeyState::kActive;
+  made.version.state = next.state;
   made.version.created = clock.NowSeconds();
-  made.version.not_before = made.version.created;
+  made.version.not_before = next.not_before;
+  made.version.not_after = next.not_after;
+  made.version.group_revision = group_revision;
   made.version.wrapped = std::move(generated.wrapped);
   made.version.public_key = std::move(generated.public_key);
   SKMS_TRY(made.mac, MakeRowMac(module, FieldsOf(made.version)));
   return made;
 }
 
-Result<StoredKeyVersion> KeyStore::State::Changed(KeyVersion version, const Requester& by,
-                                                  const KeyChange& change) {
-  if (change.action == "release" || change.action == "withhold") {
-    if (version.state != KeyState::kCompromised) {
-      return Conflict("only a compromised key is released or withheld; this one is " +
-                      std::string(Name(version.state)) + "; allowed: " + AllowedActions(version.state));
-    }
-    version.released = change.action == "release";
-  } else {
-    SKMS_TRY(const KeyState to, NextState(version.state, change.action));
-    Enter(version, to, clock.NowSeconds());
+Result<std::vector<StoredKeyVersion>> KeyStore::State::CheckedVersions(const Selector& selector) {
+  SKMS_TRY(std::vector<StoredKeyVersion> stored, ReadVersions(*database, selector));
+  for (const StoredKeyVersion& one : stored) {
+    SKMS_TRYV(CheckRowMac(module, FieldsOf(one.version), one.mac, RowName(one.version)));
   }
-  version.changed_by = by.principal.value();
-  version.reason = change.reason;
-  StoredKeyVersion changed{std::move(version), {}};
-  SKMS_TRY(changed.mac, MakeRowMac(module, FieldsOf(changed.version)));
-  return changed;
+  return stored;
 }
 
-Result<KeyVersion> KeyStore::State::MakeVersion(const Requester& by, const Service& service,
-                                                const Selector& selector, const KeyVersion* current) {
-  SKMS_TRY(StoredKeyVersion next,
-           PrepareVersion(service, selector, current == nullptr ? 1 : current->version + 1));
-  std::optional<StoredKeyVersion> former;
-  if (current != nullptr && current->state == KeyState::kActive) {
-    SKMS_TRY(former, Changed(*current, by,
-                             {"deactivate", "replaced by version " + std::to_string(next.version.version)}));
+Status KeyStore::State::AddChanged(KeyChangeSet& set, const Requester& by,
+                                   const std::vector<StoredKeyVersion>& stored, ChangedVersion changed,
+                                   const std::string& reason) {
+  const StoredKeyVersion* former = FindKid(stored, changed.version.kid);
+  if (former == nullptr) return InternalError("a plan changes a version that is not stored");
+  if (!changed.action.empty()) {
+    changed.version.changed_by = by.principal.value();
+    changed.version.reason = reason;
+    AuditEntry entry = EntryFor(by, ("key." + changed.action).c_str(), changed.version.selector);
+    entry.kid = changed.version.kid.value();
+    entry.reason = reason;
+    set.entries.push_back(std::move(entry));
+    set.events.push_back(EventOf(EventFor(changed.action), changed.version));
   }
-  AuditEntry entry = EntryFor(by, current == nullptr ? "create" : "rotate", selector);
-  entry.kid = next.version.kid.value();
-  SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
-    const int newest = NewestNumber(session, selector);
-    if (newest + 1 != static_cast<int>(next.version.version))
-      return Conflict("the key changed meanwhile; try again");
-    if (former) UpdateState(session, *former);
-    InsertVersion(session, next);
-    return AppendAudit(session, clock, entry);
-  }));
-  return std::move(next.version);
+  KeyChangeSet::Update update{{std::move(changed.version), {}}, former->mac};
+  SKMS_TRY(update.row.mac, MakeRowMac(module, FieldsOf(update.row.version)));
+  set.updates.push_back(std::move(update));
+  return Ok();
+}
+
+Status KeyStore::State::AddPlan(KeyChangeSet& set, const Requester& by, const Planned& planned,
+                                const RotationPlan& plan) {
+  for (const ChangedVersion& changed : plan.changed) {
+    SKMS_TRYV(AddChanged(set, by, planned.stored, changed, planned.reason));
+  }
+  if (!plan.next) return Ok();
+  const std::int64_t revision = std::max(planned.group_revision, GroupRevisionOf(planned.stored));
+  SKMS_TRY(StoredKeyVersion made, PrepareVersion(planned.service, planned.selector, *plan.next, revision));
+  const bool first = plan.next->number == 1;
+  const bool ahead = plan.next->state == KeyState::kPreActive;
+  AuditEntry entry =
+      EntryFor(by, first ? "create" : (ahead ? "make-ahead" : planned.action), planned.selector);
+  entry.kid = made.version.kid.value();
+  entry.reason = first ? "" : planned.reason;
+  set.entries.push_back(std::move(entry));
+  if (!first) {
+    set.events.push_back(
+        EventOf(ahead ? "made-ahead" : (planned.action == std::string("rekey") ? "rekeyed" : "rotated"),
+                made.version));
+  }
+  set.inserts.push_back({std::move(made), planned.service});
+  return Ok();
+}
+
+Status KeyStore::State::Write(KeyChangeSet set) {
+  if (directory->snapshot()->subscriptions.empty()) set.events.clear();
+  SKMS_TRYV(database->Write([&](soci::session& session) -> Status { return Apply(session, clock, set); }));
+  if (set.wipes()) log_holds_wiped_ = true;
+  return Ok();
+}
+
+Status KeyStore::State::EmptyLogOfWiped() {
+  if (!log_holds_wiped_.exchange(false)) return Ok();
+  Status emptied = database->EmptyLog();
+  if (emptied.has_error()) log_holds_wiped_ = true;
+  return emptied;
+}
+
+Result<KeyVersion> KeyStore::State::MakeFirst(const Requester& by, const Service& service,
+                                              const Selector& selector) {
+  KeyChangeSet set;
+  const Planned planned{service, selector, {}, "create", "", 0};
+  SKMS_TRYV(AddPlan(set, by, planned, PlanRotateNow(service.rotation, {}, clock.NowSeconds())));
+  SKMS_TRYV(Write(set));
+  return std::move(set.inserts.front().row.version);
 }
 
 Result<KeyVersion> KeyStore::Rotate(const Requester& requester, const Selector& selector) {
@@ -123,32 +147,72 @@ Result<KeyVersion> KeyStore::Rotate(const Requester& requester, const Selector& 
   SKMS_TRY(const Service service, FindService(selector.service));
   if (!service.HasScope(selector.kind)) {
     return PermissionDenied("service '" + service.id.value() + "' has no keys of scope '" +
-                            std::string(Name(selector.kind)) +
-                            "'; allow it with: skmsctl service set --scope");
+                            std::string(Name(selector.kind)) + "'; allow it with: skmsctl service set " +
+                            service.id.value() + " --scope");
   }
   const std::lock_guard lock(state.LockFor(selector));
-  SKMS_TRY(const std::optional<KeyVersion> newest, state.Newest(selector));
-  SKMS_TRY(KeyVersion made, state.MakeVersion(requester, service, selector, newest ? &*newest : nullptr));
-  made.wrapped.bytes.clear();
-  return made;
+  SKMS_TRY(std::vector<StoredKeyVersion> stored, state.CheckedVersions(selector));
+  if (selector.kind == TargetKind::kGroup && stored.empty()) {
+    return NotFound("there is no group '" + selector.target + "' with keys of service '" +
+                    service.id.value() + "'; group servers make groups over SEAL-X1");
+  }
+  KeyChangeSet set;
+  const RotationPlan plan = PlanRotateNow(service.rotation, Bare(stored), state.clock.NowSeconds());
+  const State::Planned planned{service, selector, std::move(stored), "rotate", "rotated by hand", 0};
+  SKMS_TRYV(state.AddPlan(set, requester, planned, plan));
+  SKMS_TRYV(state.Write(set));
+  SKMS_TRYV(state.EmptyLogOfWiped());
+  const auto activated = std::find_if(set.updates.begin(), set.updates.end(), [](const auto& update) {
+    return update.row.version.state == KeyState::kActive && !update.row.version.superseded;
+  });
+  KeyVersion current =
+      set.inserts.empty() ? std::move(activated->row.version) : std::move(set.inserts.front().row.version);
+  current.wrapped.bytes.clear();
+  return current;
 }
 
-Status KeyStore::State::CheckNoneActive(const Selector& selector) {
-  SKMS_TRY(const std::vector<KeyVersion> versions, Versions(selector));
-  for (const KeyVersion& other : versions) {
-    if (other.state == KeyState::kActive) {
-      return Conflict("version " + std::to_string(other.version) + " (" + other.kid.value() +
-                      ") is active; there can be one only: deactivate it first, or deactivate this one");
+namespace {
+
+Error OtherIsActive(const KeyVersion& other) {
+  return Conflict("version " + std::to_string(other.version) + " (" + other.kid.value() +
+                  ") is newer and active; deactivate it first, or deactivate this one");
+}
+
+/// What `change` makes of the version at `index`.
+Result<RotationPlan> PlanChange(const Service* service, const Versions& versions, std::size_t index,
+                                const KeyChange& change, std::int64_t now) {
+  const KeyVersion& version = versions[index];
+  if (change.action == "release" || change.action == "withhold") {
+    if (version.state != KeyState::kCompromised) {
+      return Conflict("only a compromised key is released or withheld; this one is " +
+                      std::string(Name(version.state)) + "; allowed: " + AllowedActions(version.state));
+    }
+    RotationPlan plan;
+    plan.changed.push_back({version, change.action});
+    plan.changed.front().version.released = change.action == "release";
+    return plan;
+  }
+  SKMS_TRY(const KeyState to, NextState(version.state, change.action));
+  const KeyVersion* current = CurrentVersion(versions);
+  const bool newer_is_active = current != nullptr && current->version > version.version;
+  if (to == KeyState::kActive && newer_is_active) return OtherIsActive(*current);
+  if (version.state == KeyState::kPreActive && to == KeyState::kActive) {
+    return PlanRotateNow(service == nullptr ? RotationPolicy{} : service->rotation, versions, now);
+  }
+  return PlanStep(versions, index, to, change.action, now);
+}
+
+/// `plan`'s versions over `versions`.
+Versions After(Versions versions, const RotationPlan& plan) {
+  for (KeyVersion& version : versions) {
+    for (const ChangedVersion& changed : plan.changed) {
+      if (changed.version.kid == version.kid) version = changed.version;
     }
   }
-  return Ok();
+  return versions;
 }
 
-Status KeyStore::State::CheckNewest(const KeyVersion& version) {
-  SKMS_TRY(const std::optional<KeyVersion> newest, Newest(version.selector));
-  if (newest && newest->kid == version.kid) return Ok();
-  return Conflict("there is a newer version already; compromise this one without rotating");
-}
+}  // namespace
 
 Result<KeyVersion> KeyStore::ChangeKey(const Requester& by, const Kid& kid, const KeyChange& change) {
   State& state = *state_;
@@ -157,43 +221,43 @@ Result<KeyVersion> KeyStore::ChangeKey(const Requester& by, const Kid& kid, cons
     return InvalidArgument("'rotate' goes with 'compromise' only");
   }
   SKMS_TRY(const KeyVersion found, ShowKey(kid));
-  const Selector& selector = found.selector;
+  const Selector selector = found.selector;
   const std::lock_guard lock(state.LockFor(selector));
-  SKMS_TRY(std::optional<StoredKeyVersion> stored, ReadByKid(*state.database, kid));
-  if (!stored) return NotFound("there is no key '" + kid.value() + "'");
-  SKMS_TRYV(CheckRowMac(state.module, FieldsOf(stored->version), stored->mac, RowName(stored->version)));
-  if (change.action == "resume" || change.action == "activate") SKMS_TRYV(state.CheckNoneActive(selector));
-  if (change.rotate) SKMS_TRYV(state.CheckNewest(stored->version));
-  const std::uint32_t number = stored->version.version;
-  SKMS_TRY(StoredKeyVersion changed, state.Changed(std::move(stored->version), by, change));
-  if (!change.dry_run) SKMS_TRYV(state.CommitChange(by, changed, change, number));
-  changed.version.wrapped.bytes.clear();
-  return std::move(changed.version);
-}
+  SKMS_TRY(const std::vector<StoredKeyVersion> stored, state.CheckedVersions(selector));
+  const StoredKeyVersion* target = FindKid(stored, kid);
+  if (target == nullptr) return NotFound("there is no key '" + kid.value() + "'");
+  const auto index = static_cast<std::size_t>(target - stored.data());
+  const auto now_known = state.directory->snapshot();
+  const auto service = now_known->services.find(selector.service.value());
+  const Service* policy = service == now_known->services.end() ? nullptr : &service->second;
+  const std::int64_t now = state.clock.NowSeconds();
+  const Versions versions = Bare(stored);
 
-Status KeyStore::State::CommitChange(const Requester& by, const StoredKeyVersion& changed,
-                                     const KeyChange& change, std::uint32_t number) {
-  const Selector& selector = changed.version.selector;
-  std::vector<AuditEntry> entries{EntryFor(by, ("key." + change.action).c_str(), selector)};
-  entries.front().kid = changed.version.kid.value();
-  entries.front().reason = change.reason;
-  std::optional<StoredKeyVersion> next;
+  SKMS_TRY(RotationPlan plan, PlanChange(policy, versions, index, change, now));
   if (change.rotate) {
-    const auto now = directory->snapshot();
-    const auto service = now->services.find(selector.service.value());
-    if (service == now->services.end()) return NotFound("the key's service is gone");
-    SKMS_TRY(next, PrepareVersion(service->second, selector, number + 1));
-    entries.push_back(EntryFor(by, "rotate", selector));
-    entries.back().kid = next->version.kid.value();
-    entries.back().reason = "after the compromise of " + changed.version.kid.value();
+    if (policy == nullptr) return NotFound("the key's service is gone");
+    const KeyVersion* current = CurrentVersion(versions);
+    if (current != nullptr && current->version > target->version.version) {
+      return Conflict("there is a newer version already; compromise this one without rotating");
+    }
+    // Whoever knows this version may know the one made ahead, too.
+    const RotationPlan rekey = PlanRekey(policy->rotation, After(versions, plan), now);
+    plan.changed.insert(plan.changed.end(), rekey.changed.begin(), rekey.changed.end());
+    plan.next = rekey.next;
   }
-  SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
-    UpdateState(session, changed);
-    if (next) InsertVersion(session, *next);
-    for (const AuditEntry& entry : entries) SKMS_TRYV(AppendAudit(session, clock, entry));
-    return Ok();
-  }));
-  return changed.version.state == KeyState::kDestroyed ? database->EmptyLog() : Ok();
+  KeyVersion result = After(versions, plan)[index];
+  if (!change.dry_run) {
+    KeyChangeSet set;
+    const State::Planned planned{
+        policy == nullptr ? Service{} : *policy, selector, stored, "rotate", change.reason, 0};
+    SKMS_TRYV(state.AddPlan(set, by, planned, plan));
+    SKMS_TRYV(state.Write(set));
+    SKMS_TRYV(state.EmptyLogOfWiped());
+  }
+  result.changed_by = by.principal.value();
+  result.reason = change.reason;
+  result.wrapped.bytes.clear();
+  return result;
 }
 
 }  // namespace skms::keystore

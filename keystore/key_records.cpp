@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kColumns =
     "kid, service, target_kind, target, version, profile, state, created, not_before, not_after, deactivated,"
-    " suspended, compromised, destroyed, released, changed_by, reason,"
+    " suspended, compromised, destroyed, superseded, group_revision, released, changed_by, reason,"
     " kek_generation, wrap_format, wrapped, public_key, mac_generation, mac";
 
 /// A time that may be absent, as SOCI exchanges it.
@@ -37,6 +37,8 @@ struct Row {
   long long created = 0;
   long long not_before = 0;
   int released = 0;
+  int superseded = 0;
+  long long group_revision = 0;
   NullableTime not_after, deactivated, suspended, compromised, destroyed;
 };
 
@@ -57,6 +59,8 @@ void Bind(soci::statement& statement, Row& row) {
   for (NullableTime* time :
        {&row.not_after, &row.deactivated, &row.suspended, &row.compromised, &row.destroyed})
     Bind(statement, *time);
+  statement.exchange(soci::into(row.superseded));
+  statement.exchange(soci::into(row.group_revision));
   statement.exchange(soci::into(row.released));
   statement.exchange(soci::into(row.changed_by));
   statement.exchange(soci::into(row.reason));
@@ -94,6 +98,8 @@ Result<StoredKeyVersion> FromRow(const Row& row) {
   version.compromised = row.compromised.time();
   version.destroyed = row.destroyed.time();
   version.released = row.released != 0;
+  version.superseded = row.superseded != 0;
+  version.group_revision = row.group_revision;
   version.changed_by = row.changed_by;
   version.reason = row.reason;
   version.wrapped = {static_cast<std::uint32_t>(row.kek_generation), row.wrap_format, std::move(*wrapped)};
@@ -140,15 +146,19 @@ RowFields FieldsOf(const KeyVersion& version) {
       .Add(version.wrapped.format)
       .Add(AsText(version.wrapped.bytes))
       .Add(AsText(version.public_key));
-  // Rows that never left schema version 1's states keep the MAC they have.
-  if (version.changed_by.empty()) return fields;
-  fields.Add("life v2")
-      .Add(Flat(version.suspended))
-      .Add(Flat(version.compromised))
-      .Add(Flat(version.destroyed))
-      .Add(std::int64_t{version.released ? 1 : 0})
-      .Add(version.changed_by)
-      .Add(version.reason);
+  // Rows of older schema versions keep the MAC they have.
+  if (!version.changed_by.empty()) {
+    fields.Add("life v2")
+        .Add(Flat(version.suspended))
+        .Add(Flat(version.compromised))
+        .Add(Flat(version.destroyed))
+        .Add(std::int64_t{version.released ? 1 : 0})
+        .Add(version.changed_by)
+        .Add(version.reason);
+  }
+  if (version.superseded || version.group_revision != 0) {
+    fields.Add("life v3").Add(std::int64_t{version.superseded ? 1 : 0}).Add(version.group_revision);
+  }
   return fields;
 }
 
@@ -253,15 +263,20 @@ Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyList
   return page;
 }
 
-Result<std::int64_t> CountVersions(Database& database, const ValServiceId* service) {
+Result<std::int64_t> CountVersions(Database& database) {
   long long count = 0;
-  const std::string name = service == nullptr ? std::string() : service->value();
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    session << "SELECT count(*) FROM key_versions WHERE :service = '' OR service = :service",
-        soci::into(count), soci::use(name, "service");
+    session << "SELECT count(*) FROM key_versions", soci::into(count);
     return Ok();
   }));
   return std::int64_t{count};
+}
+
+bool HasVersions(soci::session& session, const ValServiceId& service) {
+  int some = 0;
+  session << "SELECT count(*) FROM (SELECT 1 FROM key_versions WHERE service = :service LIMIT 1) AS found",
+      soci::into(some), soci::use(service.value());
+  return some > 0;
 }
 
 void InsertVersion(soci::session& session, const StoredKeyVersion& stored) {
@@ -274,39 +289,63 @@ void InsertVersion(soci::session& session, const StoredKeyVersion& stored) {
   const int kek = static_cast<int>(v.wrapped.kek_generation);
   const long long created = v.created;
   const long long not_before = v.not_before;
+  const long long group_revision = v.group_revision;
+  const int superseded = v.superseded ? 1 : 0;
   NullableTime not_after(v.not_after);
-  NullableTime deactivated(v.deactivated);
   session
       << "INSERT INTO key_versions (kid, service, target_kind, target, version, profile, state, created,"
-         " not_before, not_after, deactivated, kek_generation, wrap_format, wrapped, public_key, "
-         "mac_generation,"
-         " mac) VALUES (:kid, :service, :kind, :target, :version, :profile, :state, :created, :not_before,"
-         " :not_after, :deactivated, :kek, :format, :wrapped, :public_key, :mac_generation, :mac)",
+         " not_before, not_after, superseded, group_revision, kek_generation, wrap_format, wrapped, "
+         "public_key,"
+         " mac_generation, mac) VALUES (:kid, :service, :kind, :target, :version, :profile, :state, :created,"
+         " :not_before, :not_after, :superseded, :group_revision, :kek, :format, :wrapped, :public_key,"
+         " :mac_generation, :mac)",
       soci::use(v.kid.value()), soci::use(v.selector.service.value()), soci::use(kind),
       soci::use(v.selector.target), soci::use(version), soci::use(v.profile), soci::use(state),
       soci::use(created), soci::use(not_before), soci::use(not_after.value, not_after.null),
-      soci::use(deactivated.value, deactivated.null), soci::use(kek), soci::use(v.wrapped.format),
+      soci::use(superseded), soci::use(group_revision), soci::use(kek), soci::use(v.wrapped.format),
       soci::use(wrapped), soci::use(public_key), soci::use(stored.mac.generation), soci::use(stored.mac.text);
 }
 
-void UpdateState(soci::session& session, const StoredKeyVersion& stored) {
+bool UpdateVersion(soci::session& session, const StoredKeyVersion& stored, const RowMac& former) {
   const KeyVersion& v = stored.version;
   const std::string state(Name(v.state));
   const std::string wrapped = ToBase64Url(v.wrapped.bytes);
   const int released = v.released ? 1 : 0;
+  const int superseded = v.superseded ? 1 : 0;
+  const long long not_before = v.not_before;
+  NullableTime not_after(v.not_after);
   NullableTime deactivated(v.deactivated);
   NullableTime suspended(v.suspended);
   NullableTime compromised(v.compromised);
   NullableTime destroyed(v.destroyed);
-  session
-      << "UPDATE key_versions SET state = :state, deactivated = :deactivated, suspended = :suspended,"
-         " compromised = :compromised, destroyed = :destroyed, released = :released, changed_by = :by,"
-         " reason = :reason, wrapped = :wrapped, mac_generation = :generation, mac = :mac WHERE kid = :kid",
-      soci::use(state), soci::use(deactivated.value, deactivated.null),
-      soci::use(suspended.value, suspended.null), soci::use(compromised.value, compromised.null),
-      soci::use(destroyed.value, destroyed.null), soci::use(released), soci::use(v.changed_by),
-      soci::use(v.reason), soci::use(wrapped), soci::use(stored.mac.generation), soci::use(stored.mac.text),
-      soci::use(v.kid.value());
+  soci::statement update =
+      (session.prepare
+           << "UPDATE key_versions SET state = :state, not_before = :not_before, not_after = :not_after,"
+              " deactivated = :deactivated, suspended = :suspended, compromised = :compromised,"
+              " destroyed = :destroyed, superseded = :superseded, released = :released, changed_by = :by,"
+              " reason = :reason, wrapped = :wrapped, mac_generation = :generation, mac = :mac"
+              " WHERE kid = :kid AND mac = :former",
+       soci::use(state), soci::use(not_before), soci::use(not_after.value, not_after.null),
+       soci::use(deactivated.value, deactivated.null), soci::use(suspended.value, suspended.null),
+       soci::use(compromised.value, compromised.null), soci::use(destroyed.value, destroyed.null),
+       soci::use(superseded), soci::use(released), soci::use(v.changed_by), soci::use(v.reason),
+       soci::use(wrapped), soci::use(stored.mac.generation), soci::use(stored.mac.text),
+       soci::use(v.kid.value()), soci::use(former.text));
+  update.execute(true);
+  return update.get_affected_rows() == 1;
+}
+
+bool CountRecord(soci::session& session, const Service& service) {
+  const std::string& id = service.id.value();
+  long long records = 0;
+  session << "SELECT records FROM service_records WHERE service = :id", soci::into(records), soci::use(id);
+  if (!session.got_data()) {
+    session << "INSERT INTO service_records (service, records) VALUES (:id, 1)", soci::use(id);
+    return true;
+  }
+  if (service.max_records > 0 && records >= service.max_records) return false;
+  session << "UPDATE service_records SET records = records + 1 WHERE service = :id", soci::use(id);
+  return true;
 }
 
 int NewestNumber(soci::session& session, const Selector& selector) {
@@ -317,6 +356,69 @@ int NewestNumber(soci::session& session, const Selector& selector) {
          " AND target = :target",
       soci::into(newest), soci::use(selector.service.value()), soci::use(kind), soci::use(selector.target);
   return newest;
+}
+
+namespace {
+
+/// The selectors that `condition` finds, in the order of `order`.
+Result<std::vector<Selector>> SelectSelectors(Database& database, const std::string& condition_and_order,
+                                              std::int64_t until, const std::string& service, int limit) {
+  std::vector<Selector> found;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    std::string id;
+    std::string kind;
+    std::string target;
+    const long long time = until;
+    soci::statement select(session);
+    select.exchange(soci::into(id));
+    select.exchange(soci::into(kind));
+    select.exchange(soci::into(target));
+    if (!service.empty()) select.exchange(soci::use(service, "service"));
+    select.exchange(soci::use(time, "until"));
+    select.exchange(soci::use(limit, "most"));
+    select.alloc();
+    select.prepare("SELECT service, target_kind, target FROM key_versions WHERE " + condition_and_order +
+                   " LIMIT :most");
+    select.define_and_bind();
+    for (bool more = select.execute(true); more; more = select.fetch()) {
+      const auto parsed = ParseTargetKind(kind);
+      if (parsed.has_error()) return IntegrityError("a key's target kind is not readable");
+      found.push_back({ValServiceId(id), parsed.value(), target});
+    }
+    return Ok();
+  }));
+  return found;
+}
+
+}  // namespace
+
+Result<std::vector<Selector>> SelectorsToActivate(Database& database, std::int64_t now, int limit) {
+  return SelectSelectors(database, "state = 'pre-active' AND not_before <= :until ORDER BY not_before", now,
+                         "", limit);
+}
+
+Result<std::vector<Selector>> SelectorsToEnd(Database& database, std::int64_t now, int limit) {
+  return SelectSelectors(database, "state = 'active' AND not_after <= :until ORDER BY not_after", now, "",
+                         limit);
+}
+
+Result<std::vector<Selector>> SelectorsToFollow(Database& database, const ValServiceId& service,
+                                                std::int64_t begun_until, int limit) {
+  return SelectSelectors(database,
+                         "service = :service AND state = 'active' AND superseded = 0 AND not_before <= :until"
+                         " ORDER BY not_before",
+                         begun_until, service.value(), limit);
+}
+
+Result<std::optional<std::int64_t>> EarliestUnfollowed(Database& database, const ValServiceId& service) {
+  NullableTime earliest;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    session << "SELECT min(not_before) FROM key_versions WHERE service = :service AND state = 'active'"
+               " AND superseded = 0",
+        soci::into(earliest.value, earliest.null), soci::use(service.value());
+    return Ok();
+  }));
+  return earliest.time();
 }
 
 }  // namespace skms::keystore

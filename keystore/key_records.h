@@ -30,12 +30,29 @@ Result<std::optional<StoredKeyVersion>> ReadNewest(Database& database, const Sel
 Result<std::vector<StoredKeyVersion>> ReadVersions(Database& database, const Selector& selector);
 Result<std::optional<StoredKeyVersion>> ReadByKid(Database& database, const Kid& kid);
 Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyListQuery& query);
-Result<std::int64_t> CountVersions(Database& database, const ValServiceId* service);
+Result<std::int64_t> CountVersions(Database& database);
+
+// What rotation by time looks for, earliest first, by partial indexes that hold little else. Unchecked: the
+// versions themselves are read, checked and planned for after.
+/// Made ahead, and their time has come.
+Result<std::vector<Selector>> SelectorsToActivate(Database& database, std::int64_t now, int limit);
+/// Active past their end.
+Result<std::vector<Selector>> SelectorsToEnd(Database& database, std::int64_t now, int limit);
+/// Active since `begun_until` or longer, with no version after them.
+Result<std::vector<Selector>> SelectorsToFollow(Database& database, const ValServiceId& service,
+                                                std::int64_t begun_until, int limit);
+/// The earliest beginning of an active version of the service without one after it; nullopt: there is none.
+Result<std::optional<std::int64_t>> EarliestUnfollowed(Database& database, const ValServiceId& service);
 
 // Inside a write transaction; throw SOCI's exceptions.
+bool HasVersions(soci::session& session, const ValServiceId& service);
 void InsertVersion(soci::session& session, const StoredKeyVersion& stored);
-/// Writes what a transition changes: state, times, release, who and why, and the wrapped bytes.
-void UpdateState(soci::session& session, const StoredKeyVersion& stored);
+/// Writes what may change in a version's life: state, times, marks, who and why, and the wrapped bytes.
+/// False: the row is not what `former` was the MAC of, so somebody else changed it first; nothing is written.
+bool UpdateVersion(soci::session& session, const StoredKeyVersion& stored, const RowMac& former);
+/// Counts one more selector of the service; false: its limit is reached. The count is not under a MAC:
+/// whoever changes it by hand gets more or fewer records, and no key.
+bool CountRecord(soci::session& session, const Service& service);
 /// Highest version number of the selector, 0 for none.
 int NewestNumber(soci::session& session, const Selector& selector);
 

@@ -25,6 +25,8 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   SKMS_TRY(const int version, ReadSchemaVersion(*database));
   if (version == 0) return StorageError(options.path + " is empty; make the database with: skmsctl init");
   SKMS_TRYV(Migrate(*database));
+  // A process that was killed may have left octets there that it had wiped.
+  SKMS_TRYV(database->EmptyLog());
   SKMS_TRY(std::unique_ptr<Directory> directory, Directory::Load(*database, module, clock));
   // Generation 1 for ever, so that a user keeps one pseudonym in the whole chain.
   SKMS_TRY(hsm::Mac key, module.ComputeMac(1, AsBytes("skms pseudonym v1")));
@@ -64,6 +66,15 @@ Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
   entry.outcome = "refused";
   entry.reason = refusal.reason;
   entry.request_id = refusal.request_id;
+  return state_->Record({&entry, 1});
+}
+
+Status KeyStore::RecordDone(const PrincipalId& actor, const std::string& action, const std::string& reason) {
+  AuditEntry entry;
+  entry.actor = actor.value();
+  entry.action = action;
+  entry.outcome = "granted";
+  entry.reason = reason;
   return state_->Record({&entry, 1});
 }
 
@@ -134,7 +145,7 @@ std::optional<Principal> KeyStore::FindPrincipalBySpkiHash(ByteView spki_sha256)
   return now->principals.at(found->second);
 }
 
-Result<std::int64_t> KeyStore::CountKeyVersions() { return CountVersions(*state_->database, nullptr); }
+Result<std::int64_t> KeyStore::CountKeyVersions() { return CountVersions(*state_->database); }
 Result<AuditSummary> KeyStore::Audit() { return ReadAuditHead(*state_->database); }
 Result<AuditSummary> KeyStore::VerifyAudit() { return VerifyAuditChain(*state_->database); }
 int KeyStore::schema_version() const { return kSchemaVersion; }

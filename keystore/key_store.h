@@ -79,6 +79,21 @@ struct AuditSummary {
   std::string head;  ///< hex of the newest entry's hash
 };
 
+struct KeyChangeSet;
+
+/// What one run of the scheduler did.
+struct RotationRun {
+  int made = 0;
+  int activated = 0;
+  int ended = 0;      ///< deactivated
+  int wiped = 0;      ///< destroyed: more versions than the policy keeps
+  int failed = 0;     ///< left alone for a minute (the log says why), or changed by somebody meanwhile
+  bool more = false;  ///< there was more than `most` to do
+
+  int changes() const { return made + activated + ended + wiped; }
+  void Count(const KeyChangeSet& set);
+};
+
 class KeyStore {
  public:
   /// Makes the file and tables if there are none. Errors: kStorage, kIo.
@@ -106,10 +121,18 @@ class KeyStore {
   /// no reason), kConflict (names the allowed actions), kIntegrity, kStorage, token errors.
   Result<KeyVersion> ChangeKey(const Requester& by, const Kid& kid, const KeyChange& change);
 
+  /// Rotation by time: makes versions ahead, activates, ends and wipes what is due now, for at most `most`
+  /// keys, in one transaction. A run that finds nothing due writes nothing; one that was cut off at any point
+  /// is finished by the next. For one scheduler thread. Errors: kStorage, kTokenUnavailable (nothing was
+  /// changed).
+  Result<RotationRun> RunRotation(std::size_t most);
+
   Result<std::vector<KeyVersion>> ListKeys(const KeyListQuery& query);  ///< wrapped bytes cleared
   Result<KeyVersion> ShowKey(const Kid& kid);                           ///< kNotFound
 
   Status RecordRefusal(const RefusedRequest& refusal);
+  /// Something that was done and is no key's: "rotation.hold" and the like.
+  Status RecordDone(const PrincipalId& actor, const std::string& action, const std::string& reason);
 
   // Directory. Add: kAlreadyExists, kInvalidArgument. Set: kNotFound. Remove: kNotFound, kConflict (still in
   // use).

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -10,8 +11,11 @@
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
 #include "keystore/directory.h"
+#include "keystore/key_change_set.h"
 #include "keystore/key_records.h"
 #include "keystore/key_store.h"
+#include "keystore/rotation.h"
+#include "keystore/rotation_run.h"
 
 namespace skms::keystore {
 
@@ -31,28 +35,39 @@ class KeyStore::State {
   Error Refuse(AuditEntry entry, std::string reason, const Error& error);
   Status Record(std::span<const AuditEntry> entries);
 
-  /// Every version of a selector, newest first, MACs checked.
-  Result<std::vector<KeyVersion>> Versions(const Selector& selector);
   /// The versions that may go out, what protects now first; version 1 is made if the policy says so.
   Result<std::vector<KeyVersion>> Deliverable(const Requester& by, const Service& service,
                                               const Selector& selector);
-  /// Next version after `current` (nullptr: the first), committed with its audit entry. Under the selector's
-  /// lock.
-  Result<KeyVersion> MakeVersion(const Requester& by, const Service& service, const Selector& selector,
-                                 const KeyVersion* current);
+  /// What a change is made from and for.
+  struct Planned {
+    Service service;
+    Selector selector;
+    std::vector<StoredKeyVersion> stored;  ///< every version, newest first, MACs checked
+    const char* action = "rotate";         ///< in the audit chain, of a version that is made
+    std::string reason;
+    std::int64_t group_revision = 0;
+  };
+  /// Every version of a selector with its MAC, newest first. kIntegrity names the row.
+  Result<std::vector<StoredKeyVersion>> CheckedVersions(const Selector& selector);
+  /// Adds what `plan` does to `set`, its new version generated and wrapped. Errors: the token's.
+  Status AddPlan(KeyChangeSet& set, const Requester& by, const Planned& planned, const RotationPlan& plan);
+  Status AddChanged(KeyChangeSet& set, const Requester& by, const std::vector<StoredKeyVersion>& stored,
+                    ChangedVersion changed, const std::string& reason);
+  /// Commits. Errors: those of Apply, kStorage.
+  Status Write(KeyChangeSet set);
+  /// Empties the write-ahead log if it may hold octets that were wiped since it last was.
+  Status EmptyLogOfWiped();
+  /// Version 1, committed with its audit entry. Under the selector's lock.
+  Result<KeyVersion> MakeFirst(const Requester& by, const Service& service, const Selector& selector);
   /// A version generated and wrapped, not yet committed.
   Result<StoredKeyVersion> PrepareVersion(const Service& service, const Selector& selector,
-                                          std::uint32_t number);
-  /// Newest version with its MAC checked; nullopt: none.
-  Result<std::optional<KeyVersion>> Newest(const Selector& selector);
-  /// Takes `version` along `action`, its times and its MAC with it. Errors: kConflict, kInvalidArgument.
-  Result<StoredKeyVersion> Changed(KeyVersion version, const Requester& by, const KeyChange& change);
-  /// Writes a changed version with its audit entry, and the version after it where the change asks for one.
-  Status CommitChange(const Requester& by, const StoredKeyVersion& changed, const KeyChange& change,
-                      std::uint32_t number);
-  Status CheckNoneActive(const Selector& selector);  ///< kConflict naming the active version
-  Status CheckNewest(const KeyVersion& version);     ///< kConflict when there is a newer one
+                                          const NextVersion& next, std::int64_t group_revision);
   Result<DeliveredVersion> Wrap(const Requester& by, const Service& service, KeyVersion version);
+
+  class DueKeys;
+  Result<KeyChangeSet> PlanOne(const Requester& by, const Service& service, const Selector& selector,
+                               std::int64_t now);
+  Status CommitRotation(std::vector<std::pair<Selector, KeyChangeSet>>& sets, RotationRun& run);
 
   std::mutex& LockFor(const Selector& selector);
 
@@ -60,11 +75,14 @@ class KeyStore::State {
   const Clock& clock;
   const std::unique_ptr<Database> database;
   const std::unique_ptr<Directory> directory;
+  std::mutex rotation_mutex;
+  RotationMemory rotation_memory;
 
  private:
   static constexpr std::size_t kStripes = 64;
   const SecretBytes pseudonym_key_;
   std::array<std::mutex, kStripes> stripes_;
+  std::atomic<bool> log_holds_wiped_{false};
 };
 
 }  // namespace skms::keystore

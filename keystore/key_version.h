@@ -29,6 +29,8 @@ struct KeyVersion {
   std::optional<std::int64_t> suspended;    ///< since when; empty again after a resume
   std::optional<std::int64_t> compromised;  ///< since when it may be known to others
   std::optional<std::int64_t> destroyed;    ///< since when only this tombstone is left
+  bool superseded = false;                  ///< a newer version is active or made ahead
+  std::int64_t group_revision = 0;          ///< groups: the revision of the group it was made at
   bool released = false;                    ///< compromised, and an administrator lets it be delivered
   std::string changed_by;                   ///< who made the last transition; empty: none since creation
   std::string reason;                       ///< what was said with it

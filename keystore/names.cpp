@@ -51,4 +51,24 @@ Result<Delivery> ParseDelivery(std::string_view name) {
   return InvalidArgument("'" + std::string(name) + "' is no delivery; known: wrapped, tls");
 }
 
+std::string_view Name(JoinPolicy policy) {
+  switch (policy) {
+    case JoinPolicy::kFromCurrent:
+      return "from-current";
+    case JoinPolicy::kAllVersions:
+      return "all-versions";
+    case JoinPolicy::kRekey:
+      return "rekey";
+  }
+  return "from-current";
+}
+
+Result<JoinPolicy> ParseJoinPolicy(std::string_view name) {
+  for (const JoinPolicy policy : {JoinPolicy::kFromCurrent, JoinPolicy::kAllVersions, JoinPolicy::kRekey}) {
+    if (Name(policy) == name) return policy;
+  }
+  return InvalidArgument("'" + std::string(name) +
+                         "' is no join policy; known: from-current, all-versions, rekey");
+}
+
 }  // namespace skms::keystore

@@ -96,6 +96,10 @@ std::string UserUri(const Selector& selector, const keystore::Service& service, 
       return base + "/users/" + PercentEncode(selector.target);
     case TargetKind::kUe:
       return base + "/ues/" + PercentEncode(selector.target);
+    case TargetKind::kClient:
+      return base + "/clients/" + PercentEncode(selector.target);
+    case TargetKind::kGroup:
+      return base + "/groups/" + PercentEncode(selector.target);
   }
   return base;
 }
@@ -126,6 +130,8 @@ std::string EntityTag(const keystore::DeliveryAnswer& answer) {
   for (const DeliveredVersion& key : answer.keys) {
     AppendField(fields, key.version.kid.value());
     AppendField(fields, Name(key.version.state));
+    AppendField(fields, key.version.not_before);
+    AppendField(fields, key.version.not_after.value_or(-1));
     AppendField(fields, key.recipient);
     AppendField(fields, key.wrapped ? key.wrapped->alg : std::string());
   }

@@ -30,7 +30,7 @@ Result<std::string> EncodeValKeyInfo(const keystore::Selector& selector,
 std::string UserUri(const keystore::Selector& selector, const keystore::Service& service,
                     const std::string& api_root);
 
-/// Weak entity tag over kids, states and recipients: equal while the same keys would be handed out.
+/// Weak entity tag over kids, states, validity and recipients: equal while the same keys would be handed out.
 std::string EntityTag(const keystore::DeliveryAnswer& answer);
 
 }  // namespace skms::seal

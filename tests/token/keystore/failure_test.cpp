@@ -13,6 +13,13 @@ namespace {
 
 using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
 
+TEST_CASE("a service that was removed meanwhile gets no key") {
+  StoreFixture f;
+  f.Tamper("DELETE FROM services WHERE id = 's'");  // as if the removal had come between decision and commit
+  CHECK(f.store->Deliver(f.Val1(), ForService()).error().code == ErrorCode::kChangedMeanwhile);
+  CHECK(f.Number("SELECT count(*) FROM key_versions") == 0);
+}
+
 TEST_CASE("an audit entry that cannot be written stops the delivery, a grant as well as a refusal") {
   StoreFixture f;
   REQUIRE(f.store->Deliver(f.Val1(), ForService()).has_value());

@@ -164,11 +164,21 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
   StoreFixture f;
   const Kid kid = FirstKid(f, ForService());
   f.Close();
-  for (const char* column : {"suspended", "compromised", "destroyed", "released", "changed_by", "reason"})
+  for (const char* index : {"ahead", "ending", "rotating"})
+    f.Tamper(std::string("DROP INDEX key_versions_") + index);
+  for (const char* table : {"service_records", "group_members", "val_groups", "subscription_positions",
+                            "subscriptions", "key_events"})
+    f.Tamper(std::string("DROP TABLE ") + table);
+  for (const char* column : {"crypto_period", "overlap", "make_ahead", "versions_kept", "max_records",
+                             "group_servers", "join_policy"})
+    f.Tamper(std::string("ALTER TABLE services DROP COLUMN ") + column);
+  for (const char* column : {"suspended", "compromised", "destroyed", "released", "changed_by", "reason",
+                             "superseded", "group_revision"})
     f.Tamper(std::string("ALTER TABLE key_versions DROP COLUMN ") + column);
   f.Tamper("UPDATE meta SET value = '1' WHERE name = 'schema_version'");
   f.Reopen();
-  CHECK(f.store->schema_version() == 2);
+  CHECK(f.store->schema_version() == 3);
+  CHECK(f.Number("SELECT records FROM service_records WHERE service = 's'") == 1);
   CHECK(FirstKid(f, ForService()) == kid);
   CHECK(Step(f, kid, "suspend").state == KeyState::kSuspended);
 }

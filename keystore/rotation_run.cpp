@@ -1,0 +1,171 @@
+// RunRotation: finds the keys whose time has come, plans each one anew from its stored versions, and commits.
+#include "keystore/rotation_run.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "keystore/key_store_state.h"
+
+namespace skms::keystore {
+namespace {
+
+constexpr std::int64_t kRetrySeconds = 60;
+
+}  // namespace
+
+void RotationMemory::Begin(std::uint64_t directory_version, std::int64_t now) {
+  if (directory_version != directory_version_ || now < now_) quiet_until_.clear();
+  if (now < now_) failed_until_.clear();
+  directory_version_ = directory_version;
+  now_ = now;
+  std::erase_if(failed_until_, [now](const auto& entry) { return entry.second <= now; });
+}
+
+bool RotationMemory::IsQuiet(const std::string& service) const {
+  const auto found = quiet_until_.find(service);
+  return found != quiet_until_.end() && found->second > now_;
+}
+
+bool RotationMemory::IsLeftAlone(const Selector& selector) const {
+  return failed_until_.count({selector.service.value(), selector.kind, selector.target}) > 0;
+}
+
+void RotationMemory::LeaveAlone(const Selector& selector) {
+  failed_until_[{selector.service.value(), selector.kind, selector.target}] = now_ + kRetrySeconds;
+}
+
+/// One run's selectors, each once.
+class KeyStore::State::DueKeys {
+ public:
+  DueKeys(State& state, std::int64_t now, std::size_t most) : state_(state), now_(now), most_(most) {}
+
+  Status Find(const DirectorySnapshot& directory) {
+    const int limit = static_cast<int>(most_ + state_.rotation_memory.left_alone() + 1);
+    SKMS_TRYV(Add(SelectorsToActivate(*state_.database, now_, limit)));
+    SKMS_TRYV(Add(SelectorsToEnd(*state_.database, now_, limit)));
+    for (const auto& [name, service] : directory.services) {
+      if (due_.size() > most_) break;
+      if (service.rotation.crypto_period > 0 && !state_.rotation_memory.IsQuiet(name))
+        SKMS_TRYV(AddOfService(service, limit));
+    }
+    more_ = due_.size() > most_;
+    due_.resize(std::min(due_.size(), most_));
+    return Ok();
+  }
+
+  const std::vector<Selector>& selectors() const { return due_; }
+  bool more() const { return more_; }
+
+ private:
+  Status AddOfService(const Service& service, int limit) {
+    const std::int64_t before_next = service.rotation.crypto_period - service.rotation.make_ahead;
+    auto found = SelectorsToFollow(*state_.database, service.id, now_ - before_next, limit);
+    if (found.has_value() && found.value().empty()) {
+      SKMS_TRY(const auto earliest, EarliestUnfollowed(*state_.database, service.id));
+      // A key made from now on is due no sooner than one that begins now.
+      state_.rotation_memory.QuietUntil(service.id.value(),
+                                        std::min(earliest.value_or(now_), now_) + before_next);
+    }
+    return Add(std::move(found));
+  }
+
+  Status Add(Result<std::vector<Selector>> found) {
+    if (found.has_error()) return found.error();
+    for (Selector& selector : found.value()) {
+      const bool known = std::find(due_.begin(), due_.end(), selector) != due_.end();
+      if (!known && !state_.rotation_memory.IsLeftAlone(selector)) due_.push_back(std::move(selector));
+    }
+    return Ok();
+  }
+
+  State& state_;
+  const std::int64_t now_;
+  const std::size_t most_;
+  std::vector<Selector> due_;
+  bool more_ = false;
+};
+
+Result<KeyChangeSet> KeyStore::State::PlanOne(const Requester& by, const Service& service,
+                                              const Selector& selector, std::int64_t now) {
+  SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
+  Versions versions;
+  for (const StoredKeyVersion& one : stored) versions.push_back(one.version);
+  KeyChangeSet set;
+  const Planned planned{service, selector, std::move(stored), "rotate", "by the clock", 0};
+  SKMS_TRYV(AddPlan(set, by, planned, PlanScheduled(service.rotation, versions, now)));
+  return set;
+}
+
+Result<RotationRun> KeyStore::RunRotation(std::size_t most) {
+  State& state = *state_;
+  const std::lock_guard lock(state.rotation_mutex);
+  const Requester scheduler{PrincipalId("scheduler"), {}, ""};
+  const auto directory = state.directory->snapshot();
+  const std::int64_t now = state.clock.NowSeconds();
+  state.rotation_memory.Begin(directory->version, now);
+  State::DueKeys due(state, now, most);
+  SKMS_TRYV(due.Find(*directory));
+
+  RotationRun run;
+  run.more = due.more();
+  std::vector<std::pair<Selector, KeyChangeSet>> sets;
+  for (const Selector& selector : due.selectors()) {
+    const auto service = directory->services.find(selector.service.value());
+    auto set = service == directory->services.end()
+                   ? Result<KeyChangeSet>(NotFound("the service of a key is gone"))
+                   : state.PlanOne(scheduler, service->second, selector, now);
+    if (set.has_value() && !set.value().updates.empty()) {
+      sets.emplace_back(selector, std::move(set).value());
+      continue;
+    }
+    ++run.failed;
+    state.rotation_memory.LeaveAlone(selector);
+    // A token that is away fails all of them alike: nothing is planned, and the caller waits.
+    if (set.has_error() && set.error().code == ErrorCode::kTokenUnavailable) return set.error();
+    spdlog::error("rotation: a key of service '{}' is left alone for {} s: {}", selector.service.value(),
+                  kRetrySeconds,
+                  set.has_error() ? set.error().Describe() : "nothing to do where something was due");
+  }
+  SKMS_TRYV(state.CommitRotation(sets, run));
+  const Status emptied = state.EmptyLogOfWiped();
+  if (emptied.has_error()) spdlog::warn("rotation: {}; tried again at the next run", emptied.error().detail);
+  return run;
+}
+
+Status KeyStore::State::CommitRotation(std::vector<std::pair<Selector, KeyChangeSet>>& sets,
+                                       RotationRun& run) {
+  if (sets.empty()) return Ok();
+  const bool told = !directory->snapshot()->subscriptions.empty();
+  bool wipes = false;
+  SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
+    for (auto& [selector, set] : sets) {
+      if (!told) set.events.clear();
+      const Status applied = WithinSavepoint(
+          session, [&, &changes = set](soci::session& s) { return Apply(s, clock, changes); });
+      if (applied.has_error()) {
+        ++run.failed;  // somebody changed it meanwhile; it is looked at again if it is still due
+        continue;
+      }
+      run.Count(set);
+      wipes = wipes || set.wipes();
+    }
+    return Ok();
+  }));
+  if (wipes) log_holds_wiped_ = true;
+  return Ok();
+}
+
+void RotationRun::Count(const KeyChangeSet& set) {
+  made += static_cast<int>(set.inserts.size());
+  for (const KeyChangeSet::Update& update : set.updates) {
+    const KeyVersion& version = update.row.version;
+    if (version.changed_by != "scheduler") continue;
+    if (version.state == KeyState::kActive && !version.deactivated) ++activated;
+    if (version.state == KeyState::kDeactivated) ++ended;
+    if (version.state == KeyState::kDestroyed) ++wiped;
+  }
+}
+
+}  // namespace skms::keystore
