@@ -106,16 +106,25 @@ Status Appliance::Wire(const Configuration& configuration) {
                      static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000},
                     {*store_, *authenticator_, clock_});
 
+  RotationOptions rotation;
+  rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
+  rotation.share_percent = static_cast<int>(configuration.rotation.share_percent);
+  rotation.hold_clock_step = std::chrono::seconds(configuration.rotation.hold_clock_step_s);
+  rotation_ = std::make_unique<RotationScheduler>(*store_, clock_, rotation);
+
   SKMS_TRY(const std::optional<gid_t> group, AdminGroup(configuration.admin.group));
   admin_api_ = std::make_unique<http::Api>(http::Limits{});
-  admin::RegisterAdminApi(*admin_api_, {.store = *store_,
-                                        .module = *module_,
-                                        .clock = clock_,
-                                        .admin_group = group,
-                                        .skms_id = configuration.skms.id,
-                                        .version = kVersion,
-                                        .started = started_,
-                                        .healthy = [this] { return healthy(); }});
+  admin::RegisterAdminApi(
+      *admin_api_, {.store = *store_,
+                    .module = *module_,
+                    .clock = clock_,
+                    .admin_group = group,
+                    .skms_id = configuration.skms.id,
+                    .version = kVersion,
+                    .started = started_,
+                    .healthy = [this] { return healthy(); },
+                    .rotation = {[this] { return rotation_->report(); },
+                                 [this](const keystore::PrincipalId& by) { return rotation_->Resume(by); }}});
 
   http::UnixOptions unix_options;
   unix_options.path = configuration.admin.socket;
@@ -127,6 +136,7 @@ Status Appliance::Wire(const Configuration& configuration) {
 }
 
 Status Appliance::Start() {
+  rotation_->Start();
   // The admin socket last: whoever sees it answer finds KM-S there too.
   SKMS_TRYV(direct_->Start());
   return admin_->Start();
@@ -135,6 +145,7 @@ Status Appliance::Start() {
 void Appliance::Stop() {
   if (direct_) direct_->Stop();
   if (admin_) admin_->Stop();
+  if (rotation_) rotation_->Stop();
 }
 
 bool Appliance::healthy() const { return direct_->running() && admin_->running(); }

@@ -12,6 +12,7 @@
 #include "api/http/transport.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
+#include "appliance/rotation_scheduler.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "hsm/crypto_module.h"
@@ -50,6 +51,7 @@ class Appliance {
   std::unique_ptr<keystore::KeyStore> store_;
   std::unique_ptr<DirectoryAdapter> directory_;
   std::unique_ptr<auth::Authenticator> authenticator_;
+  std::unique_ptr<RotationScheduler> rotation_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;
   std::unique_ptr<http::Transport> admin_;

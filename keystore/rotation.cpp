@@ -52,7 +52,9 @@ class Draft {
 
   /// `successor_begins` is when the version after it begins; it then has the overlap left.
   void Follow(KeyVersion& version, std::int64_t successor_begins) {
-    version.not_after = successor_begins + policy_.overlap;
+    const std::int64_t end = successor_begins + policy_.overlap;
+    // One without an end that is ended at once needs none.
+    if (version.not_after || end > now_) version.not_after = end;
     Touch(version, "");
   }
 

@@ -64,6 +64,8 @@ constexpr Command kCommands[] = {
     {"key", "destroy", "KID", "Wipe its wrapped bytes for ever; a tombstone stays.",
      "skmsctl key destroy 5yJ3kQ0mT1eXw8Zb2uVfRA --reason \"drill 12\"", DescribeKeyTransition,
      RunKeyDestroy},
+    {"rotation", "resume", "", "Go on with rotation after the clock went forward at once.",
+     "skmsctl rotation resume", NoOptions, RunRotationResume},
     {"audit", "verify", "", "Check the whole audit chain of the running daemon.", "skmsctl audit verify",
      NoOptions, RunAuditVerify},
     {"token", "probe", "", "Try what the token can do, and say whether it is fit.", "skmsctl token probe",

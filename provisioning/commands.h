@@ -48,6 +48,7 @@ Status RunKeyDestroy(const Session& session, const Options& options);
 Status RunKeyRelease(const Session& session, const Options& options);
 Status RunKeyWithhold(const Session& session, const Options& options);
 
+Status RunRotationResume(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);
 Status RunAuditVerify(const Session& session, const Options& options);
 Status RunTokenProbe(const Session& session, const Options& options);

@@ -53,14 +53,17 @@ void DescribeKeyList(OptionsDescription& options) {
       "only pre-active, active, suspended, deactivated, compromised or destroyed ones")(
       "expiring-before", po::value<std::string>()->value_name("TIME"),
       "only what ends before, like 2026-12-31T00:00:00Z")(
-      "target-prefix", po::value<std::string>()->value_name("TEXT"), "only users and UEs that begin with it");
+      "target-prefix", po::value<std::string>()->value_name("TEXT"),
+      "only users, UEs, clients and groups that begin with it");
 }
 
 void DescribeKeyRotate(OptionsDescription& options) {
   options.add_options()("service", po::value<std::string>()->value_name("ID")->required(),
                         "the key's service")("user", po::value<std::string>()->value_name("ID"),
                                              "the key of this VAL user")(
-      "ue", po::value<std::string>()->value_name("ID"), "the key of this VAL UE");
+      "ue", po::value<std::string>()->value_name("ID"), "the key of this VAL UE")(
+      "client", po::value<std::string>()->value_name("ID"), "the key of this VAL client")(
+      "group", po::value<std::string>()->value_name("ID"), "the key of this VAL group");
 }
 
 void DescribeKeyTransition(OptionsDescription& options) {
@@ -146,18 +149,19 @@ Status RunKeyRelease(const Session& s, const Options& o) { return RunTransition(
 Status RunKeyWithhold(const Session& s, const Options& o) { return RunTransition(s, o, "withhold"); }
 
 Status RunKeyRotate(const Session& session, const Options& options) {
-  if (options.count("user") > 0 && options.count("ue") > 0)
-    throw po::error("give at most one of --user and --ue");
   json body{{"service", options["service"].as<std::string>()}};
-  if (options.count("user") > 0) body["userId"] = options["user"].as<std::string>();
-  if (options.count("ue") > 0) body["ueId"] = options["ue"].as<std::string>();
+  for (const auto& [option, member] : {std::pair("user", "userId"), std::pair("ue", "ueId"),
+                                       std::pair("client", "clientId"), std::pair("group", "groupId")}) {
+    if (options.count(option) > 0) body[member] = options[option].as<std::string>();
+  }
+  if (body.size() > 2) throw po::error("give at most one of --user, --ue, --client and --group");
   SKMS_TRY(const json key, AdminSend(session, "POST", "/admin/v1/keys/rotate", body));
   if (session.json) {
     PrintJson(key);
     return Ok();
   }
   std::cout << "version " << Cell(key, "version")
-            << " is active now; the one before it, if any, is deactivated\n";
+            << " is active now; the one before it, if any, ends after the service's overlap\n";
   PrintKey(key);
   return Ok();
 }

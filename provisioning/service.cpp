@@ -7,6 +7,7 @@
 #include "base/encoding.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
+#include "provisioning/duration.h"
 #include "provisioning/output.h"
 
 namespace skms::provisioning {
@@ -25,12 +26,24 @@ void DescribePolicy(OptionsDescription& options) {
                         po::value<std::string>()->value_name("aes-128|aes-256|hmac-sha256|ec-p256"),
                         "kind of key (default aes-256); fixed once there are keys")(
       "scope", po::value<std::string>()->value_name("LIST"),
-      "which keys there may be: service,user,ue (default service)")(
+      "which keys there may be: service,user,ue,client,group (default service)")(
       "generate-on-request", po::value<std::string>()->value_name("yes|no"),
       "does the first request make the key (default yes)")(
       "delivery", po::value<std::string>()->value_name("wrapped|tls"),
       "wrapped to the recipient (default), or in plaintext inside TLS")(
-      "user-uri", po::value<std::string>()->value_name("URI"), "userUri of the service itself");
+      "user-uri", po::value<std::string>()->value_name("URI"), "userUri of the service itself")(
+      "crypto-period", po::value<std::string>()->value_name("TIME"),
+      "how long a version protects, like 90d, 12h, 30m (default 0: only key rotate makes the next)")(
+      "overlap", po::value<std::string>()->value_name("TIME"),
+      "how long the former version stays active beside the next (default 0)")(
+      "make-ahead", po::value<std::string>()->value_name("TIME"),
+      "how early the next version is made and handed out (default a tenth of the crypto-period)")(
+      "versions-kept", po::value<std::string>()->value_name("NUMBER"),
+      "versions of a key that keep their material; older deactivated ones are destroyed (default 0: all)")(
+      "max-records", po::value<std::string>()->value_name("NUMBER"),
+      "keys the service may have, each with any versions (default 0: no limit)")(
+      "join", po::value<std::string>()->value_name("from-current|all-versions|rekey"),
+      "what a new group member sees: the key from now on (default), former versions too, or a new key");
 }
 
 /// "service,user" → "service", "user".
@@ -47,6 +60,18 @@ void ApplyPolicy(const Options& options, json& service) {
   if (options.count("scope") > 0) service["scopes"] = AtCommas(options["scope"].as<std::string>());
   if (options.count("delivery") > 0) service["delivery"] = options["delivery"].as<std::string>();
   if (options.count("user-uri") > 0) service["userUri"] = options["user-uri"].as<std::string>();
+  if (options.count("join") > 0) service["join"] = options["join"].as<std::string>();
+  for (const auto& [option, member] :
+       {std::pair("crypto-period", "cryptoPeriod"), std::pair("overlap", "overlap"),
+        std::pair("make-ahead", "makeAhead")}) {
+    if (options.count(option) > 0) service[member] = ParseDuration(option, options[option].as<std::string>());
+  }
+  // Another period has another tenth.
+  if (options.count("crypto-period") > 0 && options.count("make-ahead") == 0) service.erase("makeAhead");
+  for (const auto& [option, member] :
+       {std::pair("versions-kept", "versionsKept"), std::pair("max-records", "maxRecords")}) {
+    if (options.count(option) > 0) service[member] = ParseCount(option, options[option].as<std::string>());
+  }
   if (options.count("generate-on-request") > 0) {
     const std::string answer = options["generate-on-request"].as<std::string>();
     if (answer != "yes" && answer != "no") throw po::error("--generate-on-request is yes or no");
@@ -63,25 +88,48 @@ Texts Given(const Options& options, const char* name) {
   return options.count(name) > 0 ? options[name].as<Texts>() : Texts();
 }
 
+/// Adds and takes away principals in a list of the service.
+Status ChangeList(json& service, const char* member, const char* what, const Texts& add,
+                  const Texts& remove) {
+  Texts names = service.value(member, Texts());
+  for (const std::string& name : add) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  for (const std::string& name : remove) {
+    if (std::erase(names, name) == 0) return NotFound("'" + name + "' is no " + what + " of this service");
+  }
+  service[member] = names;
+  return Ok();
+}
+
+std::string Count(const json& service, const char* member, const char* when_zero) {
+  const auto number = service.value(member, std::int64_t{0});
+  return number == 0 ? when_zero : std::to_string(number);
+}
+
 }  // namespace
 
 void DescribeServiceAdd(OptionsDescription& options) {
   DescribePolicy(options);
   options.add_options()("reader", po::value<Texts>()->value_name("PRINCIPAL"),
-                        "who may ask for keys (repeat for more); without one, nobody");
+                        "who may ask for keys (repeat for more); without one, nobody")(
+      "group-server", po::value<Texts>()->value_name("PRINCIPAL"),
+      "who may manage groups of this service (repeat for more); needs the scope group");
 }
 
 void DescribeServiceSet(OptionsDescription& options) {
   DescribePolicy(options);
   options.add_options()("add-reader", po::value<Texts>()->value_name("PRINCIPAL"),
                         "may ask from now on (repeat for more)")(
-      "remove-reader", po::value<Texts>()->value_name("PRINCIPAL"), "may not ask any more");
+      "remove-reader", po::value<Texts>()->value_name("PRINCIPAL"), "may not ask any more")(
+      "add-group-server", po::value<Texts>()->value_name("PRINCIPAL"), "may manage groups from now on")(
+      "remove-group-server", po::value<Texts>()->value_name("PRINCIPAL"), "may not any more");
 }
 
 Status RunServiceAdd(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   const Texts readers = Given(options, "reader");
-  json service{{"id", id}, {"readers", readers}};
+  json service{{"id", id}, {"readers", readers}, {"groupServers", Given(options, "group-server")}};
   ApplyPolicy(options, service);
   SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/services", service));
   PrintDone(session.json, "service", id, "added",
@@ -96,14 +144,10 @@ Status RunServiceSet(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   SKMS_TRY(json service, AdminGet(session, PathOf(options)));
   ApplyPolicy(options, service);
-  Texts readers = service.value("readers", Texts());
-  for (const std::string& reader : Given(options, "add-reader")) {
-    if (std::find(readers.begin(), readers.end(), reader) == readers.end()) readers.push_back(reader);
-  }
-  for (const std::string& reader : Given(options, "remove-reader")) {
-    if (std::erase(readers, reader) == 0) return NotFound("'" + reader + "' is no reader of this service");
-  }
-  service["readers"] = readers;
+  SKMS_TRYV(ChangeList(service, "readers", "reader", Given(options, "add-reader"),
+                       Given(options, "remove-reader")));
+  SKMS_TRYV(ChangeList(service, "groupServers", "group server", Given(options, "add-group-server"),
+                       Given(options, "remove-group-server")));
   SKMS_TRYV(AdminSend(session, "PUT", PathOf(options), service));
   PrintDone(session.json, "service", id, "changed", "service '" + id + "' changed");
   return Ok();
@@ -121,7 +165,8 @@ Status RunServiceList(const Session& session, const Options& /*options*/) {
              {"SCOPES", "scopes"},
              {"ON REQUEST", "generateOnRequest"},
              {"DELIVERY", "delivery"},
-             {"READERS", "readers"}},
+             {"READERS", "readers"},
+             {"GROUP SERVERS", "groupServers"}},
             "no services yet; add one with: skmsctl service add ID --reader PRINCIPAL");
   return Ok();
 }
@@ -138,7 +183,14 @@ Status RunServiceShow(const Session& session, const Options& options) {
                             {"generate on request", Cell(service, "generateOnRequest")},
                             {"delivery", Cell(service, "delivery")},
                             {"readers", Cell(service, "readers")},
-                            {"user URI", Cell(service, "userUri")}});
+                            {"user URI", Cell(service, "userUri")},
+                            {"crypto-period", FormatDuration(service.value("cryptoPeriod", std::int64_t{0}))},
+                            {"overlap", FormatDuration(service.value("overlap", std::int64_t{0}))},
+                            {"next made ahead", FormatDuration(service.value("makeAhead", std::int64_t{0}))},
+                            {"versions kept", Count(service, "versionsKept", "all")},
+                            {"records at most", Count(service, "maxRecords", "no limit")},
+                            {"group servers", Cell(service, "groupServers")},
+                            {"new members see", Cell(service, "join")}});
   return Ok();
 }
 

@@ -9,6 +9,25 @@ namespace skms::provisioning {
 
 using nlohmann::json;
 
+namespace {
+
+std::string Rotation(const json& rotation) {
+  if (rotation.value("held", false)) {
+    return "HELD: " + Cell(rotation, "reason") + "; when the time is right: skmsctl rotation resume";
+  }
+  return Cell(rotation, "made") + " made, " + Cell(rotation, "activated") + " activated, " +
+         Cell(rotation, "ended") + " ended, " + Cell(rotation, "destroyed") + " destroyed since the start" +
+         (rotation.value("behind", false) ? "; catching up" : "");
+}
+
+}  // namespace
+
+Status RunRotationResume(const Session& session, const Options& /*options*/) {
+  SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/rotation/resume", json::object()));
+  PrintDone(session.json, "rotation", "rotation", "resumed", "rotation goes on with the present time");
+  return Ok();
+}
+
 Status RunStatus(const Session& session, const Options& /*options*/) {
   SKMS_TRY(const json status, AdminGet(session, "/admin/v1/status"));
   if (session.json) {
@@ -27,6 +46,7 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
        {"token keys", "kek " + Cell(keys, "kek") + ", mac " + Cell(keys, "mac") + ", sign " +
                           Cell(keys, "sign") + ", transfer " + Cell(keys, "transfer") + " (generations)"},
        {"sessions", Cell(sessions, "inUse") + " of " + Cell(sessions, "limit") + " in use"},
+       {"rotation", Rotation(status.at("rotation"))},
        {"services", Cell(status, "services")},
        {"principals", Cell(status, "principals")},
        {"recipients", Cell(status, "recipients")},

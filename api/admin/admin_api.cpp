@@ -64,6 +64,14 @@ Response Answer(const Result<json>& answer, const Call& call) {
   return answer.has_error() ? Failed(answer.error(), call) : JsonResponse(200, answer.value());
 }
 
+json RotationJson(const RotationReport& report) {
+  json out{{"held", report.held},   {"made", report.made},       {"activated", report.activated},
+           {"ended", report.ended}, {"destroyed", report.wiped}, {"behind", report.behind}};
+  if (report.held) out["reason"] = report.reason;
+  if (report.last_run > 0) out["lastRun"] = FormatUtc(report.last_run);
+  return out;
+}
+
 class AdminApi;
 
 struct Route {
@@ -128,6 +136,8 @@ class AdminApi {
     const bool sha256 = deps_.module.capabilities().oaep_hash == hsm::OaepHash::kSha256;
     return JsonResponse(200, {{"spki", ToBase64Url(spki.value())}, {"oaepHash", sha256 ? "sha256" : "sha1"}});
   }
+
+  Response ResumeRotation(Call& call) { return NoContent(deps_.rotation.resume(call.by().principal), call); }
 
   Response ListServices(Call& /*call*/) { return List("services", deps_.store.Services()); }
   Response ListPrincipals(Call& /*call*/) { return List("principals", deps_.store.Principals()); }
@@ -213,6 +223,7 @@ class AdminApi {
     SKMS_TRY(const keystore::AuditSummary audit, deps_.store.Audit());
     const hsm::TokenKeyGenerations& generations = deps_.module.generations();
     const auto sessions = deps_.module.session_use();
+    const RotationReport rotation = deps_.rotation.report();
     return json{{"skms", deps_.skms_id},
                 {"version", deps_.version},
                 {"started", FormatUtc(deps_.started)},
@@ -225,6 +236,7 @@ class AdminApi {
                   {"sign", generations.sign},
                   {"transfer", generations.transfer}}},
                 {"sessions", {{"inUse", sessions.leased}, {"limit", sessions.limit}}},
+                {"rotation", RotationJson(rotation)},
                 {"services", deps_.store.Services().size()},
                 {"principals", deps_.store.Principals().size()},
                 {"recipients", deps_.store.Recipients().size()},
@@ -301,6 +313,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/readyz", &AdminApi::Ready},
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},
+    {"POST", "/admin/v1/rotation/resume", &AdminApi::ResumeRotation},
     {"GET", "/admin/v1/token", &AdminApi::GetToken},
     {"GET", "/admin/v1/transfer-key", &AdminApi::GetTransferKey},
     {"GET", "/admin/v1/services", &AdminApi::ListServices},

@@ -19,6 +19,26 @@
 
 namespace skms::admin {
 
+/// What the rotation scheduler tells of itself; counts since the daemon started.
+struct RotationReport {
+  bool held = false;
+  std::string reason;         ///< why it is held
+  std::int64_t last_run = 0;  ///< seconds since 1970; 0: not yet
+  std::int64_t made = 0;
+  std::int64_t activated = 0;
+  std::int64_t ended = 0;
+  std::int64_t wiped = 0;
+  bool behind = false;  ///< there is more to do than the last run did
+};
+
+struct RotationControl {
+  std::function<RotationReport()> report = [] { return RotationReport{}; };
+  /// Goes on after a hold. kConflict: it is not held.
+  std::function<Status(const keystore::PrincipalId&)> resume = [](const keystore::PrincipalId&) {
+    return Status(Conflict("rotation is not held"));
+  };
+};
+
 struct AdminDependencies {
   keystore::KeyStore& store;
   hsm::CryptoModule& module;
@@ -28,6 +48,7 @@ struct AdminDependencies {
   std::string version;
   std::int64_t started = 0;       ///< seconds since 1970
   std::function<bool()> healthy;  ///< are all listeners alive
+  RotationControl rotation{};
 };
 
 void RegisterAdminApi(http::Api& api, AdminDependencies dependencies);

@@ -50,6 +50,17 @@ bool BodyReader::Flag(const char* member, bool otherwise) {
   return otherwise;
 }
 
+std::int64_t BodyReader::Number(const char* member, std::int64_t otherwise) {
+  const json* value = Find(member, false);
+  if (value == nullptr) return otherwise;
+  if (value->is_number_integer() &&
+      !(value->is_number_unsigned() && value->get<std::uint64_t>() > INT64_MAX)) {
+    if (const auto number = value->get<std::int64_t>(); number >= 0) return number;
+  }
+  Wrong(member, "must be a whole number from 0");
+  return otherwise;
+}
+
 Bytes BodyReader::Octets(const char* member, bool required) {
   const std::string text = Text(member, required);
   auto octets = FromBase64Url(text);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -28,6 +29,8 @@ class BodyReader {
   std::string Text(const char* member, bool required, std::string otherwise = {});
   std::vector<std::string> Texts(const char* member, std::vector<std::string> otherwise);
   bool Flag(const char* member, bool otherwise);
+  /// A whole number from 0.
+  std::int64_t Number(const char* member, std::int64_t otherwise);
   /// base64url without padding.
   Bytes Octets(const char* member, bool required);
   /// An object, as JSON text.

@@ -1,5 +1,6 @@
 #include "api/admin/entry_json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -20,6 +21,7 @@ using nlohmann::json;
 using namespace keystore;  // NOLINT(google-build-using-namespace): every name here is one of its entries
 
 constexpr std::uint32_t kMostKeysInAPage = 1000;
+constexpr std::int64_t kMostVersionsKept = 1000000;
 
 json Time(std::int64_t seconds) { return FormatUtc(seconds); }
 
@@ -30,10 +32,22 @@ json ToJson(const Service& service) {
   for (const TargetKind kind : service.scopes) scopes.push_back(Name(kind));
   json readers = json::array();
   for (const PrincipalId& reader : service.readers) readers.push_back(reader.value());
-  return {{"id", service.id.value()},           {"profile", service.profile},
-          {"scopes", std::move(scopes)},        {"generateOnRequest", service.generate_on_request},
-          {"delivery", Name(service.delivery)}, {"readers", std::move(readers)},
-          {"userUri", service.user_uri}};
+  json group_servers = json::array();
+  for (const PrincipalId& server : service.group_servers) group_servers.push_back(server.value());
+  return {{"id", service.id.value()},
+          {"profile", service.profile},
+          {"scopes", std::move(scopes)},
+          {"generateOnRequest", service.generate_on_request},
+          {"delivery", Name(service.delivery)},
+          {"readers", std::move(readers)},
+          {"userUri", service.user_uri},
+          {"cryptoPeriod", service.rotation.crypto_period},
+          {"overlap", service.rotation.overlap},
+          {"makeAhead", service.rotation.make_ahead},
+          {"versionsKept", service.rotation.versions_kept},
+          {"maxRecords", service.max_records},
+          {"groupServers", std::move(group_servers)},
+          {"join", Name(service.join)}};
 }
 
 json ToJson(const Principal& principal) {
@@ -122,6 +136,19 @@ Result<Service> ServiceFromJson(const json& body, InvalidParams& invalid) {
   service.delivery = reader.Take("delivery", ParseDelivery(delivery), Delivery::kWrapped);
   for (const std::string& principal : reader.Texts("readers", {})) service.readers.emplace_back(principal);
   service.user_uri = reader.Text("userUri", false);
+  RotationPolicy& rotation = service.rotation;
+  rotation.crypto_period = reader.Number("cryptoPeriod", 0);
+  rotation.overlap = reader.Number("overlap", 0);
+  // A tenth of the period: early enough for a peer that asks once in a while, late enough to be of use.
+  rotation.make_ahead = reader.Number("makeAhead", rotation.crypto_period / 10);
+  const std::int64_t kept = reader.Number("versionsKept", 0);
+  if (kept > kMostVersionsKept) reader.Wrong("versionsKept", "must be at most 1000000");
+  rotation.versions_kept = static_cast<std::uint32_t>(std::min(kept, kMostVersionsKept));
+  service.max_records = reader.Number("maxRecords", 0);
+  for (const std::string& server : reader.Texts("groupServers", {}))
+    service.group_servers.emplace_back(server);
+  const std::string join = reader.Text("join", false, std::string(Name(JoinPolicy::kFromCurrent)));
+  service.join = reader.Take("join", ParseJoinPolicy(join), JoinPolicy::kFromCurrent);
   SKMS_TRYV(reader.Finish());
   return service;
 }
@@ -172,17 +199,18 @@ Result<Selector> SelectorFromJson(const json& body, InvalidParams& invalid) {
   BodyReader reader(body, invalid);
   Selector selector;
   selector.service = ValServiceId(reader.Text("service", true));
+  int targets = 0;
   for (const auto& [member, kind] :
-       {std::pair("userId", TargetKind::kUser), std::pair("ueId", TargetKind::kUe)}) {
+       {std::pair("userId", TargetKind::kUser), std::pair("ueId", TargetKind::kUe),
+        std::pair("clientId", TargetKind::kClient), std::pair("groupId", TargetKind::kGroup)}) {
     const std::string target = reader.Text(member, false);
     if (!reader.Has(member)) continue;
+    if (++targets > 1) reader.Wrong(member, "give at most one of 'userId', 'ueId', 'clientId' and 'groupId'");
     selector.kind = kind;
     selector.target = target;
     if (const Status fits = CheckIdentifier(member, target); fits.has_error())
       reader.Wrong(member, fits.error().detail);
   }
-  if (reader.Has("userId") && reader.Has("ueId"))
-    reader.Wrong("ueId", "give at most one of 'userId' and 'ueId'");
   SKMS_TRYV(reader.Finish());
   return selector;
 }

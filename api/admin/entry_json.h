@@ -33,7 +33,7 @@ struct RecipientRequest {
 Result<RecipientRequest> RecipientFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// {"id", "issuer", "audience", "jwks": JWK Set}; the set is checked by auth::CheckJwks.
 Result<keystore::Issuer> IssuerFromJson(const nlohmann::json& body, InvalidParams& invalid);
-/// {"service", "userId"? | "ueId"?}
+/// {"service", "userId"? | "ueId"? | "clientId"? | "groupId"?}
 Result<keystore::Selector> SelectorFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// {"action", "reason", "rotate"?, "dryRun"?}
 Result<keystore::KeyChange> KeyChangeFromJson(const nlohmann::json& body, InvalidParams& invalid);

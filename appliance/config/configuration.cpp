@@ -68,6 +68,12 @@ void ReadAccessToken(SectionReader& reader, Configuration& out) {
   reader.Text("scope_ss_kir", out.access_token.scope_ss_kir, false);
 }
 
+void ReadRotation(SectionReader& reader, Configuration& out) {
+  reader.Number("keys_in_a_run", out.rotation.keys_in_a_run, 1, 1000);
+  reader.Number("share_percent", out.rotation.share_percent, 1, 100);
+  reader.Number("hold_clock_step_s", out.rotation.hold_clock_step_s, 60, 1U << 31U);
+}
+
 void ReadLog(SectionReader& reader, Configuration& out) {
   reader.OneOf("level", out.log.level, {"debug", "info", "warn", "error"});
 }
@@ -85,6 +91,7 @@ constexpr Section kSections[] = {
     {"limits", ReadLimits},
     {"admin", ReadAdmin},
     {"access_token", ReadAccessToken},
+    {"rotation", ReadRotation},
     {"log", ReadLog},
 };
 
@@ -98,7 +105,7 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
       return ConfigurationErrorAt(
           path, entry.first.Mark(),
           "unknown section '" + key +
-              "'; known sections: skms, token, store, listen, limits, admin, access_token, log");
+              "'; known sections: skms, token, store, listen, limits, admin, access_token, rotation, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");

@@ -68,6 +68,12 @@ struct AccessTokenSection {
   std::string scope_ss_kir = "ss-kir";  ///< scope that opens KM-S key retrieval
 };
 
+struct RotationSection {
+  std::uint32_t keys_in_a_run = 16;         ///< 1 to 1000; more: faster catching up, longer waits of requests
+  std::uint32_t share_percent = 25;         ///< 1 to 100 of one core, while catching up
+  std::uint32_t hold_clock_step_s = 86400;  ///< a leap of the clock forward by more holds rotation
+};
+
 struct LogSection {
   std::string level = "info";  ///< debug, info, warn, error
 };
@@ -81,6 +87,7 @@ struct Configuration {
   LimitsSection limits;
   AdminSection admin;
   AccessTokenSection access_token;
+  RotationSection rotation;
   LogSection log;
 };
 

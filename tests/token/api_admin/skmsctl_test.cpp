@@ -59,8 +59,8 @@ TEST_CASE("The first steps of an administrator work from enrolment to rotation")
   CHECK(daemon.Run({"service", "add", "uav.c2", "--scope", "service,user", "--reader", "val-1"}).code == 0);
   const auto list = daemon.Run({"service", "list"});
   CHECK(Has(list.out,
-            "SERVICE  PROFILE  SCOPES        ON REQUEST  DELIVERY  READERS\n"
-            "uav.c2   aes-256  service,user  yes         wrapped   val-1\n"));
+            "SERVICE  PROFILE  SCOPES        ON REQUEST  DELIVERY  READERS  GROUP SERVERS\n"
+            "uav.c2   aes-256  service,user  yes         wrapped   val-1    -\n"));
   const auto rotated = daemon.Run({"key", "rotate", "--service", "uav.c2", "--user", "alice"});
   CHECK(rotated.code == 0);
   CHECK(Has(rotated.out, "version 1 is active now"));
@@ -86,6 +86,26 @@ TEST_CASE("Setting a service changes only what is given") {
   CHECK(closed.readers.empty());
   CHECK_FALSE(closed.generate_on_request);
   CHECK(daemon.Run({"service", "set", "s", "--remove-reader", "val-1"}).code == 6);
+}
+
+TEST_CASE("A rotation policy is given in days and shown in days, and a tenth ahead is the default") {
+  const Daemon daemon;
+  CHECK(
+      daemon.Run({"service", "add", "s", "--crypto-period", "90d", "--overlap", "12h", "--max-records", "5"})
+          .code == 0);
+  const std::string shown = daemon.Run({"service", "show", "s"}).out;
+  for (const char* line : {"crypto-period        90d", "overlap              12h", "next made ahead      9d",
+                           "versions kept        all", "records at most      5"}) {
+    CAPTURE(line);
+    CHECK(Has(shown, line));
+  }
+  CHECK(daemon.Run({"service", "set", "s", "--crypto-period", "30d"}).code == 0);
+  CHECK(Has(daemon.Run({"service", "show", "s"}).out, "next made ahead      3d"));
+  const auto refused = daemon.Run({"service", "set", "s", "--overlap", "40d"});
+  CHECK(refused.code == 1);
+  CHECK(Has(refused.err, "shorter than the crypto-period"));
+  CHECK(daemon.Run({"service", "set", "s", "--overlap", "a while"}).code == 2);
+  CHECK(daemon.Run({"rotation", "resume"}).code == 7);
 }
 
 TEST_CASE("Delivery in plaintext inside TLS is warned of on standard error") {
