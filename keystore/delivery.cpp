@@ -1,5 +1,6 @@
 // Deliver: who gets which versions, wrapped how.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/encoding.h"
@@ -45,8 +46,8 @@ Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error&
   return recorded.has_error() ? recorded.error() : error;
 }
 
-Result<std::vector<KeyVersion>> KeyStore::State::Deliverable(const Requester& by, const Service& service,
-                                                             const Selector& selector) {
+Result<Versions> KeyStore::State::OwnVersions(const Requester& by, const Service& service,
+                                              const Selector& selector) {
   SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
   Versions versions;
   if (stored.empty() && service.generate_on_request) {
@@ -58,9 +59,11 @@ Result<std::vector<KeyVersion>> KeyStore::State::Deliverable(const Requester& by
     }
   }
   for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
+  return versions;
+}
+
+Versions KeyStore::State::Ranked(Versions versions) {
   std::erase_if(versions, [](const KeyVersion& version) { return UseOf(version) == KeyUse::kNone; });
-  if (versions.empty()) return NoSuchKey();
-  // What protects now comes first, then what will, then what did; newest first within each.
   const auto rank = [](const KeyVersion& version) {
     switch (UseOf(version)) {
       case KeyUse::kFull:
@@ -74,6 +77,23 @@ Result<std::vector<KeyVersion>> KeyStore::State::Deliverable(const Requester& by
   std::stable_sort(versions.begin(), versions.end(),
                    [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   return versions;
+}
+
+Result<DeliveryAnswer> KeyStore::State::WrapAll(const Requester& by, const Service& service,
+                                                Versions versions, std::vector<AuditEntry>& entries) {
+  DeliveryAnswer answer;
+  answer.service = service;
+  for (KeyVersion& version : versions) {
+    AuditEntry entry = EntryFor(by, "deliver", version.selector);
+    entry.kid = version.kid.value();
+    SKMS_TRY(DeliveredVersion delivered, Wrap(by, service, std::move(version)));
+    entry.reason = "delivery=" + std::string(Name(service.delivery)) +
+                   " state=" + std::string(Name(delivered.version.state)) +
+                   (delivered.recipient.empty() ? "" : " recipient=" + delivered.recipient);
+    entries.push_back(std::move(entry));
+    answer.keys.push_back(std::move(delivered));
+  }
+  return answer;
 }
 
 Result<DeliveredVersion> KeyStore::State::Wrap(const Requester& by, const Service& service,
@@ -114,31 +134,32 @@ Result<DeliveryAnswer> KeyStore::Deliver(const Requester& requester, const Selec
   if (std::find(readers.begin(), readers.end(), requester.principal) == readers.end()) {
     return state.Refuse(entry, "not-a-reader", NoSuchKey());
   }
-  if (!service->second.HasScope(selector.kind)) {
+  const bool own = service->second.HasScope(selector.kind);
+  const bool member = (selector.kind == TargetKind::kUser || selector.kind == TargetKind::kUe) &&
+                      service->second.HasScope(TargetKind::kGroup);
+  // A group's key goes to its group server (SEAL-X1) and, with their own, to its members.
+  if ((!own && !member) || selector.kind == TargetKind::kGroup) {
     return state.Refuse(entry, "scope-not-allowed", PermissionDenied("the service has no keys of this kind"));
   }
-  auto versions = state.Deliverable(requester, service->second, selector);
-  if (versions.has_error()) {
-    return state.Refuse(entry, std::string(Name(versions.error().code)), versions.error());
-  }
-  DeliveryAnswer answer;
-  answer.service = service->second;
   std::vector<AuditEntry> entries;
-  for (KeyVersion& version : versions.value()) {
-    entry.kid = version.kid.value();
-    auto delivered = state.Wrap(requester, service->second, std::move(version));
-    if (delivered.has_error()) {
-      return state.Refuse(entry, std::string(Name(delivered.error().code)), delivered.error());
+  auto answer = [&]() -> Result<DeliveryAnswer> {
+    Versions versions;
+    if (own) {
+      SKMS_TRY(versions, state.OwnVersions(requester, service->second, selector));
     }
-    const std::string& recipient = delivered.value().recipient;
-    entry.reason = "delivery=" + std::string(Name(service->second.delivery)) +
-                   " state=" + std::string(Name(delivered.value().version.state)) +
-                   (recipient.empty() ? "" : " recipient=" + recipient);
-    entries.push_back(entry);
-    answer.keys.push_back(std::move(delivered).value());
-  }
+    versions = State::Ranked(std::move(versions));
+    Versions of_groups;
+    if (member) {
+      SKMS_TRY(of_groups, state.GroupVersionsOf(service->second, {selector.kind, selector.target}));
+    }
+    of_groups = State::Ranked(std::move(of_groups));
+    std::move(of_groups.begin(), of_groups.end(), std::back_inserter(versions));
+    if (versions.empty()) return NoSuchKey();
+    return state.WrapAll(requester, service->second, std::move(versions), entries);
+  }();
+  if (answer.has_error()) return state.Refuse(entry, std::string(Name(answer.error().code)), answer.error());
   SKMS_TRYV(state.Record(entries));
-  return answer;
+  return std::move(answer).value();
 }
 
 }  // namespace skms::keystore

@@ -68,7 +68,11 @@ Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service,
 }
 
 Result<std::vector<StoredKeyVersion>> KeyStore::State::CheckedVersions(const Selector& selector) {
-  SKMS_TRY(std::vector<StoredKeyVersion> stored, ReadVersions(*database, selector));
+  std::vector<StoredKeyVersion> stored;
+  SKMS_TRYV(database->Read([&](soci::session& session) -> Status {
+    SKMS_TRY(stored, ReadVersions(session, selector));
+    return Ok();
+  }));
   for (const StoredKeyVersion& one : stored) {
     SKMS_TRYV(CheckRowMac(module, FieldsOf(one.version), one.mac, RowName(one.version)));
   }

@@ -164,44 +164,20 @@ RowFields FieldsOf(const KeyVersion& version) {
 
 std::string RowName(const KeyVersion& version) { return "key " + version.kid.value(); }
 
-Result<std::optional<StoredKeyVersion>> ReadNewest(Database& database, const Selector& selector) {
-  std::optional<StoredKeyVersion> found;
-  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    Row row;
-    const std::string kind(Name(selector.kind));
-    soci::statement statement(session);
-    Bind(statement, row);
-    statement.exchange(soci::use(selector.service.value()));
-    statement.exchange(soci::use(kind));
-    statement.exchange(soci::use(selector.target));
-    statement.alloc();
-    statement.prepare(
-        std::string("SELECT ") + kColumns +
-        " FROM key_versions WHERE service = :service AND target_kind = :kind AND target = :target"
-        " ORDER BY version DESC LIMIT 1");
-    SKMS_TRY(found, FetchOne(statement, row));
-    return Ok();
-  }));
-  return found;
-}
-
-Result<std::vector<StoredKeyVersion>> ReadVersions(Database& database, const Selector& selector) {
+Result<std::vector<StoredKeyVersion>> ReadVersions(soci::session& session, const Selector& selector) {
   std::vector<StoredKeyVersion> versions;
-  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    Row row;
-    const std::string kind(Name(selector.kind));
-    soci::statement statement(session);
-    Bind(statement, row);
-    statement.exchange(soci::use(selector.service.value()));
-    statement.exchange(soci::use(kind));
-    statement.exchange(soci::use(selector.target));
-    statement.alloc();
-    statement.prepare(
-        std::string("SELECT ") + kColumns +
-        " FROM key_versions WHERE service = :service AND target_kind = :kind AND target = :target"
-        " ORDER BY version DESC");
-    return FetchAll(statement, row, versions);
-  }));
+  Row row;
+  const std::string kind(Name(selector.kind));
+  soci::statement statement(session);
+  Bind(statement, row);
+  statement.exchange(soci::use(selector.service.value()));
+  statement.exchange(soci::use(kind));
+  statement.exchange(soci::use(selector.target));
+  statement.alloc();
+  statement.prepare(std::string("SELECT ") + kColumns +
+                    " FROM key_versions WHERE service = :service AND target_kind = :kind AND target = :target"
+                    " ORDER BY version DESC");
+  SKMS_TRYV(FetchAll(statement, row, versions));
   return versions;
 }
 

@@ -24,10 +24,8 @@ RowFields FieldsOf(const KeyVersion& version);
 /// "key <kid>": names a row without its target, which may be a user's identity.
 std::string RowName(const KeyVersion& version);
 
-/// Newest version of a selector; nullopt when there is none. The MAC is not yet checked.
-Result<std::optional<StoredKeyVersion>> ReadNewest(Database& database, const Selector& selector);
 /// Every version of a selector, newest first, tombstones too.
-Result<std::vector<StoredKeyVersion>> ReadVersions(Database& database, const Selector& selector);
+Result<std::vector<StoredKeyVersion>> ReadVersions(soci::session& session, const Selector& selector);
 Result<std::optional<StoredKeyVersion>> ReadByKid(Database& database, const Kid& kid);
 Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyListQuery& query);
 Result<std::int64_t> CountVersions(Database& database);

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "hsm/crypto_module.h"
 #include "keystore/directory_entries.h"
+#include "keystore/groups.h"
 #include "keystore/key_profile.h"
 #include "keystore/key_version.h"
 
@@ -33,6 +34,7 @@ struct Requester {
   PrincipalId principal;   ///< or "admin:<uid>" on the admin socket
   Bytes certificate_spki;  ///< recipient of last resort
   std::string request_id;
+  bool administrator = false;  ///< on the admin socket: needs no role
 };
 
 /// One key as handed out: metadata and exactly one form of material.
@@ -63,6 +65,30 @@ struct KeyChange {
   std::string reason;    ///< 1 to 255 bytes, for the audit chain
   bool rotate = false;   ///< compromise only: make the next version at once
   bool dry_run = false;  ///< tell what would be, change nothing
+};
+
+/// What a group shall be.
+struct GroupDocument {
+  GroupId id;
+  std::vector<ValServiceId> services;  ///< 1 to kMaxGroupServices
+  std::vector<GroupMember> members;    ///< 1 to kMaxGroupMembers
+};
+
+/// If-Match: the revision that the caller means to change. An administrator may leave it out.
+struct GroupPrecondition {
+  std::optional<std::int64_t> revision;
+};
+
+struct GroupChanged {
+  GroupRecord record;
+  bool created = false;
+  bool rekeyed = false;
+  std::vector<KeyVersion> keys;  ///< made by the change, without material
+};
+
+struct GroupView {
+  GroupRecord record;
+  std::vector<GroupMember> members;  ///< sorted
 };
 
 struct KeyListQuery {
@@ -106,9 +132,10 @@ class KeyStore {
   KeyStore& operator=(const KeyStore&) = delete;
   ~KeyStore();
 
-  /// Key material for one selector. Errors: kNotFound (service unknown, or requester is not one of its
-  /// readers: the two look alike on purpose; or no key and none may be made), kPermissionDenied (selector
-  /// kind outside the service's scopes; no usable recipient), kIntegrity, kStorage, and the token's errors.
+  /// Key material for one selector; for a user or UE also that of his groups within the service. Errors:
+  /// kNotFound (service unknown, or requester is not one of its readers: the two look alike on purpose; or no
+  /// key and none may be made), kPermissionDenied (selector kind outside the service's scopes; no usable
+  /// recipient), kIntegrity, kStorage, and the token's errors.
   Result<DeliveryAnswer> Deliver(const Requester& requester, const Selector& selector);
 
   /// Next version: becomes active, the former active one deactivated, in one transaction. Makes version 1 if
@@ -120,6 +147,28 @@ class KeyStore {
   /// database file and its log before the call returns. Errors: kNotFound, kInvalidArgument (no such action,
   /// no reason), kConflict (names the allowed actions), kIntegrity, kStorage, token errors.
   Result<KeyVersion> ChangeKey(const Requester& by, const Kid& kid, const KeyChange& change);
+
+  // Groups (SEAL-X1). A group is a group server's who manages every one of its services; others' are
+  // kNotFound. Every refusal is in the audit chain. Errors of all: kNotFound, kIntegrity, kStorage, token
+  // errors, kChangedMeanwhile (others came first again and again).
+  /// Makes the group or changes it to what `document` says, in one transaction with its keys. Whoever is
+  /// removed never sees the keys that protect from then on: every service's key is made anew before this
+  /// returns. New members see what the service's join policy says. A document that says what is there already
+  /// changes nothing. Errors: kInvalidArgument, kPreconditionRequired, kPreconditionFailed.
+  Result<GroupChanged> PutGroup(const Requester& by, const GroupDocument& document,
+                                const GroupPrecondition& precondition);
+  /// Leaves a tombstone without members; the keys are made anew and nobody gets them. Errors: as PutGroup.
+  Result<GroupChanged> DeleteGroup(const Requester& by, const GroupId& id,
+                                   const GroupPrecondition& precondition, bool dry_run = false);
+  /// New keys for every service; `precondition` may be empty. Errors: kInvalidArgument (no reason),
+  /// kPreconditionFailed.
+  Result<GroupChanged> RekeyGroup(const Requester& by, const GroupId& id, const std::string& reason,
+                                  const GroupPrecondition& precondition);
+  Result<GroupView> ShowGroup(const Requester& by, const GroupId& id);
+  Result<std::vector<GroupRecord>> ListGroups(const std::string& after,
+                                              std::uint32_t limit);  ///< tombstones too
+  /// The group's keys, one answer a service, wrapped for the group server.
+  Result<std::vector<DeliveryAnswer>> DeliverGroup(const Requester& by, const GroupId& id);
 
   /// Rotation by time: makes versions ahead, activates, ends and wipes what is due now, for at most `most`
   /// keys, in one transaction. A run that finds nothing due writes nothing; one that was cut off at any point

@@ -35,9 +35,8 @@ class KeyStore::State {
   Error Refuse(AuditEntry entry, std::string reason, const Error& error);
   Status Record(std::span<const AuditEntry> entries);
 
-  /// The versions that may go out, what protects now first; version 1 is made if the policy says so.
-  Result<std::vector<KeyVersion>> Deliverable(const Requester& by, const Service& service,
-                                              const Selector& selector);
+  /// Every version of the selector; version 1 is made if the policy says so.
+  Result<Versions> OwnVersions(const Requester& by, const Service& service, const Selector& selector);
   /// What a change is made from and for.
   struct Planned {
     Service service;
@@ -63,6 +62,22 @@ class KeyStore::State {
   Result<StoredKeyVersion> PrepareVersion(const Service& service, const Selector& selector,
                                           const NextVersion& next, std::int64_t group_revision);
   Result<DeliveredVersion> Wrap(const Requester& by, const Service& service, KeyVersion version);
+
+  class GroupChange;
+  /// kIntegrity: a version was made at a later revision of its group than the one that is stored.
+  static Status CheckNotRolledBack(const std::vector<StoredKeyVersion>& stored, std::int64_t revision,
+                                   const GroupId& group);
+  /// Again while others overtake it (kChangedMeanwhile), a few times.
+  template <class Attempt>
+  static auto WithRetries(const Attempt& attempt) -> decltype(attempt());
+  Error RefuseGroup(const Requester& by, const char* action, const GroupId& id, const Error& error);
+  /// What a member sees of the keys of his groups within the service, all states.
+  Result<Versions> GroupVersionsOf(const Service& service, const GroupMember& member);
+  /// Those that may go out: what protects now, will, and did; newest first within each.
+  static Versions Ranked(Versions versions);
+  /// Each version wrapped for the requester, and an audit entry for each.
+  Result<DeliveryAnswer> WrapAll(const Requester& by, const Service& service, Versions versions,
+                                 std::vector<AuditEntry>& entries);
 
   class DueKeys;
   Result<KeyChangeSet> PlanOne(const Requester& by, const Service& service, const Selector& selector,
