@@ -10,6 +10,7 @@
 
 #include "api/admin/admin_api.h"
 #include "api/seal/km_s.h"
+#include "api/seal/seal_x1.h"
 
 namespace skms::appliance {
 namespace {
@@ -101,10 +102,14 @@ Status Appliance::Wire(const Configuration& configuration) {
   authenticator_ = std::make_unique<auth::Authenticator>(*directory_, clock_, options);
 
   api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
-  seal::RegisterKmS(*api_,
-                    {configuration.skms.id, configuration.skms.uri, configuration.access_token.scope_ss_kir,
-                     static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000},
-                    {*store_, *authenticator_, clock_});
+  const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
+  const seal::SealDependencies dependencies{*store_, *authenticator_, clock_};
+  seal::RegisterKmS(*api_, configuration.skms.id,
+                    {configuration.skms.uri, configuration.access_token.scope_ss_kir, window_ms, "deliver"},
+                    dependencies);
+  seal::RegisterSealX1(*api_, configuration.skms.id,
+                       {configuration.skms.uri, configuration.access_token.scope_seal_x1, window_ms, "group"},
+                       dependencies);
 
   RotationOptions rotation;
   rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;

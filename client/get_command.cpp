@@ -39,7 +39,9 @@ po::options_description GetOptions() {
   const auto text = [] { return po::value<std::string>(); };
   options.add_options()("url", text()->required(), "the server's apiRoot, https://host:port")(
       "service", text()->required(), "VAL service ID")("user", text(), "key of this VAL user")(
-      "ue", text(), "key of this VAL UE")("ca", text()->required(), "CA bundle of the server's certificate")(
+      "ue", text(), "key of this VAL UE")("group", text(),
+                                          "of that user's or UE's groups: the key of this one")(
+      "ca", text()->required(), "CA bundle of the server's certificate")(
       "cert", text()->required(), "client certificate (PEM)")("key", text()->required(),
                                                               "its private key (PEM)")(
       "token-file", text()->required(), "file with the access token, mode 0600; - for standard input")(
@@ -106,6 +108,7 @@ void PrintInfo(const KeyAnswer& answer) {
   for (const ReceivedKey& key : answer.keys) {
     std::cout << "kid        " << key.kid << "\nalg        " << key.alg << "\nstate      " << key.state
               << "\nversion    " << key.version << "\nnot before " << FormatUtc(key.not_before)
+              << (key.not_after > 0 ? "\nnot after  " + FormatUtc(key.not_after) : std::string())
               << "\ndelivered  "
               << (key.wrap_alg.empty() ? "in the clear inside TLS" : key.wrap_alg + " to " + key.recipient)
               << "\nserver     " << answer.skms << "\nuser URI   " << answer.user_uri << '\n';
@@ -164,11 +167,15 @@ std::string WhatToDo(long status) {
 }
 
 int Get(const po::variables_map& given) {
-  KeyQuery query{given["service"].as<std::string>(), "", ""};
+  KeyQuery query{given["service"].as<std::string>(), "", "", ""};
+  if (given.count("group") > 0) query.group = given["group"].as<std::string>();
   if (given.count("user") > 0) query.user = given["user"].as<std::string>();
   if (given.count("ue") > 0) query.ue = given["ue"].as<std::string>();
   if (!query.user.empty() && !query.ue.empty()) {
     return Complain("give at most one of --user and --ue", "skmc get --help", kExitUsage);
+  }
+  if (!query.group.empty() && query.user.empty() && query.ue.empty()) {
+    return Complain("--group goes with the member's --user or --ue", "skmc get --help", kExitUsage);
   }
   const auto token = ReadToken(given["token-file"].as<std::string>());
   if (token.has_error()) return Complain(token.error().detail, "", kExitFile);
@@ -204,14 +211,14 @@ int RunGet(int argc, const char* const* argv) {
     po::variables_map given;
     po::store(po::command_line_parser(argc, argv).options(options).positional({}).run(), given);
     if (given.count("help") > 0) {
-      std::cout
-          << "Usage: skmc get --url URL --service ID [--user ID | --ue ID] --ca FILE --cert FILE --key FILE\n"
-             "                --token-file FILE [OPTIONS]\n\n"
-             "Fetches a key over KM-S and opens it.\n\n"
-          << options
-          << "\nExample:\n  skmc get --url https://localhost:8443 --service uav.c2 --ca ca.pem --cert "
-             "val-1.pem \\\n"
-             "           --key val-1.key --token-file token\n";
+      std::cout << "Usage: skmc get --url URL --service ID [--user ID | --ue ID [--group ID]] --ca FILE "
+                   "--cert FILE --key FILE\n"
+                   "                --token-file FILE [OPTIONS]\n\n"
+                   "Fetches a key over KM-S and opens it.\n\n"
+                << options
+                << "\nExample:\n  skmc get --url https://localhost:8443 --service uav.c2 --ca ca.pem --cert "
+                   "val-1.pem \\\n"
+                   "           --key val-1.key --token-file token\n";
       return 0;
     }
     po::notify(given);

@@ -22,17 +22,21 @@ Result<Bytes> Octets(const json& object, const char* name) {
 }
 
 bool IsForQuery(const json& key, const KeyQuery& query) {
+  if (Text(key, "service") != query.service) return false;
+  const bool has_target = !query.user.empty() || !query.ue.empty();
+  if (has_target && Text(key, "scope") == "group") return !Text(key, "target").empty();
   const std::string scope = query.user.empty() ? (query.ue.empty() ? "service" : "ue") : "user";
-  return Text(key, "service") == query.service && Text(key, "scope") == scope &&
-         Text(key, "target") == query.user + query.ue;
+  return Text(key, "scope") == scope && Text(key, "target") == query.user + query.ue;
 }
 
 Result<ReceivedKey> DecodeKey(const json& key) {
   ReceivedKey out;
   out.kid = Text(key, "kid");
+  if (Text(key, "scope") == "group") out.group = Text(key, "target");
   out.alg = Text(key, "alg");
   out.state = Text(key, "state");
   out.not_before = key.value("nbf", std::int64_t{0});
+  out.not_after = key.value("exp", std::int64_t{0});
   out.version = key.value("version", std::uint64_t{0});
   if (key.contains("k")) {
     SKMS_TRY(Bytes plain, Octets(key, "k"));
@@ -76,7 +80,11 @@ Result<KeyAnswer> Decode(const std::string& body, const KeyQuery& query) {
     if (!key.is_object() || !IsForQuery(key, query))
       return IntegrityError("the answer holds a key that was not asked for");
     SKMS_TRY(ReceivedKey decoded, DecodeKey(key));
-    answer.keys.push_back(std::move(decoded));
+    if (decoded.group == query.group) answer.keys.push_back(std::move(decoded));
+  }
+  if (answer.keys.empty()) {
+    return NotFound(query.group.empty() ? "the answer holds keys of groups only; name one with --group"
+                                        : "the answer holds no key of group '" + query.group + "'");
   }
   return answer;
 }

@@ -15,16 +15,19 @@ namespace skms::client {
 
 struct KeyQuery {
   std::string service;
-  std::string user;  ///< at most one of user and ue
-  std::string ue;
+  std::string user = {};  ///< at most one of user and ue
+  std::string ue = {};
+  std::string group = {};  ///< of the keys that come with the user's or UE's: this group's only; empty: his own
 };
 
 /// One key as it came, still closed.
 struct ReceivedKey {
   std::string kid;
-  std::string alg;  ///< "A256GCM", "ES256", …
+  std::string group;  ///< the VAL group whose key it is; empty: what was asked for itself
+  std::string alg;    ///< "A256GCM", "ES256", …
   std::string state;
   std::int64_t not_before = 0;
+  std::int64_t not_after = 0;  ///< 0: no planned end
   std::uint64_t version = 0;
   std::string wrap_alg;  ///< "RSA-OAEP", …; empty for plaintext
   std::string recipient;
@@ -39,7 +42,9 @@ struct KeyAnswer {
   std::vector<ReceivedKey> keys;
 };
 
-/// Errors: kIntegrity: not a ValKeyInfo, or for another service or target than asked.
+/// The keys that were asked for, in the order they came. A user's answer also holds the keys of his groups.
+/// Errors: kIntegrity: not a ValKeyInfo, or for another service or target than asked; kNotFound: it holds no
+/// key of the group, or groups' keys alone.
 Result<KeyAnswer> DecodeAnswer(const std::string& body, const KeyQuery& query);
 
 /// The sentence a problem+json body says, or `fallback`.

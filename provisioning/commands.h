@@ -48,6 +48,15 @@ Status RunKeyDestroy(const Session& session, const Options& options);
 Status RunKeyRelease(const Session& session, const Options& options);
 Status RunKeyWithhold(const Session& session, const Options& options);
 
+void DescribeGroupList(OptionsDescription& options);
+void DescribeGroupShow(OptionsDescription& options);
+void DescribeGroupRekey(OptionsDescription& options);
+void DescribeGroupRemove(OptionsDescription& options);
+Status RunGroupList(const Session& session, const Options& options);
+Status RunGroupShow(const Session& session, const Options& options);
+Status RunGroupRekey(const Session& session, const Options& options);
+Status RunGroupRemove(const Session& session, const Options& options);
+
 Status RunRotationResume(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);
 Status RunAuditVerify(const Session& session, const Options& options);

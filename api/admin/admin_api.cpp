@@ -31,8 +31,10 @@ struct Call {
   InvalidParams invalid;  ///< what decoding found wrong
 
   keystore::Requester by() const {
-    return {
-        keystore::PrincipalId("admin:" + std::to_string(context.credentials->uid)), {}, context.request_id};
+    return {keystore::PrincipalId("admin:" + std::to_string(context.credentials->uid)),
+            {},
+            context.request_id,
+            true};
   }
 };
 
@@ -135,6 +137,40 @@ class AdminApi {
     if (spki.has_error()) return Failed(spki.error(), call);
     const bool sha256 = deps_.module.capabilities().oaep_hash == hsm::OaepHash::kSha256;
     return JsonResponse(200, {{"spki", ToBase64Url(spki.value())}, {"oaepHash", sha256 ? "sha256" : "sha1"}});
+  }
+
+  Response ListGroups(Call& call) {
+    const auto page = PageFromText(call.request.query, call.invalid);
+    if (page.has_error()) return Failed(page.error(), call);
+    const auto groups = deps_.store.ListGroups(page.value().after, page.value().limit);
+    if (groups.has_error()) return Failed(groups.error(), call);
+    return List("groups", groups.value());
+  }
+
+  Response ShowGroup(Call& call) {
+    const auto view = deps_.store.ShowGroup(call.by(), keystore::GroupId(call.values[0]));
+    if (view.has_error()) return Failed(view.error(), call);
+    json body = ToJson(view.value().record);
+    body["members"] = json::array();
+    for (const keystore::GroupMember& member : view.value().members)
+      body["members"].push_back({{"kind", Name(member.kind)}, {"id", member.id}});
+    return JsonResponse(200, body);
+  }
+
+  Response RekeyGroup(Call& call) {
+    const auto changed = DoRekeyGroup(call);
+    if (changed.has_error()) return Failed(changed.error(), call);
+    json body = ToJson(changed.value().record);
+    body["keys"] = json::array();
+    for (const keystore::KeyVersion& key : changed.value().keys)
+      body["keys"].push_back(
+          {{"service", key.selector.service.value()}, {"kid", key.kid.value()}, {"version", key.version}});
+    return JsonResponse(200, body);
+  }
+
+  Response RemoveGroup(Call& call) {
+    const auto removed = deps_.store.DeleteGroup(call.by(), keystore::GroupId(call.values[0]), {});
+    return NoContent(removed.has_error() ? Status(removed.error()) : Ok(), call);
   }
 
   Response ResumeRotation(Call& call) { return NoContent(deps_.rotation.resume(call.by().principal), call); }
@@ -299,6 +335,14 @@ class AdminApi {
     return deps_.store.Rotate(call.by(), selector);
   }
 
+  Result<keystore::GroupChanged> DoRekeyGroup(Call& call) {
+    SKMS_TRY(const json body, http::ParseJson(call.request.body));
+    BodyReader reader(body, call.invalid);
+    const std::string reason = reader.Text("reason", true);
+    SKMS_TRYV(reader.Finish());
+    return deps_.store.RekeyGroup(call.by(), keystore::GroupId(call.values[0]), reason, {});
+  }
+
   Result<keystore::KeyVersion> DoChangeKey(Call& call) {
     SKMS_TRY(const json body, http::ParseJson(call.request.body));
     SKMS_TRY(const keystore::KeyChange change, KeyChangeFromJson(body, call.invalid));
@@ -313,6 +357,10 @@ constexpr Route kRoutes[] = {
     {"GET", "/readyz", &AdminApi::Ready},
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},
+    {"GET", "/admin/v1/groups", &AdminApi::ListGroups},
+    {"GET", "/admin/v1/groups/{id}", &AdminApi::ShowGroup},
+    {"POST", "/admin/v1/groups/{id}/rekey", &AdminApi::RekeyGroup},
+    {"DELETE", "/admin/v1/groups/{id}", &AdminApi::RemoveGroup},
     {"POST", "/admin/v1/rotation/resume", &AdminApi::ResumeRotation},
     {"GET", "/admin/v1/token", &AdminApi::GetToken},
     {"GET", "/admin/v1/transfer-key", &AdminApi::GetTransferKey},

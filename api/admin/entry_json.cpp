@@ -20,7 +20,7 @@ namespace {
 using nlohmann::json;
 using namespace keystore;  // NOLINT(google-build-using-namespace): every name here is one of its entries
 
-constexpr std::uint32_t kMostKeysInAPage = 1000;
+constexpr std::uint32_t kMostInAPage = 1000;
 constexpr std::int64_t kMostVersionsKept = 1000000;
 
 json Time(std::int64_t seconds) { return FormatUtc(seconds); }
@@ -100,6 +100,15 @@ json ToJson(const KeyVersion& version) {
     out["reason"] = version.reason;
   }
   return out;
+}
+
+json ToJson(const GroupRecord& group) {
+  json services = json::array();
+  for (const ValServiceId& service : group.services) services.push_back(service.value());
+  return {{"id", group.id.value()},        {"services", std::move(services)},
+          {"memberCount", group.members},  {"revision", group.revision},
+          {"deleted", group.deleted},      {"created", Time(group.created)},
+          {"changed", Time(group.changed)}};
 }
 
 json ToJson(const hsm::Capabilities& capabilities) {
@@ -226,41 +235,79 @@ Result<KeyChange> KeyChangeFromJson(const json& body, InvalidParams& invalid) {
   return change;
 }
 
-Result<KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& invalid) {
-  const auto wrong = [&](const std::string& name, const std::string& reason) {
-    invalid.push_back({name, reason});
-    return InvalidArgument("'" + name + "' " + reason);
-  };
+namespace {
+
+Error WrongParameter(const std::string& name, const std::string& reason, InvalidParams& invalid) {
+  invalid.push_back({name, reason});
+  return InvalidArgument("'" + name + "' " + reason);
+}
+
+bool ReadLimit(const std::string& value, std::uint32_t& limit) {
+  const char* end = value.data() + value.size();
+  const auto [last, code] = std::from_chars(value.data(), end, limit);
+  return code == std::errc{} && last == end && limit >= 1 && limit <= kMostInAPage;
+}
+
+/// Every parameter once, in `take`'s hands; it returns what is wrong with one, or "".
+template <class Take>
+Status ReadParameters(const std::string& query, InvalidParams& invalid, const Take& take) {
   const auto parameters = http::ParseQuery(query);
-  if (parameters.has_error()) return wrong(parameters.error().detail, "is not readable");
-  KeyListQuery wanted;
+  if (parameters.has_error()) return WrongParameter(parameters.error().detail, "is not readable", invalid);
   std::set<std::string> seen;
   for (const auto& [name, value] : parameters.value()) {
-    if (!seen.insert(name).second) return wrong(name, "stands twice");
-    if (name == "service") {
-      wanted.service = ValServiceId(value);
-    } else if (name == "state") {
-      const auto state = ParseKeyState(value);
-      if (state.has_error()) return wrong(name, "is no state; known: " + KeyStateNames());
-      wanted.state = state.value();
-    } else if (name == "expiringBefore") {
-      const auto before = ParseDateTime(value);
-      if (!before) return wrong(name, "is no time like 2026-12-31T00:00:00Z");
-      wanted.expiring_before = *before / 1000;
-    } else if (name == "targetPrefix") {
-      wanted.target_prefix = value;
-    } else if (name == "after") {
-      wanted.after_kid = value;
-    } else if (name == "limit") {
-      const char* end = value.data() + value.size();
-      const auto [last, code] = std::from_chars(value.data(), end, wanted.limit);
-      if (code != std::errc{} || last != end || wanted.limit < 1 || wanted.limit > kMostKeysInAPage)
-        return wrong(name, "must be 1 to " + std::to_string(kMostKeysInAPage));
-    } else {
-      return wrong(name, "is no filter; known: service, state, expiringBefore, targetPrefix, after, limit");
-    }
+    if (!seen.insert(name).second) return WrongParameter(name, "stands twice", invalid);
+    if (const std::string wrong = take(name, value); !wrong.empty())
+      return WrongParameter(name, wrong, invalid);
   }
+  return Ok();
+}
+
+const std::string kLimitRule = "must be 1 to " + std::to_string(kMostInAPage);
+
+}  // namespace
+
+Result<KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& invalid) {
+  KeyListQuery wanted;
+  SKMS_TRYV(
+      ReadParameters(query, invalid, [&](const std::string& name, const std::string& value) -> std::string {
+        if (name == "service") {
+          wanted.service = ValServiceId(value);
+        } else if (name == "state") {
+          const auto state = ParseKeyState(value);
+          if (state.has_error()) return "is no state; known: " + KeyStateNames();
+          wanted.state = state.value();
+        } else if (name == "expiringBefore") {
+          const auto before = ParseDateTime(value);
+          if (!before) return "is no time like 2026-12-31T00:00:00Z";
+          wanted.expiring_before = *before / 1000;
+        } else if (name == "targetPrefix") {
+          wanted.target_prefix = value;
+        } else if (name == "after") {
+          wanted.after_kid = value;
+        } else if (name == "limit") {
+          if (!ReadLimit(value, wanted.limit)) return kLimitRule;
+        } else {
+          return "is no filter; known: service, state, expiringBefore, targetPrefix, after, limit";
+        }
+        return "";
+      }));
   return wanted;
+}
+
+Result<Page> PageFromText(const std::string& query, InvalidParams& invalid) {
+  Page page;
+  SKMS_TRYV(
+      ReadParameters(query, invalid, [&](const std::string& name, const std::string& value) -> std::string {
+        if (name == "after") {
+          page.after = value;
+        } else if (name == "limit") {
+          if (!ReadLimit(value, page.limit)) return kLimitRule;
+        } else {
+          return "is not known here; known: after, limit";
+        }
+        return "";
+      }));
+  return page;
 }
 
 }  // namespace skms::admin

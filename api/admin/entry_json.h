@@ -16,6 +16,7 @@ nlohmann::json ToJson(const keystore::Principal& principal);
 nlohmann::json ToJson(const keystore::RecipientEntry& recipient);
 nlohmann::json ToJson(const keystore::Issuer& issuer);
 nlohmann::json ToJson(const keystore::KeyVersion& version);
+nlohmann::json ToJson(const keystore::GroupRecord& group);     ///< without its members
 nlohmann::json ToJson(const hsm::Capabilities& capabilities);  ///< a list of rows
 nlohmann::json ToJson(const hsm::TokenInfo& token);
 
@@ -40,5 +41,12 @@ Result<keystore::KeyChange> KeyChangeFromJson(const nlohmann::json& body, Invali
 /// "service=&state=&expiringBefore=&targetPrefix=&after=&limit=", each at most once. The errors name the
 /// parameter.
 Result<keystore::KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& invalid);
+
+/// "after=&limit=" of a list that is paged by its entries' ids.
+struct Page {
+  std::string after;
+  std::uint32_t limit = 100;  ///< 1 to 1000
+};
+Result<Page> PageFromText(const std::string& query, InvalidParams& invalid);
 
 }  // namespace skms::admin

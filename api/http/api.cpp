@@ -45,6 +45,7 @@ struct Route {
   std::string method;
   std::vector<std::string> pattern;
   Handler handler;
+  std::size_t max_body_bytes = 0;
 };
 
 /// The values of "{…}" segments, or nullopt when the path is another.
@@ -70,9 +71,19 @@ class Api::State {
  public:
   explicit State(const Limits& limits) : limits_(limits) {}
 
-  void Add(std::string method, const std::string& pattern, Handler handler) {
+  void Add(std::string method, const std::string& pattern, Handler handler, std::size_t max_body_bytes) {
     methods_.insert(method);
-    routes_.push_back({std::move(method), Segments(pattern), std::move(handler)});
+    routes_.push_back({std::move(method), Segments(pattern), std::move(handler), max_body_bytes});
+  }
+
+  std::size_t BodyLimit(std::string_view method, std::string_view path) const {
+    std::optional<std::vector<std::string>> segments;
+    for (const Route& route : routes_) {
+      if (route.max_body_bytes == 0 || route.method != method) continue;
+      if (!segments) segments = Segments(path);
+      if (Match(route.pattern, *segments)) return route.max_body_bytes;
+    }
+    return limits_.max_body_bytes;
   }
 
   Response Handle(const Request& request, RequestContext& context) {
@@ -105,7 +116,7 @@ class Api::State {
     if (bytes > limits_.max_header_bytes || request.headers.fields().size() > limits_.max_header_fields) {
       return Problem(431, "Request Header Fields Too Large", "more header fields than accepted", "");
     }
-    if (request.body.size() > limits_.max_body_bytes) {
+    if (request.body.size() > BodyLimit(request.method, request.path)) {
       return Problem(413, "Content Too Large", "the body is larger than accepted", "");
     }
     return std::nullopt;
@@ -181,8 +192,12 @@ class Api::State {
 Api::Api(Limits limits) : state_(std::make_unique<State>(limits)) {}
 Api::~Api() = default;
 
-void Api::Add(std::string method, const std::string& pattern, Handler handler) {
-  state_->Add(std::move(method), pattern, std::move(handler));
+void Api::Add(std::string method, const std::string& pattern, Handler handler, std::size_t max_body_bytes) {
+  state_->Add(std::move(method), pattern, std::move(handler), max_body_bytes);
+}
+
+std::size_t Api::BodyLimit(std::string_view method, std::string_view path) const {
+  return state_->BodyLimit(method, path);
 }
 
 Response Api::Handle(const Request& request, RequestContext& context) {

@@ -227,7 +227,8 @@ class Server final : public httplib::Server {
     if (!head_bytes) return false;
     RequestHead head;
     if (const auto problem =
-            CheckHead(std::string_view{buffered}.substr(0, *head_bytes), api_.limits(), head)) {
+            CheckHead(std::string_view{buffered}.substr(0, *head_bytes), api_.limits(), head,
+                      [this](auto method, auto path) { return api_.BodyLimit(method, path); })) {
       return Refuse(connection, *problem);
     }
     buffered.erase(0, *head_bytes);

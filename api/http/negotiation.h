@@ -9,4 +9,7 @@ namespace skms::http {
 /// "application/*") with a weight above 0.
 bool AcceptsJson(const Request& request);
 
+/// True when the body is said to be application/json, with or without parameters (RFC 9110 8.3).
+bool HasJsonBody(const Request& request);
+
 }  // namespace skms::http

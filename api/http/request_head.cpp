@@ -117,7 +117,7 @@ bool MayHaveBody(const std::string& method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
-std::optional<ProblemDetails> CheckFraming(const Framing& framing, const Limits& limits, RequestHead& head) {
+std::optional<ProblemDetails> CheckFraming(const Framing& framing, std::size_t most, RequestHead& head) {
   if (framing.hosts != 1 && !(head.version == "HTTP/1.0" && framing.hosts == 0)) {
     return Bad("a request has exactly one Host field");
   }
@@ -134,7 +134,7 @@ std::optional<ProblemDetails> CheckFraming(const Framing& framing, const Limits&
   const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), head.body_bytes);
   if (head.body_bytes > 0 && !MayHaveBody(head.method))
     return Bad("a " + head.method + " request has no body");
-  if (code != std::errc{} || head.body_bytes > limits.max_body_bytes) {
+  if (code != std::errc{} || head.body_bytes > most) {
     return Problem(413, "Content Too Large", "the body is larger than accepted", "");
   }
   return std::nullopt;
@@ -142,7 +142,8 @@ std::optional<ProblemDetails> CheckFraming(const Framing& framing, const Limits&
 
 }  // namespace
 
-std::optional<ProblemDetails> CheckHead(std::string_view octets, const Limits& limits, RequestHead& head) {
+std::optional<ProblemDetails> CheckHead(std::string_view octets, const Limits& limits, RequestHead& head,
+                                        const BodyLimit& body_limit) {
   const std::optional<std::string_view> request_line = TakeLine(octets);
   if (!request_line) return Bad("the request line is malformed");
   if (auto problem = CheckRequestLine(*request_line, limits, head)) return problem;
@@ -159,7 +160,8 @@ std::optional<ProblemDetails> CheckHead(std::string_view octets, const Limits& l
     if (auto problem = TakeField(*line, framing, head)) return problem;
   }
   head.for_httplib.append("\r\n");
-  return CheckFraming(framing, limits, head);
+  const std::string_view path = std::string_view(head.target).substr(0, head.target.find('?'));
+  return CheckFraming(framing, body_limit ? body_limit(head.method, path) : limits.max_body_bytes, head);
 }
 
 ProblemDetails OversizeProblem(std::string_view octets) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,9 +27,13 @@ struct RequestHead {
   std::string for_httplib;
 };
 
+/// The largest body that a resource takes, by method and path.
+using BodyLimit = std::function<std::size_t(std::string_view method, std::string_view path)>;
+
 /// Checks a whole head, "\r\n\r\n" included. Returns the problem to answer before closing: 400, 411, 413,
-/// 414, 415, 431, 505.
-std::optional<ProblemDetails> CheckHead(std::string_view octets, const Limits& limits, RequestHead& head);
+/// 414, 415, 431, 505. Without `body_limit`, `limits.max_body_bytes` holds for every resource.
+std::optional<ProblemDetails> CheckHead(std::string_view octets, const Limits& limits, RequestHead& head,
+                                        const BodyLimit& body_limit = nullptr);
 
 /// For a head that outgrew its limit before its end was seen: 414 while still in the first line, else 431.
 ProblemDetails OversizeProblem(std::string_view octets);

@@ -40,8 +40,11 @@ class Api {
   Api& operator=(const Api&) = delete;
   ~Api();
 
-  /// `pattern` like "/admin/v1/services/{id}". Not after the first Handle.
-  void Add(std::string method, const std::string& pattern, Handler handler);
+  /// `pattern` like "/admin/v1/services/{id}". Not after the first Handle. `max_body_bytes` is this
+  /// resource's own limit; 0: the general one.
+  void Add(std::string method, const std::string& pattern, Handler handler, std::size_t max_body_bytes = 0);
+  /// The limit that holds for a request's body: its resource's, or the general one. Before the body is read.
+  std::size_t BodyLimit(std::string_view method, std::string_view path) const;
 
   /// Answers every request, whatever it holds. HEAD is not served (405).
   Response Handle(const Request& request, RequestContext& context);

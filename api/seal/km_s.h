@@ -7,29 +7,15 @@
 // Thread-safe; the dependencies must outlive the Api.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
-#include "api/auth/authenticator.h"
 #include "api/http/router.h"
-#include "base/clock.h"
-#include "keystore/key_store.h"
+#include "api/seal/reception.h"
 
 namespace skms::seal {
 
-struct KmSOptions {
-  std::string skms_id;
-  std::string api_root;  ///< "https://host[:port][/prefix]"
-  std::string scope = "ss-kir";
-  std::int64_t time_window_ms = 5000;
-};
-
-struct KmSDependencies {
-  keystore::KeyStore& store;
-  auth::Authenticator& authenticator;
-  const Clock& clock;
-};
-
-void RegisterKmS(http::Api& api, KmSOptions options, KmSDependencies dependencies);
+/// `options.scope` is "ss-kir" unless configured otherwise.
+void RegisterKmS(http::Api& api, const std::string& skms_id, ReceptionOptions options,
+                 SealDependencies dependencies);
 
 }  // namespace skms::seal

@@ -66,6 +66,7 @@ void ReadAccessToken(SectionReader& reader, Configuration& out) {
   reader.Number("leeway_s", out.access_token.leeway_s, 0, 30);
   reader.Number("time_window_s", out.access_token.time_window_s, 1, 300);
   reader.Text("scope_ss_kir", out.access_token.scope_ss_kir, false);
+  reader.Text("scope_seal_x1", out.access_token.scope_seal_x1, false);
 }
 
 void ReadRotation(SectionReader& reader, Configuration& out) {
@@ -122,8 +123,10 @@ Status CheckTogether(const Configuration& configuration) {
   }
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
-  if (configuration.access_token.scope_ss_kir.empty()) {
-    return ConfigurationError(configuration.path + ": 'access_token.scope_ss_kir' must not be empty");
+  for (const auto& [key, scope] : {std::pair("scope_ss_kir", configuration.access_token.scope_ss_kir),
+                                   std::pair("scope_seal_x1", configuration.access_token.scope_seal_x1)}) {
+    if (scope.empty())
+      return ConfigurationError(configuration.path + ": 'access_token." + key + "' must not be empty");
   }
   return Ok();
 }

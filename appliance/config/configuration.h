@@ -63,9 +63,10 @@ struct AdminSection {
 };
 
 struct AccessTokenSection {
-  std::uint32_t leeway_s = 30;          ///< 0 to 30 (TS 33.434 A.2.2.2)
-  std::uint32_t time_window_s = 5;      ///< for Nb-Api-Sender-Timestamp where it is sent
-  std::string scope_ss_kir = "ss-kir";  ///< scope that opens KM-S key retrieval
+  std::uint32_t leeway_s = 30;            ///< 0 to 30 (TS 33.434 A.2.2.2)
+  std::uint32_t time_window_s = 5;        ///< for Nb-Api-Sender-Timestamp where it is sent
+  std::string scope_ss_kir = "ss-kir";    ///< scope that opens KM-S key retrieval
+  std::string scope_seal_x1 = "seal-x1";  ///< scope that opens SEAL-X1
 };
 
 struct RotationSection {

@@ -22,7 +22,7 @@ def check(path, pointer, value):
     """`value` against the schema at `pointer` of the file; references may lead to its neighbours."""
     store = {}
     for neighbour in path.parent.glob("*.yaml"):
-        if path == OURS or neighbour.name.startswith(("TS29549_SS_Key", "TS29549_SS_User", "TS29122_C", "TS29571")):
+        if path.parent == OURS.parent or neighbour.name.startswith(("TS29549_SS_Key", "TS29549_SS_User", "TS29122_C", "TS29571")):
             store[neighbour.as_uri()] = load(neighbour)
     resolver = jsonschema.RefResolver(path.as_uri(), load(path), store=store)
     jsonschema.Draft4Validator({"$ref": path.as_uri() + "#" + pointer}, resolver=resolver).validate(value)

@@ -45,6 +45,25 @@ TEST_CASE("an answer to what was asked is decoded") {
   CHECK(key.encrypted_key == Bytes{1, 2, 3});
 }
 
+TEST_CASE("a group's key that comes along is taken when its group is named, and passed over when not") {
+  json group = Key();
+  group["scope"] = "group";
+  group["target"] = "g";
+  KeyQuery of_group = kUserQuery;
+  of_group.group = "g";
+  CHECK(DecodeAnswer(Answer(group), of_group).value().keys.at(0).group == "g");
+  CHECK(DecodeAnswer(Answer(group), kUserQuery).error().code == ErrorCode::kNotFound);
+  CHECK(DecodeAnswer(Answer(Key()), of_group).error().code == ErrorCode::kNotFound);
+  json both{{"keys", {Key(), group}}, {"skms", "x"}, {"time", 1}};
+  json info = json::parse(Answer(Key()));
+  info["keyInfo"] = both.dump();
+  CHECK(DecodeAnswer(info.dump(), kUserQuery).value().keys.size() == 1);
+  group["service"] = "t";
+  CHECK(DecodeAnswer(Answer(group), of_group).error().code == ErrorCode::kIntegrity);
+  group["service"] = "s";
+  CHECK(DecodeAnswer(Answer(group, nullptr), {"s", "", ""}).error().code == ErrorCode::kIntegrity);
+}
+
 TEST_CASE("an answer for another service, user or kind of key is refused") {
   CHECK(DecodeAnswer(Answer(Key(), {{"valUserId", "u"}}, "t"), kUserQuery).error().code ==
         ErrorCode::kIntegrity);

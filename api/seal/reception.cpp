@@ -1,0 +1,67 @@
+#include "api/seal/reception.h"
+
+#include <spdlog/spdlog.h>
+
+#include <optional>
+#include <utility>
+
+#include "api/http/negotiation.h"
+#include "api/seal/seal_problem.h"
+
+namespace skms::seal {
+
+using auth::AuthenticatedPrincipal;
+using auth::Refusal;
+using http::ProblemDetails;
+using http::Request;
+using http::RequestContext;
+using http::Response;
+
+Reception::Reception(ReceptionOptions options, SealDependencies dependencies)
+    : options_(std::move(options)), root_(ParseApiRoot(options_.api_root)), dependencies_(dependencies) {}
+
+std::variant<AuthenticatedPrincipal, Response> Reception::Admit(const Request& request,
+                                                                const RequestContext& context) const {
+  auto authenticated = dependencies_.authenticator.Authenticate(request, context, options_.scope);
+  if (const auto* refusal = std::get_if<Refusal>(&authenticated)) {
+    return Refuse(refusal->problem, refusal->actor, refusal->reason, context);
+  }
+  auto& principal = std::get<AuthenticatedPrincipal>(authenticated);
+  std::optional<ProblemDetails> problem = CheckTarget(request, root_);
+  if (!problem)
+    problem = CheckTimestamp(request, dependencies_.clock.NowMilliseconds(), options_.time_window_ms);
+  if (!problem && !http::AcceptsJson(request)) {
+    problem = http::Problem(406, "Not Acceptable", "answers are application/json", "");
+  }
+  if (problem) return Refuse(*problem, principal.id, "request-invalid", context);
+  return std::move(principal);
+}
+
+Response Reception::Fail(const Error& error, const RequestContext& context) {
+  const ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
+  if (problem.status >= 500) {
+    spdlog::error("request {}: {}", context.request_id, error.Describe());
+  } else {
+    spdlog::info("request {}: {}", context.request_id, error.Describe());
+  }
+  return http::ToResponse(problem, context.request_id);
+}
+
+Response Reception::Refuse(const ProblemDetails& problem, const std::string& actor, const std::string& reason,
+                           const RequestContext& context) const {
+  // A principal over its rate is turned away before any decision about a key; writing each one to disk would
+  // let it fill the disk.
+  if (problem.status != 429) {
+    const auto recorded =
+        dependencies_.store.RecordRefusal({options_.action, actor, reason, context.request_id});
+    if (recorded.has_error()) return Fail(recorded.error(), context);
+  }
+  spdlog::info("request {}: refused {}: {} ({})", context.request_id, actor, reason, problem.status);
+  return http::ToResponse(WithSealErrorCode(problem), context.request_id);
+}
+
+keystore::Requester RequesterOf(const AuthenticatedPrincipal& principal, const RequestContext& context) {
+  return {keystore::PrincipalId(principal.id), principal.certificate_public_key, context.request_id};
+}
+
+}  // namespace skms::seal

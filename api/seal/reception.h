@@ -1,0 +1,60 @@
+// Reception: what every reference point of SEAL does with a request before its own work, and with what goes
+// wrong: credentials, target, time window, audit of refusals, one form of errors.
+//
+// TS 33.434 5.3.2 and 5.8.2, TS 29.549 5.7.1.2.2.2. Thread-safe; the dependencies must outlive it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "api/auth/authenticator.h"
+#include "api/http/router.h"
+#include "api/seal/request_checks.h"
+#include "base/clock.h"
+#include "keystore/key_store.h"
+
+namespace skms::seal {
+
+struct ReceptionOptions {
+  std::string api_root;  ///< "https://host[:port][/prefix]"
+  std::string scope;     ///< that the access token must carry
+  std::int64_t time_window_ms = 5000;
+  std::string action = "deliver";  ///< what a refusal is called in the audit chain
+};
+
+struct SealDependencies {
+  keystore::KeyStore& store;
+  auth::Authenticator& authenticator;
+  const Clock& clock;
+};
+
+class Reception {
+ public:
+  Reception(ReceptionOptions options, SealDependencies dependencies);
+
+  /// Path under our apiRoot: prefix and `suffix`.
+  std::string Path(const std::string& suffix) const { return root_.prefix + suffix; }
+  const SealDependencies& dependencies() const { return dependencies_; }
+  const ReceptionOptions& options() const { return options_; }
+
+  /// Who asks; or the answer that ends the request: 400, 401, 403, 406, 429, 500.
+  std::variant<auth::AuthenticatedPrincipal, http::Response> Admit(const http::Request& request,
+                                                                   const http::RequestContext& context) const;
+
+  /// A refusal that no key store decided: audited (but for 429), logged, answered.
+  http::Response Refuse(const http::ProblemDetails& problem, const std::string& actor,
+                        const std::string& reason, const http::RequestContext& context) const;
+  /// An error of the key store, which has audited its own refusals.
+  static http::Response Fail(const Error& error, const http::RequestContext& context);
+
+ private:
+  const ReceptionOptions options_;
+  const ApiRoot root_;
+  const SealDependencies dependencies_;
+};
+
+keystore::Requester RequesterOf(const auth::AuthenticatedPrincipal& principal,
+                                const http::RequestContext& context);
+
+}  // namespace skms::seal
