@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/admin/admin_api.h"
+#include "api/seal/event_subscriptions.h"
 #include "api/seal/km_s.h"
 #include "api/seal/seal_x1.h"
 
@@ -110,6 +111,17 @@ Status Appliance::Wire(const Configuration& configuration) {
   seal::RegisterSealX1(*api_, configuration.skms.id,
                        {configuration.skms.uri, configuration.access_token.scope_seal_x1, window_ms, "group"},
                        dependencies);
+  seal::RegisterEventSubscriptions(
+      *api_, {configuration.skms.uri, configuration.access_token.scope_skms_events, window_ms, "subscribe"},
+      dependencies);
+
+  NotifierOptions notify;
+  notify.skms_id = configuration.skms.id;
+  notify.time_limit = std::chrono::milliseconds(configuration.notify.time_limit_ms);
+  notify.first_retry = std::chrono::milliseconds(configuration.notify.first_retry_ms);
+  notify.last_retry = std::chrono::milliseconds(configuration.notify.last_retry_ms);
+  notify.drop_after = std::chrono::seconds(configuration.notify.drop_after_s);
+  notifier_ = std::make_unique<Notifier>(*store_, clock_, notify);
 
   RotationOptions rotation;
   rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
@@ -142,6 +154,7 @@ Status Appliance::Wire(const Configuration& configuration) {
 
 Status Appliance::Start() {
   rotation_->Start();
+  SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
   SKMS_TRYV(direct_->Start());
   return admin_->Start();
@@ -151,6 +164,7 @@ void Appliance::Stop() {
   if (direct_) direct_->Stop();
   if (admin_) admin_->Stop();
   if (rotation_) rotation_->Stop();
+  if (notifier_) notifier_->Stop();
 }
 
 bool Appliance::healthy() const { return direct_->running() && admin_->running(); }

@@ -12,6 +12,7 @@
 #include "api/http/transport.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
+#include "appliance/notifier.h"
 #include "appliance/rotation_scheduler.h"
 #include "base/clock.h"
 #include "base/result.h"
@@ -52,6 +53,7 @@ class Appliance {
   std::unique_ptr<DirectoryAdapter> directory_;
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<RotationScheduler> rotation_;
+  std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;
   std::unique_ptr<http::Transport> admin_;

@@ -54,6 +54,8 @@ Result<HttpAnswer> FetchKeyRecords(const Endpoint& endpoint, const SecretBytes& 
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "https");
   curl_easy_setopt(curl.get(), CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  // Debian's libcurl would trust the host's CAs beside the one that was named.
+  curl_easy_setopt(curl.get(), CURLOPT_CAPATH, nullptr);
   curl_easy_setopt(curl.get(), CURLOPT_CAINFO, endpoint.ca_path.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_SSLCERT, endpoint.certificate_path.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_SSLKEY, endpoint.private_key_path.c_str());

@@ -8,6 +8,7 @@
 
 #include "keystore/directory_rows.h"
 #include "keystore/key_records.h"
+#include "keystore/subscriptions.h"
 
 namespace skms::keystore {
 namespace {
@@ -101,6 +102,9 @@ Status Directory::Reload() {
                       [&](const RecipientEntry& recipient) { Index(*loaded, recipient); }));
   SKMS_TRYV(LoadTable(ReadIssuers(database_), module_, "issuer", [&](Issuer issuer) {
     loaded->issuers.insert_or_assign(issuer.id.value(), std::move(issuer));
+  }));
+  SKMS_TRYV(LoadTable(ReadSubscriptions(database_), module_, "subscription", [&](Subscription subscription) {
+    loaded->subscriptions.insert_or_assign(subscription.id.value(), std::move(subscription));
   }));
   loaded->version = 1;
   const std::lock_guard lock(snapshot_mutex_);
@@ -260,15 +264,24 @@ Status Directory::RemovePrincipal(const Requester& by, const PrincipalId& id) {
                     "'; first: skmsctl recipient remove " + own->second);
   }
   const Sha256Digest spki = Sha256(present->second.certificate_spki);
+  std::vector<SubscriptionId> own_subscriptions;
+  for (const auto& [name, subscription] : now->subscriptions) {
+    if (subscription.principal == id) own_subscriptions.push_back(subscription.id);
+  }
   return Change(
       EntryFor(by, "principal.remove", id.value()),
       [&](soci::session& session) -> Status {
+        for (const SubscriptionId& one : own_subscriptions) {
+          DeleteRow(session, "subscriptions", one.value());
+          DropPosition(session, one);
+        }
         DeleteRow(session, "principals", id.value());
         return Ok();
       },
       [&](DirectorySnapshot& next) {
         next.principals.erase(id.value());
         next.principal_by_spki.erase(spki);
+        for (const SubscriptionId& one : own_subscriptions) next.subscriptions.erase(one.value());
       });
 }
 
@@ -344,6 +357,49 @@ Status Directory::RemoveIssuer(const Requester& by, const IssuerId& id) {
         return Ok();
       },
       [&](DirectorySnapshot& next) { next.issuers.erase(id.value()); });
+}
+
+Status Directory::AddSubscription(const Requester& by, const Subscription& subscription) {
+  const std::lock_guard lock(change_mutex_);
+  const auto now = snapshot();
+  SKMS_TRYV(CheckName("a subscription id", subscription.id.value()));
+  if (now->principals.count(subscription.principal.value()) == 0)
+    return InvalidArgument("there is no principal '" + subscription.principal.value() + "'");
+  if (now->subscriptions.count(subscription.id.value()) > 0)
+    return AlreadyExists("there is a subscription '" + subscription.id.value() + "' already");
+  const auto own =
+      std::count_if(now->subscriptions.begin(), now->subscriptions.end(),
+                    [&](const auto& entry) { return entry.second.principal == subscription.principal; });
+  if (static_cast<std::size_t>(own) >= kMostSubscriptions) {
+    return Conflict("a principal has at most " + std::to_string(kMostSubscriptions) +
+                    " subscriptions; remove one first");
+  }
+  SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(subscription)));
+  return Change(
+      EntryFor(by, "subscription.add", subscription.id.value() + " for " + subscription.principal.value()),
+      [&](soci::session& session) -> Status {
+        InsertRow(session, subscription, mac);
+        // It is told what comes from now on.
+        WritePosition(session, subscription.id, NewestEventIn(session));
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) {
+        next.subscriptions.insert_or_assign(subscription.id.value(), subscription);
+      });
+}
+
+Status Directory::RemoveSubscription(const Requester& by, const SubscriptionId& id) {
+  const std::lock_guard lock(change_mutex_);
+  if (snapshot()->subscriptions.count(id.value()) == 0)
+    return NotFound("there is no subscription '" + id.value() + "'");
+  return Change(
+      EntryFor(by, "subscription.remove", id.value()),
+      [&](soci::session& session) -> Status {
+        DeleteRow(session, "subscriptions", id.value());
+        DropPosition(session, id);
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { next.subscriptions.erase(id.value()); });
 }
 
 }  // namespace skms::keystore

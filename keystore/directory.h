@@ -47,6 +47,8 @@ class Directory {
   Status RemoveRecipient(const Requester& by, const RecipientId& id);
   Status AddIssuer(const Requester& by, const Issuer& issuer);
   Status RemoveIssuer(const Requester& by, const IssuerId& id);
+  Status AddSubscription(const Requester& by, const Subscription& subscription);
+  Status RemoveSubscription(const Requester& by, const SubscriptionId& id);
 
  private:
   using Edit = std::function<void(DirectorySnapshot&)>;

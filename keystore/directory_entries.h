@@ -89,6 +89,8 @@ struct Issuer {
   std::string jwks;  ///< JWK Set, JSON text; public keys only
 };
 
+inline constexpr std::size_t kMostSubscriptions = 8;  ///< of one principal
+
 /// Who wants to be told what happens to the keys he may read, and where.
 struct Subscription {
   SubscriptionId id;

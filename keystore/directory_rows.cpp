@@ -311,4 +311,43 @@ Result<std::vector<StoredEntry<Issuer>>> ReadIssuers(Database& database) {
   return rows;
 }
 
+RowFields FieldsOf(const Subscription& subscription) {
+  RowFields fields("subscriptions v1");
+  fields.Add(subscription.id.value())
+      .Add(subscription.principal.value())
+      .Add(subscription.destination)
+      .Add(subscription.ca)
+      .Add(subscription.created);
+  return fields;
+}
+
+void InsertRow(soci::session& session, const Subscription& subscription, const RowMac& mac) {
+  const long long created = subscription.created;
+  session << "INSERT INTO subscriptions (id, principal, destination, ca, created, mac_generation, mac)"
+             " VALUES (:id, :principal, :destination, :ca, :created, :g, :mac)",
+      soci::use(subscription.id.value()), soci::use(subscription.principal.value()),
+      soci::use(subscription.destination), soci::use(subscription.ca), soci::use(created),
+      soci::use(mac.generation), soci::use(mac.text);
+}
+
+Result<std::vector<StoredEntry<Subscription>>> ReadSubscriptions(Database& database) {
+  std::vector<StoredEntry<Subscription>> rows;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    std::string id, principal, destination, ca;
+    long long created = 0;
+    RowMac mac;
+    soci::statement select =
+        (session.prepare << "SELECT id, principal, destination, ca, created, mac_generation, mac"
+                            " FROM subscriptions",
+         soci::into(id), soci::into(principal), soci::into(destination), soci::into(ca), soci::into(created),
+         soci::into(mac.generation), soci::into(mac.text));
+    select.execute();
+    while (select.fetch()) {
+      rows.push_back({{SubscriptionId(id), PrincipalId(principal), destination, ca, created}, mac});
+    }
+    return Ok();
+  }));
+  return rows;
+}
+
 }  // namespace skms::keystore

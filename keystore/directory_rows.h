@@ -15,12 +15,14 @@ RowFields FieldsOf(const Service& service);
 RowFields FieldsOf(const Principal& principal);
 RowFields FieldsOf(const RecipientEntry& recipient);
 RowFields FieldsOf(const Issuer& issuer);
+RowFields FieldsOf(const Subscription& subscription);
 
 void InsertRow(soci::session& session, const Service& service, const RowMac& mac);
 void UpdateRow(soci::session& session, const Service& service, const RowMac& mac);
 void InsertRow(soci::session& session, const Principal& principal, const RowMac& mac);
 void InsertRow(soci::session& session, const RecipientEntry& recipient, const RowMac& mac);
 void InsertRow(soci::session& session, const Issuer& issuer, const RowMac& mac);
+void InsertRow(soci::session& session, const Subscription& subscription, const RowMac& mac);
 /// Is there this service, with this profile? A key is never made for one that was removed meanwhile.
 bool ServiceStands(soci::session& session, const Service& service);
 /// `table` is one of our own names, never input.
@@ -37,5 +39,6 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database);
 Result<std::vector<StoredEntry<Principal>>> ReadPrincipals(Database& database);
 Result<std::vector<StoredEntry<RecipientEntry>>> ReadRecipients(Database& database);
 Result<std::vector<StoredEntry<Issuer>>> ReadIssuers(Database& database);
+Result<std::vector<StoredEntry<Subscription>>> ReadSubscriptions(Database& database);
 
 }  // namespace skms::keystore

@@ -80,21 +80,13 @@ Result<std::vector<KeyEvent>> ReadEvents(Database& database, std::int64_t positi
   return events;
 }
 
-Result<std::int64_t> NewestEvent(Database& database) {
-  std::int64_t newest = 0;
-  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    newest = Newest(session);
-    return Ok();
-  }));
-  return newest;
-}
+std::int64_t NewestEventIn(soci::session& session) { return Newest(session); }
 
-void PruneEvents(soci::session& session, std::int64_t position, std::int64_t time) {
+void PruneEvents(soci::session& session, std::int64_t position) {
   const long long newest = Newest(session);
   const long long until = position;
-  const long long before = time;
-  session << "DELETE FROM key_events WHERE (seq <= :until OR time < :before) AND seq < :newest",
-      soci::use(until), soci::use(before), soci::use(newest);
+  session << "DELETE FROM key_events WHERE seq <= :until AND seq < :newest", soci::use(until),
+      soci::use(newest);
 }
 
 }  // namespace skms::keystore

@@ -37,11 +37,11 @@ void AppendEvents(soci::session& session, std::int64_t time, const std::vector<K
 /// Events after `position`, oldest first.
 Result<std::vector<KeyEvent>> ReadEvents(Database& database, std::int64_t position, int limit);
 
-/// Number of the newest event, 0 for none.
-Result<std::int64_t> NewestEvent(Database& database);
+/// Number of the newest event, 0 for none. Throws SOCI's exceptions.
+std::int64_t NewestEventIn(soci::session& session);
 
-/// Within a write transaction: drops events up to `position` or older than `time`, but never the newest, from
-/// which the next number is counted.
-void PruneEvents(soci::session& session, std::int64_t position, std::int64_t time);
+/// Within a write transaction: drops events up to `position`, but never the newest, from which the next
+/// number is counted.
+void PruneEvents(soci::session& session, std::int64_t position);
 
 }  // namespace skms::keystore

@@ -20,6 +20,7 @@
 #include "hsm/crypto_module.h"
 #include "keystore/directory_entries.h"
 #include "keystore/groups.h"
+#include "keystore/key_events.h"
 #include "keystore/key_profile.h"
 #include "keystore/key_version.h"
 
@@ -89,6 +90,14 @@ struct GroupChanged {
 struct GroupView {
   GroupRecord record;
   std::vector<GroupMember> members;  ///< sorted
+};
+
+/// What is next to tell one subscription.
+struct EventBatch {
+  std::vector<KeyEvent> events;  ///< in order; empty: nothing, or nothing that it may be told
+  std::int64_t position = 0;     ///< its place after them
+  std::int64_t dropped = 0;      ///< passed over because they are too old
+  bool moved = false;            ///< `position` is not where it was
 };
 
 struct KeyListQuery {
@@ -204,6 +213,21 @@ class KeyStore {
   Status RemoveIssuer(const Requester& by, const IssuerId& id);
   std::vector<Issuer> Issuers() const;
   std::uint64_t directory_version() const;  ///< grows with every change
+
+  // Subscriptions to key events. Add: kAlreadyExists, kInvalidArgument, kConflict (too many of this
+  // principal's). Remove: kNotFound.
+  Status AddSubscription(const Requester& by, const Subscription& subscription);
+  Status RemoveSubscription(const Requester& by, const SubscriptionId& id);
+  std::vector<Subscription> Subscriptions() const;
+  /// At most `most` events that are next; those older than `dropped_before` (seconds since 1970) are passed
+  /// over and counted.
+  Result<EventBatch> NextEvents(const Subscription& subscription, std::int64_t dropped_before,
+                                std::uint32_t most);
+  Result<std::int64_t> NewestEventNumber();  ///< 0: there was none yet
+  /// Number of the last event that it was told or passed over.
+  Result<std::int64_t> PositionOf(const Subscription& subscription);
+  /// They were taken (or are given up): the subscription goes on after them. What was dropped is audited.
+  Status ConfirmEvents(const Subscription& subscription, const EventBatch& batch);
 
   Result<std::int64_t> CountKeyVersions();
   Result<AuditSummary> Audit();

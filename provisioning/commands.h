@@ -57,6 +57,9 @@ Status RunGroupShow(const Session& session, const Options& options);
 Status RunGroupRekey(const Session& session, const Options& options);
 Status RunGroupRemove(const Session& session, const Options& options);
 
+Status RunSubscriptionList(const Session& session, const Options& options);
+Status RunSubscriptionRemove(const Session& session, const Options& options);
+
 Status RunRotationResume(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);
 Status RunAuditVerify(const Session& session, const Options& options);

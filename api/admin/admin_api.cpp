@@ -173,6 +173,24 @@ class AdminApi {
     return NoContent(removed.has_error() ? Status(removed.error()) : Ok(), call);
   }
 
+  Response ListSubscriptions(Call& call) {
+    json list = json::array();
+    const auto newest = deps_.store.NewestEventNumber();
+    if (newest.has_error()) return Failed(newest.error(), call);
+    for (const keystore::Subscription& subscription : deps_.store.Subscriptions()) {
+      const auto position = deps_.store.PositionOf(subscription);
+      if (position.has_error()) return Failed(position.error(), call);
+      list.push_back(ToJson(subscription));
+      list.back()["behind"] = newest.value() - position.value();
+    }
+    return JsonResponse(200, {{"subscriptions", std::move(list)}});
+  }
+
+  Response RemoveSubscription(Call& call) {
+    return NoContent(deps_.store.RemoveSubscription(call.by(), keystore::SubscriptionId(call.values[0])),
+                     call);
+  }
+
   Response ResumeRotation(Call& call) { return NoContent(deps_.rotation.resume(call.by().principal), call); }
 
   Response ListServices(Call& /*call*/) { return List("services", deps_.store.Services()); }
@@ -357,6 +375,8 @@ constexpr Route kRoutes[] = {
     {"GET", "/readyz", &AdminApi::Ready},
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},
+    {"GET", "/admin/v1/subscriptions", &AdminApi::ListSubscriptions},
+    {"DELETE", "/admin/v1/subscriptions/{id}", &AdminApi::RemoveSubscription},
     {"GET", "/admin/v1/groups", &AdminApi::ListGroups},
     {"GET", "/admin/v1/groups/{id}", &AdminApi::ShowGroup},
     {"POST", "/admin/v1/groups/{id}/rekey", &AdminApi::RekeyGroup},

@@ -102,6 +102,13 @@ json ToJson(const KeyVersion& version) {
   return out;
 }
 
+json ToJson(const Subscription& subscription) {
+  return {{"id", subscription.id.value()},
+          {"principal", subscription.principal.value()},
+          {"destination", subscription.destination},
+          {"created", Time(subscription.created)}};
+}
+
 json ToJson(const GroupRecord& group) {
   json services = json::array();
   for (const ValServiceId& service : group.services) services.push_back(service.value());

@@ -16,6 +16,7 @@ nlohmann::json ToJson(const keystore::Principal& principal);
 nlohmann::json ToJson(const keystore::RecipientEntry& recipient);
 nlohmann::json ToJson(const keystore::Issuer& issuer);
 nlohmann::json ToJson(const keystore::KeyVersion& version);
+nlohmann::json ToJson(const keystore::Subscription& subscription);
 nlohmann::json ToJson(const keystore::GroupRecord& group);     ///< without its members
 nlohmann::json ToJson(const hsm::Capabilities& capabilities);  ///< a list of rows
 nlohmann::json ToJson(const hsm::TokenInfo& token);

@@ -1,5 +1,7 @@
 #include "api/auth/certificate.h"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 
 #include <ctime>
@@ -16,6 +18,34 @@ std::optional<std::int64_t> Seconds(const ASN1_TIME* time) {
 }
 
 }  // namespace
+
+bool IsCertificateBundle(const std::string& pem) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> in(
+      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
+  int certificates = 0;
+  for (;;) {
+    char* name = nullptr;
+    char* header = nullptr;
+    unsigned char* data = nullptr;
+    long size = 0;
+    if (PEM_read_bio(in.get(), &name, &header, &data, &size) != 1) break;
+    const bool labelled = std::string(name) == PEM_STRING_X509;
+    const unsigned char* der = data;
+    X509* parsed = labelled ? d2i_X509(nullptr, &der, size) : nullptr;
+    X509_free(parsed);
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_clear_free(data, static_cast<std::size_t>(size));
+    if (parsed == nullptr) {
+      ERR_clear_error();
+      return false;
+    }
+    ++certificates;
+  }
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  return certificates > 0 && at_end;
+}
 
 std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der) {
   const unsigned char* data = certificate_der.data();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/bytes.h"
 
@@ -16,5 +17,8 @@ struct CertificateFacts {
 
 /// nullopt when it is no certificate. Nothing is verified: TLS did that when the connection was made.
 std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der);
+
+/// True for one or more certificates in PEM (RFC 7468) and nothing else.
+bool IsCertificateBundle(const std::string& pem);
 
 }  // namespace skms::auth

@@ -67,12 +67,20 @@ void ReadAccessToken(SectionReader& reader, Configuration& out) {
   reader.Number("time_window_s", out.access_token.time_window_s, 1, 300);
   reader.Text("scope_ss_kir", out.access_token.scope_ss_kir, false);
   reader.Text("scope_seal_x1", out.access_token.scope_seal_x1, false);
+  reader.Text("scope_skms_events", out.access_token.scope_skms_events, false);
 }
 
 void ReadRotation(SectionReader& reader, Configuration& out) {
   reader.Number("keys_in_a_run", out.rotation.keys_in_a_run, 1, 1000);
   reader.Number("share_percent", out.rotation.share_percent, 1, 100);
   reader.Number("hold_clock_step_s", out.rotation.hold_clock_step_s, 60, 1U << 31U);
+}
+
+void ReadNotify(SectionReader& reader, Configuration& out) {
+  reader.Number("time_limit_ms", out.notify.time_limit_ms, 100, 60000);
+  reader.Number("first_retry_ms", out.notify.first_retry_ms, 10, 3600000);
+  reader.Number("last_retry_ms", out.notify.last_retry_ms, 10, 86400000);
+  reader.Number("drop_after_s", out.notify.drop_after_s, 1, 31536000);
 }
 
 void ReadLog(SectionReader& reader, Configuration& out) {
@@ -93,6 +101,7 @@ constexpr Section kSections[] = {
     {"admin", ReadAdmin},
     {"access_token", ReadAccessToken},
     {"rotation", ReadRotation},
+    {"notify", ReadNotify},
     {"log", ReadLog},
 };
 
@@ -103,10 +112,10 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
     bool known = false;
     for (const Section& section : kSections) known = known || key == section.name;
     if (!known) {
-      return ConfigurationErrorAt(
-          path, entry.first.Mark(),
-          "unknown section '" + key +
-              "'; known sections: skms, token, store, listen, limits, admin, access_token, rotation, log");
+      return ConfigurationErrorAt(path, entry.first.Mark(),
+                                  "unknown section '" + key +
+                                      "'; known sections: skms, token, store, listen, limits, admin, "
+                                      "access_token, rotation, notify, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");
@@ -123,8 +132,10 @@ Status CheckTogether(const Configuration& configuration) {
   }
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
-  for (const auto& [key, scope] : {std::pair("scope_ss_kir", configuration.access_token.scope_ss_kir),
-                                   std::pair("scope_seal_x1", configuration.access_token.scope_seal_x1)}) {
+  for (const auto& [key, scope] :
+       {std::pair("scope_ss_kir", configuration.access_token.scope_ss_kir),
+        std::pair("scope_seal_x1", configuration.access_token.scope_seal_x1),
+        std::pair("scope_skms_events", configuration.access_token.scope_skms_events)}) {
     if (scope.empty())
       return ConfigurationError(configuration.path + ": 'access_token." + key + "' must not be empty");
   }

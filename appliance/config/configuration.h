@@ -63,16 +63,24 @@ struct AdminSection {
 };
 
 struct AccessTokenSection {
-  std::uint32_t leeway_s = 30;            ///< 0 to 30 (TS 33.434 A.2.2.2)
-  std::uint32_t time_window_s = 5;        ///< for Nb-Api-Sender-Timestamp where it is sent
-  std::string scope_ss_kir = "ss-kir";    ///< scope that opens KM-S key retrieval
-  std::string scope_seal_x1 = "seal-x1";  ///< scope that opens SEAL-X1
+  std::uint32_t leeway_s = 30;                    ///< 0 to 30 (TS 33.434 A.2.2.2)
+  std::uint32_t time_window_s = 5;                ///< for Nb-Api-Sender-Timestamp where it is sent
+  std::string scope_ss_kir = "ss-kir";            ///< scope that opens KM-S key retrieval
+  std::string scope_seal_x1 = "seal-x1";          ///< scope that opens SEAL-X1
+  std::string scope_skms_events = "skms-events";  ///< scope that opens subscriptions to key events
 };
 
 struct RotationSection {
   std::uint32_t keys_in_a_run = 16;         ///< 1 to 1000; more: faster catching up, longer waits of requests
   std::uint32_t share_percent = 25;         ///< 1 to 100 of one core, while catching up
   std::uint32_t hold_clock_step_s = 86400;  ///< a leap of the clock forward by more holds rotation
+};
+
+struct NotifySection {
+  std::uint32_t time_limit_ms = 10000;   ///< of one notification
+  std::uint32_t first_retry_ms = 1000;   ///< after a failure; doubled with every further one
+  std::uint32_t last_retry_ms = 300000;  ///< never longer
+  std::uint32_t drop_after_s = 86400;    ///< age at which an event that nobody took is given up, and audited
 };
 
 struct LogSection {
@@ -89,6 +97,7 @@ struct Configuration {
   AdminSection admin;
   AccessTokenSection access_token;
   RotationSection rotation;
+  NotifySection notify;
   LogSection log;
 };
 

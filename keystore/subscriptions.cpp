@@ -1,0 +1,123 @@
+#include "keystore/subscriptions.h"
+
+#include <soci/soci.h>
+
+#include <algorithm>
+
+#include "keystore/key_store_state.h"
+
+namespace skms::keystore {
+namespace {
+
+bool Holds(const std::vector<PrincipalId>& principals, const PrincipalId& principal) {
+  return std::find(principals.begin(), principals.end(), principal) != principals.end();
+}
+
+}  // namespace
+
+void WritePosition(soci::session& session, const SubscriptionId& id, std::int64_t position) {
+  const long long place = position;
+  DropPosition(session, id);
+  session << "INSERT INTO subscription_positions (id, position) VALUES (:id, :place)", soci::use(id.value()),
+      soci::use(place);
+}
+
+void DropPosition(soci::session& session, const SubscriptionId& id) {
+  session << "DELETE FROM subscription_positions WHERE id = :id", soci::use(id.value());
+}
+
+std::int64_t SmallestPosition(soci::session& session) {
+  long long smallest = 0;
+  session << "SELECT coalesce((SELECT min(position) FROM subscription_positions),"
+             " (SELECT max(seq) FROM key_events), 0)",
+      soci::into(smallest);
+  return smallest;
+}
+
+Result<std::int64_t> ReadPosition(Database& database, const SubscriptionId& id) {
+  long long position = 0;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    session << "SELECT position FROM subscription_positions WHERE id = :id", soci::into(position),
+        soci::use(id.value());
+    return Ok();
+  }));
+  return std::int64_t{position};
+}
+
+bool MayBeTold(const DirectorySnapshot& directory, const PrincipalId& principal, const KeyEvent& event) {
+  const auto service = directory.services.find(event.selector.service.value());
+  if (service == directory.services.end()) return false;
+  if (Holds(service->second.readers, principal)) return true;
+  return event.selector.kind == TargetKind::kGroup && Holds(service->second.group_servers, principal);
+}
+
+std::vector<Subscription> KeyStore::Subscriptions() const {
+  std::vector<Subscription> all;
+  for (const auto& [id, subscription] : state_->directory->snapshot()->subscriptions)
+    all.push_back(subscription);
+  return all;
+}
+
+Status KeyStore::AddSubscription(const Requester& by, const Subscription& subscription) {
+  return state_->directory->AddSubscription(by, subscription);
+}
+
+Status KeyStore::RemoveSubscription(const Requester& by, const SubscriptionId& id) {
+  return state_->directory->RemoveSubscription(by, id);
+}
+
+Result<EventBatch> KeyStore::NextEvents(const Subscription& subscription, std::int64_t dropped_before,
+                                        std::uint32_t most) {
+  constexpr int kLookAtOnce = 1000;
+  State& state = *state_;
+  const auto directory = state.directory->snapshot();
+  SKMS_TRY(const std::int64_t position, ReadPosition(*state.database, subscription.id));
+  SKMS_TRY(const std::vector<KeyEvent> events, ReadEvents(*state.database, position, kLookAtOnce));
+  EventBatch batch;
+  batch.position = position;
+  for (const KeyEvent& event : events) {
+    if (batch.events.size() == most) break;
+    batch.position = event.number;
+    batch.moved = true;
+    if (!MayBeTold(*directory, subscription.principal, event)) continue;
+    if (event.time < dropped_before) {
+      ++batch.dropped;
+      continue;
+    }
+    batch.events.push_back(event);
+  }
+  return batch;
+}
+
+Result<std::int64_t> KeyStore::PositionOf(const Subscription& subscription) {
+  return ReadPosition(*state_->database, subscription.id);
+}
+
+Result<std::int64_t> KeyStore::NewestEventNumber() {
+  std::int64_t newest = 0;
+  SKMS_TRYV(state_->database->Read([&](soci::session& session) -> Status {
+    newest = NewestEventIn(session);
+    return Ok();
+  }));
+  return newest;
+}
+
+Status KeyStore::ConfirmEvents(const Subscription& subscription, const EventBatch& batch) {
+  State& state = *state_;
+  return state.database->Write([&](soci::session& session) -> Status {
+    // It may have been removed meanwhile; then there is no place to keep.
+    if (state.directory->snapshot()->subscriptions.count(subscription.id.value()) == 0) return Ok();
+    WritePosition(session, subscription.id, batch.position);
+    PruneEvents(session, SmallestPosition(session));
+    if (batch.dropped == 0) return Ok();
+    AuditEntry entry;
+    entry.actor = "notifier";
+    entry.action = "notification.drop";
+    entry.outcome = "refused";
+    entry.reason = std::to_string(batch.dropped) + " events for subscription " + subscription.id.value() +
+                   " of " + subscription.principal.value() + " were not taken in time";
+    return AppendAudit(session, state.clock, entry);
+  });
+}
+
+}  // namespace skms::keystore
