@@ -14,6 +14,8 @@ import time
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+import life
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PER_REQUEST = ("C_UnwrapKey", "C_WrapKey", "C_GenerateKey", "C_GenerateRandom", "C_CreateObject", "C_DestroyObject",
@@ -80,6 +82,10 @@ class Bench:
         status = pathlib.Path(f"/proc/{self.appliance.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
+    def peak_rss_mib(self):
+        status = pathlib.Path(f"/proc/{self.appliance.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+
     def count_calls(self, target):
         """PKCS#11 calls per request: with requests minus without, from the counting shim."""
         a = self.appliance
@@ -132,6 +138,10 @@ def main():
                 numbers[f"{operation}_{connections}_per_s"] = result["per_second"]
                 numbers[f"{operation}_{connections}_ratio_to_raw"] = ratio
                 numbers[f"{operation}_{connections}_cpu_us"] = result["cpu_us"]
+        print()
+        life.set_up(bench)
+        life.groups(bench, row, numbers, arguments.quick)
+        life.scheduler(bench, row, numbers, arguments.quick)
         assert bench.appliance.stop() == 0
         numbers["deliver_uncached_cpu_us_over_raw"] = numbers["deliver_1_cpu_us"] - raw["deliver", 1]["cpu_us"]
         numbers["create_durable_per_s"] = max(numbers[f"create_{c}_per_s"] for c in (1, 8, 32))

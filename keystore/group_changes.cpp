@@ -10,8 +10,6 @@
 namespace skms::keystore {
 namespace {
 
-constexpr int kTries = 8;  ///< a change that others overtake so often is given back to the caller
-
 Selector KeyOf(const ValServiceId& service, const GroupId& group) {
   return {service, TargetKind::kGroup, group.value()};
 }
@@ -262,15 +260,6 @@ Status KeyStore::State::CheckNotRolledBack(const std::vector<StoredKeyVersion>& 
                             "' is older than its key: an old row was put back by hand");
   }
   return Ok();
-}
-
-template <class Attempt>
-auto KeyStore::State::WithRetries(const Attempt& attempt) -> decltype(attempt()) {
-  for (int i = 1;; ++i) {
-    auto outcome = attempt();
-    if (i == kTries || outcome.has_value() || outcome.error().code != ErrorCode::kChangedMeanwhile)
-      return outcome;
-  }
 }
 
 Error KeyStore::State::RefuseGroup(const Requester& by, const char* action, const GroupId& id,

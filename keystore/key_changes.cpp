@@ -147,6 +147,11 @@ Result<KeyVersion> KeyStore::State::MakeFirst(const Requester& by, const Service
 }
 
 Result<KeyVersion> KeyStore::Rotate(const Requester& requester, const Selector& selector) {
+  // The scheduler, or a change of the group, may come between the look and the commit.
+  return State::WithRetries([&] { return RotateOnce(requester, selector); });
+}
+
+Result<KeyVersion> KeyStore::RotateOnce(const Requester& requester, const Selector& selector) {
   State& state = *state_;
   SKMS_TRY(const Service service, FindService(selector.service));
   if (!service.HasScope(selector.kind)) {
@@ -219,6 +224,10 @@ Versions After(Versions versions, const RotationPlan& plan) {
 }  // namespace
 
 Result<KeyVersion> KeyStore::ChangeKey(const Requester& by, const Kid& kid, const KeyChange& change) {
+  return State::WithRetries([&] { return ChangeKeyOnce(by, kid, change); });
+}
+
+Result<KeyVersion> KeyStore::ChangeKeyOnce(const Requester& by, const Kid& kid, const KeyChange& change) {
   State& state = *state_;
   SKMS_TRYV(CheckIdentifier("a reason", change.reason));
   if (change.rotate && change.action != "compromise") {

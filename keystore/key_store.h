@@ -238,6 +238,8 @@ class KeyStore {
  private:
   class State;
   explicit KeyStore(std::unique_ptr<State> state);
+  Result<KeyVersion> RotateOnce(const Requester& requester, const Selector& selector);
+  Result<KeyVersion> ChangeKeyOnce(const Requester& by, const Kid& kid, const KeyChange& change);
   std::unique_ptr<State> state_;
 };
 

@@ -69,7 +69,13 @@ class KeyStore::State {
                                    const GroupId& group);
   /// Again while others overtake it (kChangedMeanwhile), a few times.
   template <class Attempt>
-  static auto WithRetries(const Attempt& attempt) -> decltype(attempt());
+  static auto WithRetries(const Attempt& attempt) -> decltype(attempt()) {
+    for (int i = 1;; ++i) {
+      auto outcome = attempt();
+      if (i == kTries || outcome.has_value() || outcome.error().code != ErrorCode::kChangedMeanwhile)
+        return outcome;
+    }
+  }
   Error RefuseGroup(const Requester& by, const char* action, const GroupId& id, const Error& error);
   /// What a member sees of the keys of his groups within the service, all states.
   Result<Versions> GroupVersionsOf(const Service& service, const GroupMember& member);
@@ -95,6 +101,8 @@ class KeyStore::State {
 
  private:
   static constexpr std::size_t kStripes = 64;
+  /// A change that others overtake so often is given back to the caller.
+  static constexpr int kTries = 8;
   const SecretBytes pseudonym_key_;
   std::array<std::mutex, kStripes> stripes_;
   std::atomic<bool> log_holds_wiped_{false};

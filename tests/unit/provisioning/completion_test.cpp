@@ -53,7 +53,7 @@ TEST_CASE("The script lists every command with all of its options") {
     CHECK(Has(script, "'" + command.name() + "'"));
     OptionsDescription options;
     command.describe(options);
-    for (const auto& option : options.options()) CHECK(Has(script, " --" + option->long_name()));
+    for (const auto& option : options.options()) CHECK(Has(script, "--" + option->long_name()));
   }
 }
 
