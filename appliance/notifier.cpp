@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <thread>
+#include <typeinfo>
 #include <utility>
 
 #include "api/seal/key_notification.h"
@@ -38,6 +39,12 @@ std::size_t PassOver(char* /*data*/, std::size_t size, std::size_t count, void* 
   if (got > *bytes) return 0;
   *bytes -= got;
   return got;
+}
+
+/// Without path and query, which may be a secret between the subscriber and his callback.
+std::string HostOf(const std::string& uri) {
+  constexpr std::size_t kSchemeBytes = 8;  // "https://"
+  return uri.substr(0, uri.find_first_of("/?", kSchemeBytes));
 }
 
 /// One POST under way. Not moved while libcurl holds pointers into it.
@@ -111,6 +118,21 @@ class Notifier::State {
 
  private:
   void Loop() {
+    while (!stopping_) {
+      try {
+        Serve();
+      } catch (const std::exception& exception) {
+        // Its type only: a library's text may quote what was stored.
+        spdlog::critical("notifier: exception of type {}; it goes on", typeid(exception).name());
+        std::this_thread::sleep_for(options_.first_retry);
+      }
+    }
+    for (const auto& [id, transfer] : transfers_)
+      curl_multi_remove_handle(multi_.get(), transfer->easy.get());
+    transfers_.clear();
+  }
+
+  void Serve() {
     TimePoint look{};
     while (!stopping_) {
       const TimePoint now = std::chrono::steady_clock::now();
@@ -125,9 +147,6 @@ class Notifier::State {
           milliseconds(1), std::chrono::duration_cast<milliseconds>(look - std::chrono::steady_clock::now()));
       curl_multi_poll(multi_.get(), nullptr, 0, static_cast<int>(wait.count()), nullptr);
     }
-    for (const auto& [id, transfer] : transfers_)
-      curl_multi_remove_handle(multi_.get(), transfer->easy.get());
-    transfers_.clear();
   }
 
   void Look(TimePoint now) {
@@ -145,7 +164,7 @@ class Notifier::State {
           transfers_.size() >= options_.most_transfers)
         continue;
       const Status begun = Begin(subscription, progress, newest.value());
-      if (begun.has_error()) return Complain(begun.error());
+      if (begun.has_error()) Complain(begun.error());
     }
     std::erase_if(progress_, [&](const auto& entry) { return present.count(entry.first) == 0; });
   }
@@ -186,7 +205,7 @@ class Notifier::State {
     Progress& progress = progress_[transfer.subscription.id.value()];
     if (taken) {
       if (progress.failures > 0)
-        spdlog::info("notifier: {} takes notifications again", transfer.subscription.destination);
+        spdlog::info("notifier: {} takes notifications again", HostOf(transfer.subscription.destination));
       progress.failures = 0;
       const Status confirmed = store_.ConfirmEvents(transfer.subscription, transfer.batch);
       if (confirmed.has_error()) Complain(confirmed.error());
@@ -197,7 +216,8 @@ class Notifier::State {
     if (progress.failures++ == 0) {
       spdlog::warn(
           "notifier: {} of {} takes no notification: {}; tried again after {} ms and then less often",
-          transfer.subscription.destination, transfer.subscription.principal.value(), what, pause.count());
+          HostOf(transfer.subscription.destination), transfer.subscription.principal.value(), what,
+          pause.count());
     }
     progress.next = std::chrono::steady_clock::now() + pause;
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 namespace skms::appliance {
@@ -76,10 +77,19 @@ bool RotationScheduler::Held() {
   return leapt;
 }
 
+Result<keystore::RotationRun> RotationScheduler::Run() {
+  try {
+    return store_.RunRotation(options_.keys_in_a_run);
+  } catch (const std::exception& exception) {
+    // Its type only: a library's text may quote what was stored.
+    return InternalError(std::string("exception of type ") + typeid(exception).name());
+  }
+}
+
 milliseconds RotationScheduler::Tick() {
   if (Held()) return options_.interval;
   const auto begun = steady_clock::now();
-  const auto run = store_.RunRotation(options_.keys_in_a_run);
+  const auto run = Run();
   const auto took = duration_cast<milliseconds>(steady_clock::now() - begun) + milliseconds(1);
   const std::lock_guard lock(mutex_);
   if (run.has_error()) {

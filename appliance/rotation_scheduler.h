@@ -62,6 +62,8 @@ class RotationScheduler {
 
  private:
   bool Held();
+  /// One run; an exception is an error like another.
+  Result<keystore::RotationRun> Run();
   void Loop();
 
   keystore::KeyStore& store_;

@@ -138,7 +138,10 @@ class Database::State {
       int busy = 1;
       int pages = 0;
       int moved = 0;
+      // Every writer waits behind this: it does not wait long for a reader.
+      session << "PRAGMA busy_timeout=250";
       session << "PRAGMA wal_checkpoint(TRUNCATE)", soci::into(busy), soci::into(pages), soci::into(moved);
+      session << "PRAGMA busy_timeout=5000";
       if (busy != 0) return StorageError("the write-ahead log is in use and cannot be emptied; try again");
       return Ok();
     };

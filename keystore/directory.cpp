@@ -25,6 +25,22 @@ AuditEntry EntryFor(const Requester& by, const char* action, const std::string& 
   return entry;
 }
 
+/// A policy as the audit chain keeps it.
+std::string PolicyText(const Service& service) {
+  const auto list = [](const std::vector<PrincipalId>& principals) {
+    std::string text;
+    for (const PrincipalId& one : principals) text += (text.empty() ? "" : ",") + one.value();
+    return text;
+  };
+  const RotationPolicy& rotation = service.rotation;
+  return "profile=" + service.profile + " delivery=" + std::string(Name(service.delivery)) +
+         " readers=" + list(service.readers) + " group-servers=" + list(service.group_servers) +
+         " period=" + std::to_string(rotation.crypto_period) +
+         " overlap=" + std::to_string(rotation.overlap) + " ahead=" + std::to_string(rotation.make_ahead) +
+         " kept=" + std::to_string(rotation.versions_kept) +
+         " records=" + std::to_string(service.max_records) + " join=" + std::string(Name(service.join));
+}
+
 /// Reads, checks and stores one table of the directory.
 template <class Entry, class Add>
 Status LoadTable(Result<std::vector<StoredEntry<Entry>>> rows, hsm::CryptoModule& module, const char* what,
@@ -164,8 +180,7 @@ Status Directory::PutService(const Requester& by, const Service& service, const 
   SKMS_TRYV(CheckService(service));
   SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(service)));
   return Change(
-      EntryFor(by, former == nullptr ? "service.add" : "service.set",
-               "profile=" + service.profile + " delivery=" + std::string(Name(service.delivery)),
+      EntryFor(by, former == nullptr ? "service.add" : "service.set", PolicyText(service),
                service.id.value()),
       [&](soci::session& session) -> Status {
         if (former == nullptr) {

@@ -32,8 +32,9 @@ enum class JoinPolicy {
 std::string_view Name(JoinPolicy policy);  ///< "from-current", "all-versions", "rekey"
 Result<JoinPolicy> ParseJoinPolicy(std::string_view name);
 
-/// When versions follow each other. A change of it holds for the versions that exist, but never takes back an
-/// end (`exp`) that holders were told: it may only come sooner by the next version's beginning sooner.
+/// When versions follow each other. A change of it holds for the versions that exist, too: a shorter period
+/// brings the next version sooner, a longer one never makes it later than the end (`exp`) that holders of the
+/// present one were told.
 struct RotationPolicy {
   std::int64_t crypto_period = 0;   ///< seconds a version protects; 0: only `key rotate` makes the next
   std::int64_t overlap = 0;         ///< seconds the former version stays active beside the next

@@ -1,4 +1,6 @@
 // Groups of SEAL-X1: who may change them, when their keys change with them, and what a member sees.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -130,12 +132,15 @@ class KeyStore::State::GroupChange {
     if (there() && !removed && !added && record_.services == stored_->record.services) return false;
     ++record_.revision;
     record_.changed = now_;
+    if (there()) record_.floors = stored_->record.floors;
     SKMS_TRYV(ChangeKeys(removed, added));
+    std::erase_if(record_.floors, [&](const auto& entry) {
+      return entry.second <= 1 || !Holds(record_.services, ValServiceId(entry.first));
+    });
     for (const GroupMember& member : wanted) {
       const auto present = former_.find(member);
       FirstVersions first = present == former_.end() ? first_for_new_ : present->second;
-      // A service that came with a past: nobody of the group was its member then.
-      for (const auto& [service, version] : first_for_all_) first[service] = version;
+      for (const auto& [service, floor] : record_.floors) first[service] = std::max(first[service], floor);
       std::erase_if(first, [](const auto& entry) { return entry.second <= 1; });
       wanted_[member] = std::move(first);
     }
@@ -150,7 +155,7 @@ class KeyStore::State::GroupChange {
     ++record_.revision;
     record_.changed = now_;
     for (const ValServiceId& service : record_.services)
-      SKMS_TRYV(ChangeKey(service, true, "the group was deleted"));
+      SKMS_TRYV(ChangeKey(service, true, "the group was deleted", true));
     Seal(record_, wanted_);
     return Ok();
   }
@@ -168,8 +173,11 @@ class KeyStore::State::GroupChange {
     AuditEntry entry = state_.EntryFor(by_, action, {ValServiceId(), TargetKind::kGroup, record_.id.value()});
     entry.reason = "group=" + record_.id.value() + " " + what;
     set_.entries.insert(set_.entries.begin(), std::move(entry));
-    if (state_.directory->snapshot()->subscriptions.empty()) set_.events.clear();
     SKMS_TRYV(state_.database->Write([&](soci::session& session) -> Status {
+      for (const auto& [selector, number] : seen_) {
+        if (ProtectingNumber(session, selector) != number)
+          return ChangedMeanwhile("the group's key changed meanwhile");
+      }
       if (with_group) {
         std::optional<std::int64_t> former;
         if (stored_) former = stored_->record.revision;
@@ -179,7 +187,12 @@ class KeyStore::State::GroupChange {
       }
       return Apply(session, state_.clock, set_);
     }));
-    if (set_.wipes()) state_.log_holds_wiped_ = true;
+    ++state_.changes_by_hand;
+    if (!set_.wipes()) return Ok();
+    state_.log_holds_wiped_ = true;
+    // A reader may hold the log just now; the scheduler empties it then.
+    if (const Status emptied = state_.EmptyLogOfWiped(); emptied.has_error())
+      spdlog::warn("groups: {}; tried again by the scheduler", emptied.error().detail);
     return Ok();
   }
 
@@ -207,17 +220,19 @@ class KeyStore::State::GroupChange {
           ChangeKey(id, rekey,
                     removed ? "a member was removed" : (joins ? "the group was made" : "a member joined")));
       if (service.join != JoinPolicy::kAllVersions) first_for_new_[id.value()] = current;
-      if (joins) first_for_all_[id.value()] = current;
+      // What was said before this group had this service belongs to an earlier one, and to nobody of this.
+      if (joins) record_.floors[id.value()] = current;
     }
     if (!there()) return Ok();
     for (const ValServiceId& id : stored_->record.services) {
-      if (!Holds(record_.services, id)) SKMS_TRYV(ChangeKey(id, true, "the service left the group"));
+      if (!Holds(record_.services, id)) SKMS_TRYV(ChangeKey(id, true, "the service left the group", true));
     }
     return Ok();
   }
 
   /// The number of the version that protects afterwards. Version 1 is made where there is none.
-  Result<std::uint32_t> ChangeKey(const ValServiceId& id, bool rekey, const std::string& reason) {
+  Result<std::uint32_t> ChangeKey(const ValServiceId& id, bool rekey, const std::string& reason,
+                                  bool last = false) {
     const auto found = directory_->services.find(id.value());
     if (found == directory_->services.end())
       return NotFound("service '" + id.value() + "' of the group is gone");
@@ -225,13 +240,22 @@ class KeyStore::State::GroupChange {
     SKMS_TRY(std::vector<StoredKeyVersion> stored, state_.CheckedVersions(selector));
     if (CheckNotRolledBack(stored, stored_ ? stored_->record.revision : 0, record_.id).has_error())
       return ChangedMeanwhile("the group's key is newer than the group");
-    if (!stored.empty() && !rekey) return NumberNow(stored);
+    if (!stored.empty() && !rekey) {
+      // The version that a newcomer begins with must still be the one that protects when he is written in.
+      const std::uint32_t current = NumberNow(stored);
+      seen_.emplace_back(selector, current);
+      return current;
+    }
     const RotationPolicy& policy = found->second.rotation;
     Versions versions;
     for (const StoredKeyVersion& one : stored) versions.push_back(one.version);
     rekeyed_ = rekeyed_ || !stored.empty();
-    const RotationPlan plan =
+    RotationPlan plan =
         stored.empty() ? PlanRotateNow(policy, versions, now_) : PlanRekey(policy, versions, now_);
+    if (last) {
+      plan.next->last = true;
+      plan.next->not_after.reset();
+    }
     const std::uint32_t number = plan.next->number;
     const Planned planned{found->second, selector, std::move(stored), "rekey", reason, record_.revision};
     SKMS_TRYV(state_.AddPlan(set_, by_, planned, plan));
@@ -247,7 +271,7 @@ class KeyStore::State::GroupChange {
   Membership wanted_;
   GroupRecord record_;
   FirstVersions first_for_new_;
-  FirstVersions first_for_all_;
+  std::vector<std::pair<Selector, std::uint32_t>> seen_;
   KeyChangeSet set_;
   bool rekeyed_ = false;
 };
@@ -386,7 +410,12 @@ Result<std::vector<DeliveryAnswer>> KeyStore::DeliverGroup(const Requester& by, 
       if (state.CheckNotRolledBack(stored, revision, id).has_error())
         return ChangedMeanwhile("the group changed");
       Versions versions;
-      for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
+      const FirstVersions& floors = change.stored()->record.floors;
+      const auto floor = floors.find(service_id.value());
+      for (StoredKeyVersion& one : stored) {
+        if (floor == floors.end() || one.version.version >= floor->second)
+          versions.push_back(std::move(one.version));
+      }
       SKMS_TRY(DeliveryAnswer answer, state.WrapAll(by, directory->services.at(service_id.value()),
                                                     state.Ranked(std::move(versions)), entries));
       answers.push_back(std::move(answer));
@@ -408,7 +437,7 @@ Result<Versions> KeyStore::State::GroupVersionsOf(const Service& service, const 
   std::vector<Found> found;
   // Group, membership and key in one look: a removal that came between them would hand out its new key.
   SKMS_TRYV(database->ReadSnapshot([&](soci::session& session) -> Status {
-    for (const GroupId& id : ReadGroupsOf(session, member)) {
+    for (const GroupId& id : ReadGroupsOf(session, member, service.id)) {
       SKMS_TRY(std::optional<StoredGroup> group, ReadGroup(session, id));
       if (!group) return IntegrityError("group '" + id.value() + "' has members and no row");
       if (group->record.deleted || !Holds(group->record.services, service.id)) continue;
@@ -428,8 +457,9 @@ Result<Versions> KeyStore::State::GroupVersionsOf(const Service& service, const 
     SKMS_TRYV(CheckRowMac(module, FieldsOf(record), one.group.mac, "group '" + record.id.value() + "'"));
     SKMS_TRYV(CheckNotRolledBack(one.stored, record.revision, record.id));
     for (StoredKeyVersion& stored : one.stored) {
+      if (stored.version.version < one.first || UseOf(stored.version) == KeyUse::kNone) continue;
       SKMS_TRYV(CheckRowMac(module, FieldsOf(stored.version), stored.mac, RowName(stored.version)));
-      if (stored.version.version >= one.first) versions.push_back(std::move(stored.version));
+      versions.push_back(std::move(stored.version));
     }
   }
   return versions;

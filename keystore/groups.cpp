@@ -90,7 +90,7 @@ Status AddRow(const MemberRow& row, const std::string& group, Membership& out) {
 
 /// One row of val_groups as SOCI exchanges it.
 struct GroupRow {
-  std::string id, services, digests;
+  std::string id, services, digests, floors;
   long long revision = 0;
   long long members = 0;
   long long created = 0;
@@ -100,7 +100,7 @@ struct GroupRow {
 };
 
 constexpr const char* kColumns =
-    "id, services, revision, deleted, members, digests, created, changed, mac_generation, mac";
+    "id, services, revision, deleted, members, digests, floors, created, changed, mac_generation, mac";
 
 void Bind(soci::statement& select, GroupRow& row) {
   select.exchange(soci::into(row.id));
@@ -109,6 +109,7 @@ void Bind(soci::statement& select, GroupRow& row) {
   select.exchange(soci::into(row.deleted));
   select.exchange(soci::into(row.members));
   select.exchange(soci::into(row.digests));
+  select.exchange(soci::into(row.floors));
   select.exchange(soci::into(row.created));
   select.exchange(soci::into(row.changed));
   select.exchange(soci::into(row.mac.generation));
@@ -117,7 +118,9 @@ void Bind(soci::statement& select, GroupRow& row) {
 
 Result<StoredGroup> FromRow(const GroupRow& row) {
   auto digests = FromBase64Url(row.digests);
-  if (!digests || digests->empty() || digests->size() % kDigestBytes != 0) return Unreadable(row.id);
+  auto floors = ParseSince(row.floors);
+  if (!digests || digests->empty() || digests->size() % kDigestBytes != 0 || !floors)
+    return Unreadable(row.id);
   StoredGroup out;
   out.record.id = GroupId(row.id);
   for (const std::string& line : SplitLines(row.services)) out.record.services.emplace_back(line);
@@ -125,6 +128,7 @@ Result<StoredGroup> FromRow(const GroupRow& row) {
   out.record.deleted = row.deleted != 0;
   out.record.members = row.members;
   out.record.digests = std::move(*digests);
+  out.record.floors = std::move(*floors);
   out.record.created = row.created;
   out.record.changed = row.changed;
   out.mac = row.mac;
@@ -143,6 +147,7 @@ RowFields FieldsOf(const GroupRecord& record) {
       .Add(std::int64_t{record.deleted ? 1 : 0})
       .Add(record.members)
       .Add(AsText(record.digests))
+      .Add(SinceText(record.floors))
       .Add(record.created)
       .Add(record.changed);
   return fields;
@@ -205,14 +210,19 @@ Result<Membership> ReadMembership(soci::session& session, const GroupId& id) {
   return members;
 }
 
-std::vector<GroupId> ReadGroupsOf(soci::session& session, const GroupMember& member) {
+std::vector<GroupId> ReadGroupsOf(soci::session& session, const GroupMember& member,
+                                  const ValServiceId& service) {
   std::vector<GroupId> groups;
   std::string id;
   const std::string kind(Name(member.kind));
+  // The list of services holds one a line, so a whole line is a whole name.
+  const std::string line = '\n' + service.value() + '\n';
+  const std::string before = "\n";
   soci::statement select =
-      (session.prepare << "SELECT group_id FROM group_members WHERE member = :member AND kind = :kind"
-                          " ORDER BY group_id",
-       soci::into(id), soci::use(member.id), soci::use(kind));
+      (session.prepare << "SELECT group_id FROM group_members JOIN val_groups ON val_groups.id = group_id"
+                          " WHERE member = :member AND kind = :kind AND deleted = 0"
+                          " AND instr(:before || services, :line) > 0 ORDER BY group_id",
+       soci::into(id), soci::use(member.id), soci::use(kind), soci::use(before), soci::use(line));
   for (bool more = select.execute(true); more; more = select.fetch()) groups.emplace_back(id);
   return groups;
 }
@@ -245,6 +255,7 @@ bool WriteGroup(soci::session& session, const StoredGroup& stored, std::optional
   const GroupRecord& record = stored.record;
   const std::string services = Lines(record.services);
   const std::string digests = ToBase64Url(record.digests);
+  const std::string floors = SinceText(record.floors);
   const long long revision = record.revision;
   const long long members = record.members;
   const long long created = record.created;
@@ -255,12 +266,13 @@ bool WriteGroup(soci::session& session, const StoredGroup& stored, std::optional
     session << "SELECT count(*) FROM val_groups WHERE id = :id", soci::into(there),
         soci::use(record.id.value());
     if (there > 0) return false;
-    session
-        << "INSERT INTO val_groups (id, services, revision, deleted, members, digests, created, changed,"
-           " mac_generation, mac) VALUES (:id, :services, :revision, :deleted, :members, :digests, :created,"
-           " :changed, :generation, :mac)",
+    session << "INSERT INTO val_groups (id, services, revision, deleted, members, digests, floors, created, "
+               "changed,"
+               " mac_generation, mac) VALUES (:id, :services, :revision, :deleted, :members, :digests, "
+               ":floors, :created,"
+               " :changed, :generation, :mac)",
         soci::use(record.id.value()), soci::use(services), soci::use(revision), soci::use(deleted),
-        soci::use(members), soci::use(digests), soci::use(created), soci::use(changed),
+        soci::use(members), soci::use(digests), soci::use(floors), soci::use(created), soci::use(changed),
         soci::use(stored.mac.generation), soci::use(stored.mac.text);
     return true;
   }
@@ -268,11 +280,12 @@ bool WriteGroup(soci::session& session, const StoredGroup& stored, std::optional
   soci::statement update =
       (session.prepare
            << "UPDATE val_groups SET services = :services, revision = :revision, deleted = :deleted,"
-              " members = :members, digests = :digests, created = :created, changed = :changed,"
+              " members = :members, digests = :digests, floors = :floors, created = :created, changed = "
+              ":changed,"
               " mac_generation = :generation, mac = :mac WHERE id = :id AND revision = :former",
        soci::use(services), soci::use(revision), soci::use(deleted), soci::use(members), soci::use(digests),
-       soci::use(created), soci::use(changed), soci::use(stored.mac.generation), soci::use(stored.mac.text),
-       soci::use(record.id.value()), soci::use(expected));
+       soci::use(floors), soci::use(created), soci::use(changed), soci::use(stored.mac.generation),
+       soci::use(stored.mac.text), soci::use(record.id.value()), soci::use(expected));
   update.execute(true);
   return update.get_affected_rows() == 1;
 }

@@ -47,6 +47,7 @@ struct GroupRecord {
   bool deleted = false;                ///< a tombstone: the id keeps its revision and its keys' past
   std::int64_t members = 0;
   Bytes digests;             ///< 16 bytes for each shard
+  FirstVersions floors;      ///< of each service, the first version that is this group's at all
   std::int64_t created = 0;  ///< seconds since 1970
   std::int64_t changed = 0;
 
@@ -69,11 +70,12 @@ void Seal(GroupRecord& record, const Membership& membership);
 Result<std::optional<StoredGroup>> ReadGroup(soci::session& session, const GroupId& id);
 Result<Membership> ReadMembership(soci::session& session, const GroupId& id);
 Result<std::vector<StoredGroup>> ReadGroupPage(soci::session& session, const std::string& after, int limit);
-/// Ids of the groups that have a row for this member.
-std::vector<GroupId> ReadGroupsOf(soci::session& session, const GroupMember& member);
+/// Ids of the groups of the service that have a row for this member.
+std::vector<GroupId> ReadGroupsOf(soci::session& session, const GroupMember& member,
+                                  const ValServiceId& service);
 
-/// The member's first versions, proven by his shard's digest; nullopt: he is not in it. `record` must have
-/// been checked by its MAC. kIntegrity: the shard's rows were changed by hand.
+/// The member's first versions, proven by his shard's digest; nullopt: he is not in it. Worth as much as
+/// `record`, whose MAC the caller checks. kIntegrity: the shard's rows were changed by hand.
 Result<std::optional<FirstVersions>> ProveMember(soci::session& session, const GroupRecord& record,
                                                  const GroupMember& member);
 

@@ -60,6 +60,7 @@ Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service,
   made.version.created = clock.NowSeconds();
   made.version.not_before = next.not_before;
   made.version.not_after = next.not_after;
+  made.version.superseded = next.last;
   made.version.group_revision = group_revision;
   made.version.wrapped = std::move(generated.wrapped);
   made.version.public_key = std::move(generated.public_key);
@@ -124,9 +125,10 @@ Status KeyStore::State::AddPlan(KeyChangeSet& set, const Requester& by, const Pl
 }
 
 Status KeyStore::State::Write(KeyChangeSet set) {
-  if (directory->snapshot()->subscriptions.empty()) set.events.clear();
   SKMS_TRYV(database->Write([&](soci::session& session) -> Status { return Apply(session, clock, set); }));
   if (set.wipes()) log_holds_wiped_ = true;
+  // A step by hand may have taken away what the scheduler counted on.
+  if (!set.updates.empty()) ++changes_by_hand;
   return Ok();
 }
 
@@ -211,6 +213,23 @@ Result<RotationPlan> PlanChange(const Service* service, const Versions& versions
   return PlanStep(versions, index, to, change.action, now);
 }
 
+/// Two plans after each other as one: a version that both change is changed once.
+RotationPlan Merged(RotationPlan first, const RotationPlan& second) {
+  for (const ChangedVersion& later : second.changed) {
+    const auto same =
+        std::find_if(first.changed.begin(), first.changed.end(),
+                     [&](const ChangedVersion& one) { return one.version.kid == later.version.kid; });
+    if (same == first.changed.end()) {
+      first.changed.push_back(later);
+    } else {
+      same->version = later.version;
+      if (!later.action.empty()) same->action = later.action;
+    }
+  }
+  first.next = second.next;
+  return first;
+}
+
 /// `plan`'s versions over `versions`.
 Versions After(Versions versions, const RotationPlan& plan) {
   for (KeyVersion& version : versions) {
@@ -255,8 +274,7 @@ Result<KeyVersion> KeyStore::ChangeKeyOnce(const Requester& by, const Kid& kid, 
     }
     // Whoever knows this version may know the one made ahead, too.
     const RotationPlan rekey = PlanRekey(policy->rotation, After(versions, plan), now);
-    plan.changed.insert(plan.changed.end(), rekey.changed.begin(), rekey.changed.end());
-    plan.next = rekey.next;
+    plan = Merged(std::move(plan), rekey);
   }
   KeyVersion result = After(versions, plan)[index];
   if (!change.dry_run) {

@@ -31,10 +31,11 @@ KeyEvent EventOf(std::string event, const KeyVersion& version);
 /// The event's name for an action of keystore/key_life.h, "release" or "withhold": "suspend" → "suspended".
 std::string EventFor(const std::string& action);
 
-/// Within a write transaction. Throws SOCI's exceptions.
+/// Within a write transaction, which also knows whether anybody is to be told. Throws SOCI's exceptions.
 void AppendEvents(soci::session& session, std::int64_t time, const std::vector<KeyEvent>& events);
 
-/// Events after `position`, oldest first.
+/// Events after `position`, oldest first. They are not under a MAC: whoever can write the database can have
+/// subscribers told what is not so, which costs them a request.
 Result<std::vector<KeyEvent>> ReadEvents(Database& database, std::int64_t position, int limit);
 
 /// Number of the newest event, 0 for none. Throws SOCI's exceptions.

@@ -324,6 +324,16 @@ bool CountRecord(soci::session& session, const Service& service) {
   return true;
 }
 
+std::uint32_t ProtectingNumber(soci::session& session, const Selector& selector) {
+  int number = 0;
+  const std::string kind(Name(selector.kind));
+  session << "SELECT coalesce(max(CASE WHEN state = 'active' THEN version END), max(version), 1) FROM "
+             "key_versions"
+             " WHERE service = :service AND target_kind = :kind AND target = :target",
+      soci::into(number), soci::use(selector.service.value()), soci::use(kind), soci::use(selector.target);
+  return static_cast<std::uint32_t>(number);
+}
+
 int NewestNumber(soci::session& session, const Selector& selector) {
   int newest = 0;
   const std::string kind(Name(selector.kind));
@@ -386,15 +396,28 @@ Result<std::vector<Selector>> SelectorsToFollow(Database& database, const ValSer
                          begun_until, service.value(), limit);
 }
 
-Result<std::optional<std::int64_t>> EarliestUnfollowed(Database& database, const ValServiceId& service) {
-  NullableTime earliest;
+Result<std::vector<Selector>> SelectorsEndingUnfollowed(Database& database, const ValServiceId& service,
+                                                        std::int64_t ends_until, int limit) {
+  return SelectSelectors(database,
+                         "service = :service AND state = 'active' AND superseded = 0 AND not_after <= :until"
+                         " ORDER BY not_after",
+                         ends_until, service.value(), limit);
+}
+
+Result<UnfollowedTimes> EarliestUnfollowed(Database& database, const ValServiceId& service) {
+  NullableTime begin;
+  NullableTime end;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    // Two statements, for each has an index that leads straight to its smallest.
     session << "SELECT min(not_before) FROM key_versions WHERE service = :service AND state = 'active'"
                " AND superseded = 0",
-        soci::into(earliest.value, earliest.null), soci::use(service.value());
+        soci::into(begin.value, begin.null), soci::use(service.value());
+    session << "SELECT min(not_after) FROM key_versions WHERE service = :service AND state = 'active'"
+               " AND superseded = 0",
+        soci::into(end.value, end.null), soci::use(service.value());
     return Ok();
   }));
-  return earliest.time();
+  return UnfollowedTimes{begin.time(), end.time()};
 }
 
 }  // namespace skms::keystore

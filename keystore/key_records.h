@@ -39,8 +39,15 @@ Result<std::vector<Selector>> SelectorsToEnd(Database& database, std::int64_t no
 /// Active since `begun_until` or longer, with no version after them.
 Result<std::vector<Selector>> SelectorsToFollow(Database& database, const ValServiceId& service,
                                                 std::int64_t begun_until, int limit);
-/// The earliest beginning of an active version of the service without one after it; nullopt: there is none.
-Result<std::optional<std::int64_t>> EarliestUnfollowed(Database& database, const ValServiceId& service);
+/// Active with an end at `ends_until` or sooner, and no version after them.
+Result<std::vector<Selector>> SelectorsEndingUnfollowed(Database& database, const ValServiceId& service,
+                                                        std::int64_t ends_until, int limit);
+/// Of the service's active versions without one after them: the earliest beginning and end.
+struct UnfollowedTimes {
+  std::optional<std::int64_t> not_before;
+  std::optional<std::int64_t> not_after;
+};
+Result<UnfollowedTimes> EarliestUnfollowed(Database& database, const ValServiceId& service);
 
 // Inside a write transaction; throw SOCI's exceptions.
 bool HasVersions(soci::session& session, const ValServiceId& service);
@@ -51,6 +58,8 @@ bool UpdateVersion(soci::session& session, const StoredKeyVersion& stored, const
 /// Counts one more selector of the service; false: its limit is reached. The count is not under a MAC:
 /// whoever changes it by hand gets more or fewer records, and no key.
 bool CountRecord(soci::session& session, const Service& service);
+/// Number of the version that protects (the newest active one), else of the newest; 1 where there is none.
+std::uint32_t ProtectingNumber(soci::session& session, const Selector& selector);
 /// Highest version number of the selector, 0 for none.
 int NewestNumber(soci::session& session, const Selector& selector);
 

@@ -49,7 +49,8 @@ struct DeliveredVersion {
 
 struct DeliveryAnswer {
   Service service;
-  std::vector<DeliveredVersion> keys;  ///< what protects now, will, and did, in this order; never empty
+  /// What protects now, will, and did, in this order; then likewise those of the user's or UE's groups.
+  std::vector<DeliveredVersion> keys;
 };
 
 /// A refusal that never reached Deliver (bad token, unknown certificate …), to be written to the audit chain.
@@ -147,8 +148,9 @@ class KeyStore {
   /// recipient), kIntegrity, kStorage, and the token's errors.
   Result<DeliveryAnswer> Deliver(const Requester& requester, const Selector& selector);
 
-  /// Next version: becomes active, the former active one deactivated, in one transaction. Makes version 1 if
-  /// there is none. Errors: kNotFound (service), kPermissionDenied (scope), kStorage, token errors.
+  /// The next version (the one made ahead where there is one) becomes active; the former ends after the
+  /// service's overlap; one transaction. Makes version 1 if there is none. Errors: kNotFound (service),
+  /// kPermissionDenied (scope), kStorage, token errors.
   Result<KeyVersion> Rotate(const Requester& requester, const Selector& selector);
 
   /// One step of a version's life (keystore/key_life.h). With `rotate`, a compromise also makes the next
@@ -159,7 +161,8 @@ class KeyStore {
 
   // Groups (SEAL-X1). A group is a group server's who manages every one of its services; others' are
   // kNotFound. Every refusal is in the audit chain. Errors of all: kNotFound, kIntegrity, kStorage, token
-  // errors, kChangedMeanwhile (others came first again and again).
+  // errors, kChangedMeanwhile (others came first again and again). Looking without a change is audited only
+  // when it hands out keys.
   /// Makes the group or changes it to what `document` says, in one transaction with its keys. Whoever is
   /// removed never sees the keys that protect from then on: every service's key is made anew before this
   /// returns. New members see what the service's join policy says. A document that says what is there already

@@ -96,6 +96,7 @@ class KeyStore::State {
   const Clock& clock;
   const std::unique_ptr<Database> database;
   const std::unique_ptr<Directory> directory;
+  std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;
 

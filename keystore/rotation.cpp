@@ -173,7 +173,10 @@ RotationPlan PlanScheduled(const RotationPolicy& policy, const Versions& version
     ahead = nullptr;
   }
   KeyVersion* current = draft.Newest(KeyState::kActive);
-  if (current != nullptr && ahead == nullptr) {
+  // A newer one that is set aside may come back; until then nobody takes its place.
+  const KeyVersion* suspended = draft.Newest(KeyState::kSuspended);
+  const bool waits = current != nullptr && suspended != nullptr && suspended->version > current->version;
+  if (current != nullptr && ahead == nullptr && !waits) {
     const auto time = RotationTime(policy, *current);
     if (time && now >= *time - policy.make_ahead) {
       const std::int64_t begins = std::max(now, *time);

@@ -27,6 +27,7 @@ struct NextVersion {
   KeyState state = KeyState::kActive;  ///< or kPreActive
   std::int64_t not_before = 0;
   std::optional<std::int64_t> not_after;
+  bool last = false;  ///< of a group that is gone: no version follows it by the clock
 };
 
 /// A stored version as it will be. `action` is the transition's name in the audit chain ("activate",

@@ -15,10 +15,13 @@ constexpr std::int64_t kRetrySeconds = 60;
 
 }  // namespace
 
-void RotationMemory::Begin(std::uint64_t directory_version, std::int64_t now) {
-  if (directory_version != directory_version_ || now < now_) quiet_until_.clear();
-  if (now < now_) failed_until_.clear();
-  directory_version_ = directory_version;
+void RotationMemory::Begin(std::uint64_t changes, std::int64_t now) {
+  if (changes != changes_ || now < now_) quiet_until_.clear();
+  if (now < now_) {
+    failed_until_.clear();
+    empty_log_at_ = now;
+  }
+  changes_ = changes;
   now_ = now;
   std::erase_if(failed_until_, [now](const auto& entry) { return entry.second <= now; });
 }
@@ -60,15 +63,22 @@ class KeyStore::State::DueKeys {
 
  private:
   Status AddOfService(const Service& service, int limit) {
-    const std::int64_t before_next = service.rotation.crypto_period - service.rotation.make_ahead;
-    auto found = SelectorsToFollow(*state_.database, service.id, now_ - before_next, limit);
-    if (found.has_value() && found.value().empty()) {
-      SKMS_TRY(const auto earliest, EarliestUnfollowed(*state_.database, service.id));
+    const RotationPolicy& rotation = service.rotation;
+    const std::int64_t before_next = rotation.crypto_period - rotation.make_ahead;
+    const std::int64_t before_end = rotation.overlap + rotation.make_ahead;
+    auto begun = SelectorsToFollow(*state_.database, service.id, now_ - before_next, limit);
+    // Also those whose holders were told an end under a shorter period.
+    auto ending = SelectorsEndingUnfollowed(*state_.database, service.id, now_ + before_end, limit);
+    if (begun.has_value() && begun.value().empty() && ending.has_value() && ending.value().empty()) {
+      SKMS_TRY(const UnfollowedTimes times, EarliestUnfollowed(*state_.database, service.id));
       // A key made from now on is due no sooner than one that begins now.
-      state_.rotation_memory.QuietUntil(service.id.value(),
-                                        std::min(earliest.value_or(now_), now_) + before_next);
+      const std::int64_t by_period = std::min(times.not_before.value_or(now_), now_) + before_next;
+      state_.rotation_memory.QuietUntil(
+          service.id.value(),
+          times.not_after ? std::min(by_period, *times.not_after - before_end) : by_period);
     }
-    return Add(std::move(found));
+    SKMS_TRYV(Add(std::move(begun)));
+    return Add(std::move(ending));
   }
 
   Status Add(Result<std::vector<Selector>> found) {
@@ -104,7 +114,7 @@ Result<RotationRun> KeyStore::RunRotation(std::size_t most) {
   const Requester scheduler{PrincipalId("scheduler"), {}, ""};
   const auto directory = state.directory->snapshot();
   const std::int64_t now = state.clock.NowSeconds();
-  state.rotation_memory.Begin(directory->version, now);
+  state.rotation_memory.Begin(directory->version + state.changes_by_hand, now);
   State::DueKeys due(state, now, most);
   SKMS_TRYV(due.Find(*directory));
 
@@ -129,19 +139,21 @@ Result<RotationRun> KeyStore::RunRotation(std::size_t most) {
                   set.has_error() ? set.error().Describe() : "nothing to do where something was due");
   }
   SKMS_TRYV(state.CommitRotation(sets, run));
+  if (!state.rotation_memory.MayEmptyLog()) return run;
   const Status emptied = state.EmptyLogOfWiped();
-  if (emptied.has_error()) spdlog::warn("rotation: {}; tried again at the next run", emptied.error().detail);
+  if (emptied.has_error()) {
+    spdlog::warn("rotation: {}; tried again in a minute", emptied.error().detail);
+    state.rotation_memory.EmptyLogLater();
+  }
   return run;
 }
 
 Status KeyStore::State::CommitRotation(std::vector<std::pair<Selector, KeyChangeSet>>& sets,
                                        RotationRun& run) {
   if (sets.empty()) return Ok();
-  const bool told = !directory->snapshot()->subscriptions.empty();
   bool wipes = false;
   SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
     for (auto& [selector, set] : sets) {
-      if (!told) set.events.clear();
       const Status applied = WithinSavepoint(
           session, [&, &changes = set](soci::session& s) { return Apply(s, clock, changes); });
       if (applied.has_error()) {

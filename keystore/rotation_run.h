@@ -16,8 +16,12 @@ namespace skms::keystore {
 
 class RotationMemory {
  public:
-  /// Forgets what a changed directory or a clock set back has made wrong.
-  void Begin(std::uint64_t directory_version, std::int64_t now);
+  /// Forgets what a change by others or a clock set back has made wrong.
+  /// `changes` grows with what others than the scheduler changed.
+  void Begin(std::uint64_t changes, std::int64_t now);
+  /// After the log could not be emptied, for a while: each try keeps writers waiting.
+  bool MayEmptyLog() const { return now_ >= empty_log_at_; }
+  void EmptyLogLater() { empty_log_at_ = now_ + 60; }
   bool IsQuiet(const std::string& service) const;
   void QuietUntil(const std::string& service, std::int64_t time) { quiet_until_[service] = time; }
 
@@ -28,7 +32,8 @@ class RotationMemory {
  private:
   using Key = std::tuple<std::string, TargetKind, std::string>;
   std::int64_t now_ = std::numeric_limits<std::int64_t>::min();
-  std::uint64_t directory_version_ = 0;
+  std::uint64_t changes_ = 0;
+  std::int64_t empty_log_at_ = std::numeric_limits<std::int64_t>::min();
   std::map<std::string, std::int64_t> quiet_until_;
   std::map<Key, std::int64_t> failed_until_;
 };

@@ -76,12 +76,15 @@ constexpr const char* kVersion3[] = {
     "CREATE INDEX key_versions_ending ON key_versions (not_after) WHERE state = 'active'",
     "CREATE INDEX key_versions_rotating ON key_versions (service, not_before)"
     " WHERE state = 'active' AND superseded = 0",
+    "CREATE INDEX key_versions_promised ON key_versions (service, not_after)"
+    " WHERE state = 'active' AND superseded = 0",
     // A count for the limit of records, kept beside the rows it counts.
     "CREATE TABLE service_records (service TEXT PRIMARY KEY, records BIGINT NOT NULL)",
     "INSERT INTO service_records (service, records)"
     " SELECT service, count(*) FROM key_versions WHERE version = 1 GROUP BY service",
     "CREATE TABLE val_groups (id TEXT PRIMARY KEY, services TEXT NOT NULL, revision BIGINT NOT NULL,"
-    " deleted INTEGER NOT NULL, members BIGINT NOT NULL, digests TEXT NOT NULL, created BIGINT NOT NULL,"
+    " deleted INTEGER NOT NULL, members BIGINT NOT NULL, digests TEXT NOT NULL, floors TEXT NOT NULL, "
+    "created BIGINT NOT NULL,"
     " changed BIGINT NOT NULL, mac_generation INTEGER NOT NULL, mac TEXT NOT NULL)",
     "CREATE TABLE group_members (group_id TEXT NOT NULL, shard INTEGER NOT NULL, kind TEXT NOT NULL,"
     " member TEXT NOT NULL, since TEXT NOT NULL, PRIMARY KEY (group_id, shard, kind, member))",

@@ -22,6 +22,15 @@ void WritePosition(soci::session& session, const SubscriptionId& id, std::int64_
       soci::use(place);
 }
 
+bool MovePosition(soci::session& session, const SubscriptionId& id, std::int64_t position) {
+  const long long place = position;
+  soci::statement update =
+      (session.prepare << "UPDATE subscription_positions SET position = :place WHERE id = :id",
+       soci::use(place), soci::use(id.value()));
+  update.execute(true);
+  return update.get_affected_rows() == 1;
+}
+
 void DropPosition(soci::session& session, const SubscriptionId& id) {
   session << "DELETE FROM subscription_positions WHERE id = :id", soci::use(id.value());
 }
@@ -76,11 +85,14 @@ Result<EventBatch> KeyStore::NextEvents(const Subscription& subscription, std::i
   EventBatch batch;
   batch.position = position;
   for (const KeyEvent& event : events) {
-    if (batch.events.size() == most) break;
+    const bool told = MayBeTold(*directory, subscription.principal, event);
+    const bool fresh = event.time >= dropped_before;
+    // What is given up is confirmed by itself, whatever becomes of what follows.
+    if (batch.events.size() == most || (told && fresh && batch.dropped > 0)) break;
     batch.position = event.number;
     batch.moved = true;
-    if (!MayBeTold(*directory, subscription.principal, event)) continue;
-    if (event.time < dropped_before) {
+    if (!told) continue;
+    if (!fresh) {
       ++batch.dropped;
       continue;
     }
@@ -106,8 +118,7 @@ Status KeyStore::ConfirmEvents(const Subscription& subscription, const EventBatc
   State& state = *state_;
   return state.database->Write([&](soci::session& session) -> Status {
     // It may have been removed meanwhile; then there is no place to keep.
-    if (state.directory->snapshot()->subscriptions.count(subscription.id.value()) == 0) return Ok();
-    WritePosition(session, subscription.id, batch.position);
+    if (!MovePosition(session, subscription.id, batch.position)) return Ok();
     PruneEvents(session, SmallestPosition(session));
     if (batch.dropped == 0) return Ok();
     AuditEntry entry;

@@ -15,6 +15,8 @@ namespace skms::keystore {
 
 /// Within a write transaction. Throw SOCI's exceptions.
 void WritePosition(soci::session& session, const SubscriptionId& id, std::int64_t position);
+/// False: it has no place any more.
+bool MovePosition(soci::session& session, const SubscriptionId& id, std::int64_t position);
 void DropPosition(soci::session& session, const SubscriptionId& id);
 /// The smallest position of all; the newest event's where there is no subscription.
 std::int64_t SmallestPosition(soci::session& session);

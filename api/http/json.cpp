@@ -18,7 +18,12 @@ Result<nlohmann::json> ParseJson(std::string_view text, const JsonLimits& limits
   if (!IsValidUtf8(text)) return InvalidArgument("not UTF-8");
   std::vector<std::set<std::string>> members;
   std::string problem;
+  std::size_t values = 0;
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (event != json::parse_event_t::key && ++values > 2 * limits.max_values) {
+      problem = "more values than accepted";
+      return false;  // nothing more is kept
+    }
     if (static_cast<std::size_t>(depth) >= limits.max_depth) problem = "nested too deeply";
     if (event == json::parse_event_t::object_start) members.emplace_back();
     if (event == json::parse_event_t::object_end) members.pop_back();

@@ -13,6 +13,7 @@ namespace skms::http {
 struct JsonLimits {
   std::size_t max_bytes = 65536;
   std::size_t max_depth = 16;
+  std::size_t max_values = 20000;  ///< objects, lists and values together: each costs memory beyond its bytes
 };
 
 /// Errors: kInvalidArgument (not JSON, duplicate member, too deep), kTooLarge.

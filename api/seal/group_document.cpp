@@ -81,7 +81,8 @@ std::variant<GroupDocument, ProblemDetails> DecodeGroupDocument(const keystore::
   if (keystore::CheckIdentifier("", id.value()).has_error())
     return BadParameter("INVALID_MSG_FORMAT", "valGroupId",
                         "must be 1 to 255 bytes of UTF-8 without control characters");
-  const auto parsed = http::ParseJson(body, {.max_bytes = kMaxGroupDocumentBytes, .max_depth = 16});
+  const auto parsed =
+      http::ParseJson(body, {.max_bytes = kMaxGroupDocumentBytes, .max_depth = 16, .max_values = 50000});
   if (parsed.has_error() || !parsed.value().is_object())
     return http::Problem(400, "Bad Request",
                          "the body must be one JSON object with valServiceIds and members");

@@ -22,7 +22,7 @@ std::string EncodeKeyNotification(const keystore::Subscription& subscription,
     events.push_back(std::move(one));
   }
   return json{{"subscriptionId", subscription.id.value()}, {"skmsId", skms_id}, {"events", std::move(events)}}
-      .dump();
+      .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace skms::seal

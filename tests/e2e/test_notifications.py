@@ -265,7 +265,7 @@ def test_what_was_not_told_is_told_after_a_restart_and_given_up_when_too_old(fre
 
         callback.behave = 500
         assert fresh.stop() == 0
-        fresh.settings["notify__drop_after_s"] = 1
+        fresh.settings["notify__drop_after_s"] = 2
         fresh.write_config()
         fresh.start()
         rotate(fresh, "lost", 2)
@@ -275,6 +275,9 @@ def test_what_was_not_told_is_told_after_a_restart_and_given_up_when_too_old(fre
         with sqlite3.connect(f"file:{fresh.directory / 'skms.db'}?mode=ro", uri=True) as database:
             (reason,) = database.execute("SELECT reason FROM audit WHERE action = 'notification.drop' ORDER BY seq LIMIT 1").fetchone()
         assert "were not taken in time" in reason and "val-1" in reason
+        callback.behave = 200
+        rotate(fresh, "later", 2)
+        wait_for(lambda: "later" in [e["target"] for e in callback.events()], "what came after")
         assert "lost" not in [e["target"] for e in callback.events()]
     finally:
         callback.close()

@@ -160,6 +160,35 @@ TEST_CASE("deleting a group ends its key, and who makes it again starts after it
   CHECK(f.Sees(User("alice")) == Seen{3});
 }
 
+TEST_CASE("an earlier group of the same id keeps its keys to itself, whatever the policy") {
+  Groups f(JoinPolicy::kAllVersions);
+  f.Put({User("alice")});
+  Must(f.store->DeleteGroup(f.gms, GroupId("g"), {f.revision}));
+  f.revision.reset();
+  f.Put({User("bob")});
+  CHECK(f.Sees(User("bob")) == Seen{3});
+  f.Put({User("bob"), User("carol")});
+  CHECK(f.Sees(User("carol")) == Seen{3});
+  const auto answers = Must(f.store->DeliverGroup(f.gms, GroupId("g")));
+  REQUIRE(answers.at(0).keys.size() == 1);
+  CHECK(answers[0].keys[0].version.version == 3);
+}
+
+TEST_CASE("the key of a group that is gone is not rotated by the clock") {
+  Groups f;
+  Service service = Must(f.store->FindService(ValServiceId("s")));
+  service.rotation = {30 * 86400, 0, 0, 0};
+  Must(f.store->SetService(f.admin, service));
+  f.Put({User("alice")});
+  Must(f.store->DeleteGroup(f.gms, GroupId("g"), {f.revision}));
+  f.clock.Advance(std::chrono::hours(24 * 400));
+  CHECK(Must(f.store->RunRotation(10)).changes() == 0);
+  f.revision.reset();
+  f.Put({User("alice")});
+  f.clock.Advance(std::chrono::hours(24 * 31));
+  CHECK(Must(f.store->RunRotation(10)).made == 1);
+}
+
 TEST_CASE("each service of a group has a key of its own; one that comes back starts anew") {
   Groups f;
   f.Put({User("alice")}, {"s", "t"});

@@ -164,7 +164,7 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
   StoreFixture f;
   const Kid kid = FirstKid(f, ForService());
   f.Close();
-  for (const char* index : {"ahead", "ending", "rotating"})
+  for (const char* index : {"ahead", "ending", "rotating", "promised"})
     f.Tamper(std::string("DROP INDEX key_versions_") + index);
   for (const char* table : {"service_records", "group_members", "val_groups", "subscription_positions",
                             "subscriptions", "key_events"})

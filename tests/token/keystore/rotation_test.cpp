@@ -2,7 +2,9 @@
 // leaves.
 #include <doctest/doctest.h>
 
-#include <set>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include "tests/token/keystore/store_fixture.h"
 
@@ -33,6 +35,11 @@ class Rotating : public StoreFixture {
     return Must(store->Deliver(Val1(), selector)).keys;
   }
 };
+
+std::string Octets(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 }  // namespace
 
@@ -103,18 +110,68 @@ TEST_CASE("the switch of a policy from none to a period takes the keys along tha
   CHECK(Must(f.store->RunRotation(8)).made == 1);
 }
 
-TEST_CASE("versions past the number kept are wiped, from the log too") {
+TEST_CASE("versions past the number kept are wiped, from the file and its log too") {
   Rotating f(3);
   f.Keys(ForService());
   const std::string wrapped = f.Text("SELECT wrapped FROM key_versions");
+  REQUIRE(wrapped.size() > 40);
+  const std::string path = f.options().path;
+  CHECK((Octets(path) + Octets(path + "-wal")).find(wrapped) != std::string::npos);  // the search does find
   for (int day = 0; day < 160; ++day) {
     f.clock.Advance(kDay);
     f.RunAll();
   }
   CHECK(f.Number("SELECT count(*) FROM key_versions WHERE wrapped != ''") == 3);
   CHECK(f.Number("SELECT count(*) FROM key_versions WHERE state = 'destroyed' AND wrapped = ''") >= 2);
-  CHECK(f.Text("SELECT wrapped FROM key_versions WHERE version = 1").empty());
+  CHECK((Octets(path) + Octets(path + "-wal")).find(wrapped) == std::string::npos);
   CHECK(f.Number("SELECT count(*) FROM audit WHERE action = 'key.destroy'") >= 2);
+}
+
+TEST_CASE("when an administrator takes away what was made ahead, it is made again before the switch") {
+  Rotating f;
+  const std::int64_t start = f.clock.NowSeconds();
+  f.Keys(ForService());
+  f.clock.Advance(23 * kDay);
+  f.RunAll();
+  f.RunAll();  // nothing more to do: the service is quiet from here on
+  const Kid ahead = f.Keys(ForService())[1].version.kid;
+  f.clock.Advance(kDay);
+  Must(f.store->ChangeKey(f.admin, ahead, {"destroy", "drill"}));
+  CHECK(f.RunAll() == 1);
+  const auto keys = f.Keys(ForService());
+  REQUIRE(keys.size() == 2);
+  CHECK(keys[1].version.state == KeyState::kPreActive);
+  CHECK(keys[1].version.not_before == start + 30 * 86400);
+}
+
+TEST_CASE("a longer period does not keep the next version from being made ahead of a promised end") {
+  Rotating f;
+  f.Keys(ForService());
+  f.clock.Advance(10 * kDay);
+  Service service = Must(f.store->FindService(ValServiceId("s")));
+  service.rotation.crypto_period = 90 * 86400;
+  Must(f.store->SetService(f.admin, service));
+  CHECK(f.RunAll() == 0);
+  f.clock.Advance(13 * kDay);
+  CHECK(f.RunAll() == 1);
+  CHECK(f.Keys(ForService()).size() == 2);
+}
+
+TEST_CASE("a compromise with rotation in the overlap ends the former version and makes one new one") {
+  Rotating f;
+  f.Keys(ForService());
+  f.clock.Advance(23 * kDay);
+  f.RunAll();
+  f.clock.Advance(7 * kDay);
+  f.RunAll();
+  const auto both = f.Keys(ForService());
+  REQUIRE(both.size() == 2);
+  REQUIRE(both[1].version.state == KeyState::kActive);
+  Must(f.store->ChangeKey(f.admin, both[0].version.kid, {"compromise", "laptop stolen", true}));
+  const auto keys = f.Keys(ForService());
+  CHECK(keys[0].version.version == 3);
+  CHECK(keys[1].version.state == KeyState::kDeactivated);
+  CHECK(f.Number("SELECT count(*) FROM key_versions WHERE state = 'active'") == 1);
 }
 
 TEST_CASE("one key that was changed by hand does not keep the others from rotating") {

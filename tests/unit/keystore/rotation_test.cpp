@@ -158,6 +158,17 @@ TEST_CASE("a suspended or compromised key is not rotated by the clock") {
   }
 }
 
+TEST_CASE("while the newer version is set aside, the former's overlap starts no other") {
+  Key key = Fresh();
+  key.Run(kStart + 23 * kDay);
+  key.Run(kStart + 30 * kDay);
+  key.Apply(PlanStep(key.versions, 0, KeyState::kSuspended, "suspend", kStart + 30 * kDay));
+  CHECK(key.Run(kStart + 30 * kDay + 60) == 0);
+  key.Apply(PlanStep(key.versions, 0, KeyState::kActive, "resume", kStart + 30 * kDay + 120));
+  CHECK(key.versions.size() == 2);
+  CHECK(key.Number(1).superseded);
+}
+
 TEST_CASE("only as many versions are kept as the policy says, and only deactivated ones are wiped") {
   Key key = Fresh({30 * kDay, kDay, 7 * kDay, 3});
   std::int64_t now = kStart;
