@@ -249,6 +249,11 @@ def test_an_administrator_sees_groups_and_can_rekey_and_remove_them(gms, applian
     appliance.ctl("group", "remove", "g-admin")
     assert group_keys(appliance, "zoe") == []
     assert appliance.try_ctl("group", "show", "g-admin").returncode == 6
+    admin = ROOT / "api/openapi/skms_admin.yaml"
+    for schema, answer in [("Status", appliance.ctl_json("status")), ("Service", appliance.ctl_json("service", "show", "s")),
+                           ("Group", appliance.ctl_json("group", "list")["groups"][0]),
+                           ("KeyVersion", appliance.ctl_json("key", "list", "--limit", "1")["keys"][0])]:
+        check(admin, f"/components/schemas/{schema}", answer)
     page = appliance.ctl_json("group", "list", "--limit", "1")["groups"]
     assert len(page) == 1
     assert appliance.ctl_json("group", "list", "--after", page[0]["id"], "--limit", "1")["groups"][0]["id"] > page[0]["id"]
