@@ -12,30 +12,30 @@ namespace skms {
 
 /// What kind of failure it was. The comment says who can mend it.
 enum class ErrorCode {
-  kInvalidArgument,    ///< the caller's input is malformed: the caller
-  kUnauthenticated,    ///< no or unusable credentials: the caller
-  kPermissionDenied,   ///< good credentials, not allowed: the administrator
-  kNotFound,           ///< the named thing does not exist
-  kAlreadyExists,      ///< the named thing exists already
-  kConflict,           ///< the state does not allow it (in use)
-  kChangedMeanwhile,   ///< another change came first: read again and retry
+  kInvalidArgument,       ///< the caller's input is malformed: the caller
+  kUnauthenticated,       ///< no or unusable credentials: the caller
+  kPermissionDenied,      ///< good credentials, not allowed: the administrator
+  kNotFound,              ///< the named thing does not exist
+  kAlreadyExists,         ///< the named thing exists already
+  kConflict,              ///< the state does not allow it (in use)
+  kChangedMeanwhile,      ///< another change came first: read again and retry
   kPreconditionFailed,    ///< the thing is not the one the caller named (If-Match): read it again
   kPreconditionRequired,  ///< the caller must name which one he means to change (If-Match)
-  kTooLarge,           ///< over a stated limit
-  kResourceExhausted,  ///< a bounded pool or queue is full: try again later
-  kUnsupported,        ///< this token or build cannot do it
-  kIntegrity,          ///< a MAC, chain or format check failed: somebody changed stored data
-  kStorage,            ///< the database refused (disk full, locked, unreadable)
-  kNewerSchema,        ///< the database was made by a newer version
-  kTokenUnavailable,   ///< the token or its session is gone
-  kTokenNotFound,      ///< no token of that label and serial
-  kTokenAmbiguous,     ///< more than one token or object answers to the name
-  kTokenBlank,         ///< the token is not initialised or lacks our keys
-  kPinIncorrect,       ///< the token refused the PIN: never retried
-  kToken,              ///< any other CKR_* failure
-  kIo,                 ///< a file or socket failed
-  kConfiguration,      ///< the configuration is wrong
-  kInternal,           ///< a broken invariant: a defect
+  kTooLarge,              ///< over a stated limit
+  kResourceExhausted,     ///< a bounded pool or queue is full: try again later
+  kUnsupported,           ///< this token or build cannot do it
+  kIntegrity,             ///< a MAC, chain or format check failed: somebody changed stored data
+  kStorage,               ///< the database refused (disk full, locked, unreadable)
+  kNewerSchema,           ///< the database was made by a newer version
+  kTokenUnavailable,      ///< the token or its session is gone
+  kTokenNotFound,         ///< no token of that label and serial
+  kTokenAmbiguous,        ///< more than one token or object answers to the name
+  kTokenBlank,            ///< the token is not initialised or lacks our keys
+  kPinIncorrect,          ///< the token refused the PIN: never retried
+  kToken,                 ///< any other CKR_* failure
+  kIo,                    ///< a file or socket failed
+  kConfiguration,         ///< the configuration is wrong
+  kInternal,              ///< a broken invariant: a defect
 };
 
 /// Stable lower-case name, e.g. "permission-denied".

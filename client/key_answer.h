@@ -17,7 +17,8 @@ struct KeyQuery {
   std::string service;
   std::string user = {};  ///< at most one of user and ue
   std::string ue = {};
-  std::string group = {};  ///< of the keys that come with the user's or UE's: this group's only; empty: his own
+  std::string group =
+      {};  ///< of the keys that come with the user's or UE's: this group's only; empty: his own
 };
 
 /// One key as it came, still closed.
