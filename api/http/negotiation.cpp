@@ -52,7 +52,7 @@ bool AcceptsJson(const Request& request) {
 bool HasJsonBody(const Request& request) {
   const std::string* type = request.headers.Find("Content-Type");
   if (type == nullptr || request.headers.Count("Content-Type") > 1) return false;
-  return LowerCase(Trim(std::string_view(*type).substr(0, type->find(';')))) == "application/json";
+  return LowerCase(Trim(std::string_view{*type}.substr(0, type->find(';')))) == "application/json";
 }
 
 }  // namespace skms::http

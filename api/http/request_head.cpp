@@ -160,7 +160,7 @@ std::optional<ProblemDetails> CheckHead(std::string_view octets, const Limits& l
     if (auto problem = TakeField(*line, framing, head)) return problem;
   }
   head.for_httplib.append("\r\n");
-  const std::string_view path = std::string_view(head.target).substr(0, head.target.find('?'));
+  const std::string_view path = std::string_view{head.target}.substr(0, head.target.find('?'));
   return CheckFraming(framing, body_limit ? body_limit(head.method, path) : limits.max_body_bytes, head);
 }
 
