@@ -30,7 +30,7 @@ inline constexpr std::size_t kMaxGroupServices = 16;
 struct GroupMember {
   TargetKind kind = TargetKind::kUser;  ///< kUser or kUe
   std::string id;
-  auto operator<=>(const GroupMember&) const = default;
+  auto operator<=>(const GroupMember&) const = default;  // NOLINT(modernize-use-nullptr): seen in <=>
 };
 
 /// The first version of each service's group key that a member sees; a service that is not there: 1.
