@@ -101,6 +101,13 @@ struct Forward<index, member> {
   }
 };
 
+void FillShim() {
+  shim.version = real->version;
+#define SKMS_FORWARD(name) shim.name = &Forward<k##name, &CK_FUNCTION_LIST::name>::Call;
+  SKMS_ALL_FUNCTIONS(SKMS_FORWARD)
+#undef SKMS_FORWARD
+}
+
 CK_RV LoadReal() {
   const char* path = std::getenv("SKMS_SHIM_MODULE");  // NOLINT(concurrency-mt-unsafe): nobody sets it
   if (path == nullptr) return CKR_GENERAL_ERROR;
@@ -117,10 +124,7 @@ extern "C" __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUN
   if (real == nullptr) {
     const CK_RV rv = LoadReal();
     if (rv != CKR_OK) return rv;
-    shim.version = real->version;
-#define SKMS_FORWARD(name) shim.name = &Forward<k##name, &CK_FUNCTION_LIST::name>::Call;
-    SKMS_ALL_FUNCTIONS(SKMS_FORWARD)
-#undef SKMS_FORWARD
+    FillShim();
     if (!UnwrapMode().empty()) shim.C_UnwrapKey = &ForgetfulUnwrap;
     if (UnwrapMode() == "deaf") shim.C_SetAttributeValue = &DeafSetAttributeValue;
   }
