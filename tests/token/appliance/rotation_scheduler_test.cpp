@@ -12,11 +12,13 @@ using namespace keystore::test_fixture;  // NOLINT(google-build-using-namespace)
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
+constexpr std::int64_t kDaySeconds = 86400;
+
 class Fixture : public StoreFixture {
  public:
   Fixture() {
     keystore::Service service = ServiceNamed("s");
-    service.rotation = {30 * 86400, 86400, 7 * 86400, 0};
+    service.rotation = {30 * kDaySeconds, 86400, 7 * kDaySeconds, 0};
     Must(store->SetService(admin, service));
     for (int i = 0; i < 3; ++i) Must(store->Deliver(Val1(), ForUser("u" + std::to_string(i))));
   }

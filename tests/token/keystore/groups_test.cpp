@@ -11,6 +11,8 @@ namespace {
 
 using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
 
+constexpr std::int64_t kDaySeconds = 86400;
+
 GroupMember User(const std::string& id) { return {TargetKind::kUser, id}; }
 GroupMember Ue(const std::string& id) { return {TargetKind::kUe, id}; }
 
@@ -109,7 +111,7 @@ TEST_CASE(
 TEST_CASE("a removal also drops the version that was made ahead, which the removed one may hold") {
   Groups f;
   Service service = Must(f.store->FindService(ValServiceId("s")));
-  service.rotation = {30 * 86400, 0, 7 * 86400, 0};
+  service.rotation = {30 * kDaySeconds, 0, 7 * kDaySeconds, 0};
   Must(f.store->SetService(f.admin, service));
   f.Put({User("alice"), User("mallory")});
   f.clock.Advance(std::chrono::hours(24 * 24));
@@ -177,7 +179,7 @@ TEST_CASE("an earlier group of the same id keeps its keys to itself, whatever th
 TEST_CASE("the key of a group that is gone is not rotated by the clock") {
   Groups f;
   Service service = Must(f.store->FindService(ValServiceId("s")));
-  service.rotation = {30 * 86400, 0, 0, 0};
+  service.rotation = {30 * kDaySeconds, 0, 0, 0};
   Must(f.store->SetService(f.admin, service));
   f.Put({User("alice")});
   Must(f.store->DeleteGroup(f.gms, GroupId("g"), {f.revision}));
@@ -246,7 +248,7 @@ TEST_CASE("what is no group document is refused") {
   CHECK(code({{TargetKind::kClient, "c"}}) == ErrorCode::kInvalidArgument);
   CHECK(code({User("a")}, "unknown") == ErrorCode::kInvalidArgument);
   std::vector<GroupMember> many;
-  for (std::size_t i = 0; i <= kMaxGroupMembers; ++i) many.push_back(User("u" + std::to_string(i)));
+  for (std::size_t i = 0; i <= kMaxGroupMembers; ++i) many.emplace_back(User("u" + std::to_string(i)));
   CHECK(code(many) == ErrorCode::kInvalidArgument);
   CHECK(f.Number("SELECT count(*) FROM val_groups") == 0);
 }
@@ -255,7 +257,7 @@ TEST_CASE("another group server sees no group that is not wholly his") {
   Groups f;
   f.Put({User("alice")}, {"s", "t"});
   Service service = Must(f.store->FindService(ValServiceId("s")));
-  service.group_servers.push_back(PrincipalId("gms-2"));
+  service.group_servers.emplace_back("gms-2");
   Must(f.store->SetService(f.admin, service));
   const GroupId id("g");
   CHECK(f.store->ShowGroup(f.other_gms, id).error().code == ErrorCode::kNotFound);
@@ -284,7 +286,7 @@ TEST_CASE("the group server gets the keys of each service, wrapped for itself") 
 TEST_CASE("ten thousand members are one transaction, and one who leaves is one rekey") {
   Groups f;
   std::vector<GroupMember> members;
-  for (std::size_t i = 0; i < kMaxGroupMembers; ++i) members.push_back(User("user-" + std::to_string(i)));
+  for (std::size_t i = 0; i < kMaxGroupMembers; ++i) members.emplace_back(User("user-" + std::to_string(i)));
   f.Put(members);
   CHECK(f.Number("SELECT count(*) FROM group_members") == 10000);
   CHECK(f.Sees(User("user-9999")) == Seen{1});

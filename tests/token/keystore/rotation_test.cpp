@@ -15,11 +15,13 @@ using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixt
 
 constexpr std::chrono::hours kDay{24};
 
+constexpr std::int64_t kDaySeconds = 86400;
+
 class Rotating : public StoreFixture {
  public:
   explicit Rotating(std::uint32_t kept = 0) {
     Service service = ServiceNamed("s");
-    service.rotation = {30 * 86400, 86400, 7 * 86400, kept};
+    service.rotation = {30 * kDaySeconds, 86400, 7 * kDaySeconds, kept};
     Must(store->SetService(admin, service));
   }
   /// Runs until there is nothing to do; the number of changes.
@@ -48,14 +50,14 @@ TEST_CASE("answers carry the current and the next version with their validity") 
   const std::int64_t start = f.clock.NowSeconds();
   const auto first = f.Keys(ForUser("alice"));
   REQUIRE(first.size() == 1);
-  CHECK(first[0].version.not_after == start + 31 * 86400);
+  CHECK(first[0].version.not_after == start + 31 * kDaySeconds);
   f.clock.Advance(23 * kDay);
   CHECK(f.RunAll() == 1);
   const auto both = f.Keys(ForUser("alice"));
   REQUIRE(both.size() == 2);
   CHECK(both[0].version.kid == first[0].version.kid);
   CHECK(both[1].version.state == KeyState::kPreActive);
-  CHECK(both[1].version.not_before == start + 30 * 86400);
+  CHECK(both[1].version.not_before == start + 30 * kDaySeconds);
   CHECK(both[1].wrapped.has_value());
 
   f.clock.Advance(7 * kDay);
@@ -105,7 +107,7 @@ TEST_CASE("the switch of a policy from none to a period takes the keys along tha
   f.clock.Advance(100 * kDay);
   CHECK(Must(f.store->RunRotation(8)).changes() == 0);
   Service service = f.ServiceNamed("s");
-  service.rotation = {30 * 86400, 0, 0, 0};
+  service.rotation = {30 * kDaySeconds, 0, 0, 0};
   Must(f.store->SetService(f.admin, service));
   CHECK(Must(f.store->RunRotation(8)).made == 1);
 }
@@ -141,7 +143,7 @@ TEST_CASE("when an administrator takes away what was made ahead, it is made agai
   const auto keys = f.Keys(ForService());
   REQUIRE(keys.size() == 2);
   CHECK(keys[1].version.state == KeyState::kPreActive);
-  CHECK(keys[1].version.not_before == start + 30 * 86400);
+  CHECK(keys[1].version.not_before == start + 30 * kDaySeconds);
 }
 
 TEST_CASE("a longer period does not keep the next version from being made ahead of a promised end") {
@@ -149,7 +151,7 @@ TEST_CASE("a longer period does not keep the next version from being made ahead 
   f.Keys(ForService());
   f.clock.Advance(10 * kDay);
   Service service = Must(f.store->FindService(ValServiceId("s")));
-  service.rotation.crypto_period = 90 * 86400;
+  service.rotation.crypto_period = 90 * kDaySeconds;
   Must(f.store->SetService(f.admin, service));
   CHECK(f.RunAll() == 0);
   f.clock.Advance(13 * kDay);

@@ -7,14 +7,14 @@
 namespace skms::provisioning {
 
 TEST_CASE("Times are read as people write them, and shown so") {
-  CHECK(ParseDuration("x", "90d") == 90 * 86400);
-  CHECK(ParseDuration("x", "12h") == 12 * 3600);
+  CHECK(ParseDuration("x", "90d") == std::int64_t{90} * 86400);
+  CHECK(ParseDuration("x", "12h") == std::int64_t{12} * 3600);
   CHECK(ParseDuration("x", "30m") == 1800);
   CHECK(ParseDuration("x", "45s") == 45);
   CHECK(ParseDuration("x", "45") == 45);
   CHECK(ParseDuration("x", "0") == 0);
-  CHECK(FormatDuration(90 * 86400) == "90d");
-  CHECK(FormatDuration(36 * 3600) == "36h");
+  CHECK(FormatDuration(std::int64_t{90} * 86400) == "90d");
+  CHECK(FormatDuration(std::int64_t{36} * 3600) == "36h");
   CHECK(FormatDuration(61) == "61s");
   CHECK(FormatDuration(0) == "-");
 }
