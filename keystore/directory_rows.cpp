@@ -37,6 +37,7 @@ std::string ScopesText(const Service& service) {
 
 std::string PrincipalsText(const std::vector<PrincipalId>& principals) {
   std::vector<std::string> words;
+  words.reserve(principals.size());
   for (const PrincipalId& principal : principals) words.push_back(principal.value());
   return Join(words);
 }

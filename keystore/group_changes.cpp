@@ -312,7 +312,7 @@ Result<GroupChanged> KeyStore::PutGroup(const Requester& by, const GroupDocument
     SKMS_TRYV(change.Commit("group.put", "members=" + std::to_string(document.members.size()), true));
     return change.Outcome();
   };
-  auto changed = state.WithRetries(attempt);
+  auto changed = State::WithRetries(attempt);
   if (changed.has_error()) return state.RefuseGroup(by, "group.put", document.id, changed.error());
   return changed;
 }
@@ -336,7 +336,7 @@ Result<GroupChanged> KeyStore::DeleteGroup(const Requester& by, const GroupId& i
     SKMS_TRYV(change.Commit("group.delete", "members=" + std::to_string(change.former().size()), true));
     return change.Outcome();
   };
-  auto changed = state.WithRetries(attempt);
+  auto changed = State::WithRetries(attempt);
   if (changed.has_error()) return state.RefuseGroup(by, "group.delete", id, changed.error());
   return changed;
 }
@@ -358,7 +358,7 @@ Result<GroupChanged> KeyStore::RekeyGroup(const Requester& by, const GroupId& id
     outcome.created = false;
     return outcome;
   };
-  auto changed = state.WithRetries(attempt);
+  auto changed = State::WithRetries(attempt);
   if (changed.has_error()) return state.RefuseGroup(by, "group.rekey", id, changed.error());
   return changed;
 }
@@ -407,7 +407,7 @@ Result<std::vector<DeliveryAnswer>> KeyStore::DeliverGroup(const Requester& by, 
       SKMS_TRY(std::vector<StoredKeyVersion> stored, state.CheckedVersions(selector));
       // A change that came between the two looks is waited for, not taken for tampering.
       const std::int64_t revision = change.stored()->record.revision;
-      if (state.CheckNotRolledBack(stored, revision, id).has_error())
+      if (State::CheckNotRolledBack(stored, revision, id).has_error())
         return ChangedMeanwhile("the group changed");
       Versions versions;
       const FirstVersions& floors = change.stored()->record.floors;
@@ -417,13 +417,13 @@ Result<std::vector<DeliveryAnswer>> KeyStore::DeliverGroup(const Requester& by, 
           versions.push_back(std::move(one.version));
       }
       SKMS_TRY(DeliveryAnswer answer, state.WrapAll(by, directory->services.at(service_id.value()),
-                                                    state.Ranked(std::move(versions)), entries));
+                                                    State::Ranked(std::move(versions)), entries));
       answers.push_back(std::move(answer));
     }
     SKMS_TRYV(state.Record(entries));
     return answers;
   };
-  auto answers = state.WithRetries(attempt);
+  auto answers = State::WithRetries(attempt);
   if (answers.has_error()) return state.RefuseGroup(by, "deliver", id, answers.error());
   return answers;
 }
