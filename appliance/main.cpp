@@ -3,8 +3,6 @@
 // Exit codes: 0 stopped by SIGTERM or SIGINT, or --check-config found nothing wrong; 1 failed while running;
 // 2 usage; 3 configuration, file or database; 5 token; 6 the token refused the PIN (do not restart: it was
 // tried once).
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 #include <systemd/sd-daemon.h>
 
 #include <boost/program_options.hpp>
@@ -16,12 +14,16 @@
 
 #include "appliance/appliance.h"
 #include "appliance/process_hardening.h"
+#include "base/log.h"
 
 namespace {
 
 namespace po = boost::program_options;
 using skms::Error;
 using skms::ErrorCode;
+using skms::LogCritical;
+using skms::LogInfo;
+using skms::LogLevel;
 using skms::Status;
 using skms::appliance::Appliance;
 using skms::appliance::Configuration;
@@ -55,17 +57,14 @@ int ExitCodeFor(ErrorCode code) {
 }
 
 int Fail(const Error& error) {
-  spdlog::critical("{}", error.Describe());
+  LogCritical(error.Describe());
   return ExitCodeFor(error.code);
 }
 
-void SetUpLog(const std::string& level) {
-  auto logger = spdlog::stderr_logger_mt("skmsd");
-  // journald adds its own time; elsewhere UTC with milliseconds.
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  logger->set_level(spdlog::level::from_str(level == "error" ? "err" : level));
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(logger);
+LogLevel LeastLogged(const std::string& level) {
+  if (level == "debug") return LogLevel::kDebug;
+  if (level == "warn") return LogLevel::kWarning;
+  return level == "error" ? LogLevel::kError : LogLevel::kInfo;
 }
 
 /// Waits for SIGTERM or SIGINT; false when a listener ended first.
@@ -74,7 +73,7 @@ bool WaitForStop(const sigset_t& signals, const Appliance& appliance) {
   for (;;) {
     const int signal = ::sigtimedwait(&signals, nullptr, &one_second);
     if (signal == SIGTERM || signal == SIGINT) {
-      spdlog::info("stopping on signal {}; requests in flight finish first", signal);
+      LogInfo("stopping on signal " + std::to_string(signal) + "; requests in flight finish first");
       return true;
     }
     if (!appliance.healthy()) return false;
@@ -98,19 +97,19 @@ int Serve(const Configuration& configuration) {
 
   const Status started = appliance.Start();
   if (started.has_error()) return Fail(started.error());
-  spdlog::info("skmsd {} serves {} on {}:{}, token '{}' serial {}", skms::appliance::kVersion,
-               configuration.skms.uri, configuration.listen.address, appliance.port(),
-               appliance.token().label, appliance.token().serial);
+  LogInfo("skmsd " + std::string(skms::appliance::kVersion) + " serves " + configuration.skms.uri + " on " +
+          configuration.listen.address + ":" + std::to_string(appliance.port()) + ", token '" +
+          appliance.token().label + "' serial " + appliance.token().serial);
   sd_notify(0, "READY=1\nSTATUS=serving");
 
   const bool asked = WaitForStop(signals, appliance);
   sd_notify(0, "STOPPING=1");
   appliance.Stop();
   if (!asked) {
-    spdlog::critical("a listener ended by itself");
+    LogCritical("a listener ended by itself");
     return kExitFailed;
   }
-  spdlog::info("stopped");
+  LogInfo("stopped");
   return 0;
 }
 
@@ -143,7 +142,8 @@ int Run(int argc, const char* const* argv) {
     std::cout << path << ": configuration OK\n";
     return 0;
   }
-  SetUpLog(configuration.has_value() ? configuration.value().log.level : "info");
+  skms::OpenLog("skmsd",
+                configuration.has_value() ? LeastLogged(configuration.value().log.level) : LogLevel::kInfo);
   if (configuration.has_error()) return Fail(configuration.error());
   return Serve(configuration.value());
 }

@@ -1,8 +1,8 @@
 #include "hsm/module.h"
 
 #include <dlfcn.h>
-#include <spdlog/spdlog.h>
 
+#include "base/log.h"
 #include "hsm/token_error.h"
 
 namespace skms::hsm {
@@ -38,7 +38,7 @@ Result<std::shared_ptr<Module>> Module::Load(const std::string& path) {
 
 Module::~Module() {
   const CK_RV rv = functions_->C_Finalize(nullptr);
-  if (rv != CKR_OK) spdlog::warn("{}", TokenError("C_Finalize", rv).detail);
+  if (rv != CKR_OK) LogWarning(TokenError("C_Finalize", rv).detail);
   ::dlclose(library_);
 }
 

@@ -1,10 +1,9 @@
 #include "hsm/token.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "hsm/token_error.h"
 
 namespace skms::hsm {
@@ -129,7 +128,7 @@ Token::~Token() {
   for (const CK_SESSION_HANDLE handle : idle_) CloseSession(handle);
   if (anchor_ != CK_INVALID_HANDLE) {
     const CK_RV rv = (*module_)->C_Logout(anchor_);
-    if (rv != CKR_OK) spdlog::warn("{}", TokenError("C_Logout", rv).detail);
+    if (rv != CKR_OK) LogWarning(TokenError("C_Logout", rv).detail);
     CloseSession(anchor_);
   }
 }
@@ -155,7 +154,7 @@ Status Token::OpenPool() {
     if (session.has_error()) {
       // Tokens that do not tell their maximum show it here; two sessions are enough to serve.
       if (session.error().rv == CKR_SESSION_COUNT && idle_.size() >= 2) {
-        spdlog::warn("token '{}' gives only {} sessions", info_.label, idle_.size());
+        LogWarning("token '" + info_.label + "' gives only " + std::to_string(idle_.size()) + " sessions");
         limit_ = idle_.size();
         return Ok();
       }
@@ -176,7 +175,7 @@ Result<CK_SESSION_HANDLE> Token::OpenSession() const {
 
 void Token::CloseSession(CK_SESSION_HANDLE handle) const noexcept {
   const CK_RV rv = (*module_)->C_CloseSession(handle);
-  if (rv != CKR_OK) spdlog::warn("{}", TokenError("C_CloseSession", rv).detail);
+  if (rv != CKR_OK) LogWarning(TokenError("C_CloseSession", rv).detail);
 }
 
 Result<SessionLease> Token::Lease() {

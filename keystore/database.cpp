@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
-#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -18,6 +17,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/log.h"
 
 namespace skms::keystore {
 namespace {
@@ -227,7 +228,7 @@ class Database::State {
     try {
       writing_ = Connect(path_);
     } catch (const std::exception& exception) {
-      spdlog::error("database: the writer cannot be reopened: {}", StorageFailure(exception).detail);
+      LogError("database: the writer cannot be reopened: " + StorageFailure(exception).detail);
     }
   }
 

@@ -1,10 +1,10 @@
 // Groups of SEAL-X1: who may change them, when their keys change with them, and what a member sees.
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <set>
 #include <utility>
 
+#include "base/log.h"
 #include "keystore/directory_rows.h"
 #include "keystore/key_life.h"
 #include "keystore/key_store_state.h"
@@ -192,7 +192,7 @@ class KeyStore::State::GroupChange {
     state_.log_holds_wiped_ = true;
     // A reader may hold the log just now; the scheduler empties it then.
     if (const Status emptied = state_.EmptyLogOfWiped(); emptied.has_error())
-      spdlog::warn("groups: {}; tried again by the scheduler", emptied.error().detail);
+      LogWarning("groups: " + emptied.error().detail + "; tried again by the scheduler");
     return Ok();
   }
 

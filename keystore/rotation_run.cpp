@@ -1,11 +1,10 @@
 // RunRotation: finds the keys whose time has come, plans each one anew from its stored versions, and commits.
 #include "keystore/rotation_run.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {
@@ -44,11 +43,11 @@ class KeyStore::State::DueKeys {
  public:
   DueKeys(State& state, std::int64_t now, std::size_t most) : state_(state), now_(now), most_(most) {}
 
-  Status Find(const DirectorySnapshot& directory) {
+  Status Find(const DirectorySnapshot& known) {
     const int limit = static_cast<int>(most_ + state_.rotation_memory.left_alone() + 1);
     SKMS_TRYV(Add(SelectorsToActivate(*state_.database, now_, limit)));
     SKMS_TRYV(Add(SelectorsToEnd(*state_.database, now_, limit)));
-    for (const auto& [name, service] : directory.services) {
+    for (const auto& [name, service] : known.services) {
       if (due_.size() > most_) break;
       if (service.rotation.crypto_period > 0 && !state_.rotation_memory.IsQuiet(name))
         SKMS_TRYV(AddOfService(service, limit));
@@ -134,15 +133,15 @@ Result<RotationRun> KeyStore::RunRotation(std::size_t most) {
     state.rotation_memory.LeaveAlone(selector);
     // A token that is away fails all of them alike: nothing is planned, and the caller waits.
     if (set.has_error() && set.error().code == ErrorCode::kTokenUnavailable) return set.error();
-    spdlog::error("rotation: a key of service '{}' is left alone for {} s: {}", selector.service.value(),
-                  kRetrySeconds,
-                  set.has_error() ? set.error().Describe() : "nothing to do where something was due");
+    LogError("rotation: a key of service '" + selector.service.value() + "' is left alone for " +
+             std::to_string(kRetrySeconds) +
+             " s: " + (set.has_error() ? set.error().Describe() : "nothing to do where something was due"));
   }
   SKMS_TRYV(state.CommitRotation(sets, run));
   if (!state.rotation_memory.MayEmptyLog()) return run;
   const Status emptied = state.EmptyLogOfWiped();
   if (emptied.has_error()) {
-    spdlog::warn("rotation: {}; tried again in a minute", emptied.error().detail);
+    LogWarning("rotation: " + emptied.error().detail + "; tried again in a minute");
     state.rotation_memory.EmptyLogLater();
   }
   return run;

@@ -1,7 +1,6 @@
 #include "api/auth/access_token.h"
 
 #include <cjose/cjose.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +11,7 @@
 
 #include "api/http/json.h"
 #include "base/encoding.h"
+#include "base/log.h"
 
 namespace skms::auth {
 namespace {
@@ -191,7 +191,7 @@ class AccessTokenVerifier::State {
       for (const DirectoryIssuer& entry : directory_.Issuers()) {
         auto keys = ParseJwks(entry.jwks);
         if (keys.has_error()) {
-          spdlog::error("issuer '{}' is not trusted: {}", entry.id, keys.error().detail);
+          LogError("issuer '" + entry.id + "' is not trusted: " + keys.error().detail);
           continue;
         }
         parsed->push_back({entry.issuer, entry.audience, std::move(keys).value()});

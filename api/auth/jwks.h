@@ -10,7 +10,7 @@
 #include "base/result.h"
 
 // cjose's own name for what cjose_jwk_t points to.
-struct _cjose_jwk_int;  // NOLINT(bugprone-reserved-identifier)
+struct _cjose_jwk_int;  // NOLINT(clang-diagnostic-reserved-identifier)
 
 namespace skms::auth {
 

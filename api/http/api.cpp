@@ -1,5 +1,4 @@
 #include <openssl/rand.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 #include "api/http/query.h"
 #include "api/http/router.h"
 #include "base/encoding.h"
+#include "base/log.h"
 
 namespace skms::http {
 namespace {
@@ -146,9 +146,9 @@ class Api::State {
       return route.handler(request, context, values);
     } catch (const std::exception& exception) {
       // Its type only: a library's text may quote what the client sent.
-      spdlog::error("request {}: exception of type {}", context.request_id, typeid(exception).name());
+      LogError("request " + context.request_id + ": exception of type " + typeid(exception).name());
     } catch (...) {
-      spdlog::error("request {}: exception of no known type", context.request_id);
+      LogError("request " + context.request_id + ": exception of no known type");
     }
     return ToResponse(ProblemFor(ErrorCode::kInternal), context.request_id);
   }

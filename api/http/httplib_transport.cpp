@@ -2,7 +2,6 @@
 // reading of request line and fields, and the writing of answers; sockets, TLS, deadlines, limits and framing
 // checks are ours, because Debian's 0.11.4 has none that hold (docs/transport.md).
 #include <httplib.h>
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "api/http/request_head.h"
 #include "api/http/tls_server.h"
 #include "api/http/transport.h"
+#include "base/log.h"
 
 namespace skms::http {
 namespace {
@@ -177,7 +177,7 @@ class Server final : public httplib::Server {
     stopping_ = true;
     const std::uint64_t one = 1;
     if (::write(stop_fd_, &one, sizeof one) != sizeof one)
-      spdlog::error("transport: the stop signal is not heard");
+      LogError("transport: the stop signal is not heard");
     stop();
   }
   bool stopping() const { return stopping_; }
@@ -317,8 +317,8 @@ class HttplibTransport final : public Transport {
       const bool ended_well = server_.listen_after_bind();
       ended_ = true;
       if (!server_.stopping())
-        spdlog::critical("transport: the listener ended by itself ({})",
-                         ended_well ? "closed" : "accept failed");
+        LogCritical(std::string("transport: the listener ended by itself (") +
+                    (ended_well ? "closed" : "accept failed") + ")");
     });
     // Stop before the accept loop has begun would be forgotten by cpp-httplib.
     while (!server_.is_running() && !ended_) std::this_thread::yield();

@@ -1,12 +1,11 @@
 #include "api/seal/reception.h"
 
-#include <spdlog/spdlog.h>
-
 #include <optional>
 #include <utility>
 
 #include "api/http/negotiation.h"
 #include "api/seal/seal_problem.h"
+#include "base/log.h"
 
 namespace skms::seal {
 
@@ -40,9 +39,9 @@ std::variant<AuthenticatedPrincipal, Response> Reception::Admit(const Request& r
 Response Reception::Fail(const Error& error, const RequestContext& context) {
   const ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
   if (problem.status >= 500) {
-    spdlog::error("request {}: {}", context.request_id, error.Describe());
+    LogError("request " + context.request_id + ": " + error.Describe());
   } else {
-    spdlog::info("request {}: {}", context.request_id, error.Describe());
+    LogInfo("request " + context.request_id + ": " + error.Describe());
   }
   return http::ToResponse(problem, context.request_id);
 }
@@ -56,7 +55,8 @@ Response Reception::Refuse(const ProblemDetails& problem, const std::string& act
         dependencies_.store.RecordRefusal({options_.action, actor, reason, context.request_id});
     if (recorded.has_error()) return Fail(recorded.error(), context);
   }
-  spdlog::info("request {}: refused {}: {} ({})", context.request_id, actor, reason, problem.status);
+  LogInfo("request " + context.request_id + ": refused " + actor + ": " + reason + " (" +
+          std::to_string(problem.status) + ")");
   return http::ToResponse(WithSealErrorCode(problem), context.request_id);
 }
 

@@ -1,0 +1,27 @@
+// The log of the appliance: lines on standard error, which journald keeps. No secret goes here; what a client
+// sent may, and cannot break a line: a control character is written as \xNN. spdlog stays behind this header,
+// since its own cost more compile time than all of ours together.
+//
+// Thread-safe. None of the functions throws.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace skms {
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError, kCritical };
+
+/// Sends the lines from `least` up to standard error, as "time level line". Call once, before other threads
+/// start.
+void OpenLog(std::string_view name, LogLevel least);
+
+void LogInfo(std::string_view line) noexcept;
+void LogWarning(std::string_view line) noexcept;   ///< goes on, and someone should look
+void LogError(std::string_view line) noexcept;     ///< something asked for was not done
+void LogCritical(std::string_view line) noexcept;  ///< the service ends, or holds
+
+/// `text` with every control character (C0, DEL) as \xNN and a backslash doubled.
+std::string OnOneLine(std::string_view text);
+
+}  // namespace skms
