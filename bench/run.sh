@@ -3,6 +3,8 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 "$root/provisioning/install_packages.sh" "$root/tests/packages.txt"
-cmake -S "$root" --preset release -DSKMS_BUILD_TESTS=OFF -DSKMS_BUILD_BENCHMARKS=ON >/dev/null
-cmake --build "$root/build/release" -j"$(nproc)" >/dev/null
+only=()
+[ -f "$root/build/release/CMakeCache.txt" ] || only=(-DSKMS_BUILD_TESTS=OFF)
+cmake -S "$root" --preset release -DSKMS_BUILD_BENCHMARKS=ON "${only[@]}" >/dev/null
+cmake --build "$root/build/release" -j"$(nproc)" --target skmsd skmsctl skmc skms_bench >/dev/null
 exec /usr/bin/python3 "$root/bench/run.py" --bin "$root/build/release/bin" --lib "$root/build/release" "$@"

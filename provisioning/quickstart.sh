@@ -53,7 +53,9 @@ say "all there"
 
 step 2 "Build (about five minutes on two cores the first time)"
 mkdir -p "$root/build"
-cmake -S "$root" --preset release -DSKMS_BUILD_TESTS=OFF -DSKMS_BUILD_BENCHMARKS=OFF >"$root/build/configure.log" 2>&1 ||
+only=()
+[ -f "$root/build/release/CMakeCache.txt" ] || only=(-DSKMS_BUILD_TESTS=OFF -DSKMS_BUILD_BENCHMARKS=OFF)
+cmake -S "$root" --preset release "${only[@]}" >"$root/build/configure.log" 2>&1 ||
   { tail -20 "$root/build/configure.log" >&2; fail "configuring failed: build/configure.log"; }
 NINJA_STATUS='      built %f of %t  ' cmake --build "$root/build/release" --target skmsd skmsctl skmc -- -j"$(nproc)"
 mkdir -p "$home"

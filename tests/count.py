@@ -8,28 +8,31 @@ import sys
 
 DOCTEST = re.compile(r"\[doctest\] test cases: *(\d+) \| *(\d+) passed \| *(\d+) failed")
 PYTEST = re.compile(r"^\d+: =*\s*((?:\d+ (?:passed|failed|errors?|skipped|warnings?|deselected|xfailed|xpassed)(?:, )?)+) in ")
-CTEST = re.compile(r"^ *\d+/\d+ Test +#\d+: (\S+) \.+ *(.*)$")
+CTEST = re.compile(r"^ *\d+/\d+ Test +#(\d+): \S+ \.+ *(.*)$")
+NUMBER = re.compile(r"^(\d+): ")
 
 
 def count(log):
     passed = failed = skipped = 0
-    counted_failure = False
+    failures_counted = set()  # numbers of ctest's tests, which run side by side
     for line in log.splitlines():
+        number = found[1] if (found := NUMBER.match(line)) else None
         if found := DOCTEST.search(line):
             passed += int(found[2])
             failed += int(found[3])
-            counted_failure |= int(found[3]) > 0
+            if int(found[3]) > 0:
+                failures_counted.add(number)
         elif found := PYTEST.match(line):
             numbers = {word.rstrip("s"): int(n) for n, word in re.findall(r"(\d+) (\w+)", found[1])}
             passed += numbers.get("passed", 0)
             skipped += numbers.get("skipped", 0)
             bad = numbers.get("failed", 0) + numbers.get("error", 0)
             failed += bad
-            counted_failure |= bad > 0
+            if bad > 0:
+                failures_counted.add(number)
         elif found := CTEST.match(line):
-            if "Passed" not in found[2] and not counted_failure:
+            if "Passed" not in found[2] and found[1] not in failures_counted:
                 failed += 1
-            counted_failure = False
     return passed, failed, skipped
 
 

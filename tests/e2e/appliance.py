@@ -1,16 +1,20 @@
 """A real appliance in a directory of its own: SoftHSM2 token, PKI, skmsd, skmsctl, skmc, curl."""
 
 import contextlib
+import copy
+import functools
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 from pki import Authority, TokenIssuer
 
-BIN = pathlib.Path(os.environ.get("SKMS_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/dev/bin"))
+BIN = pathlib.Path(os.environ.get("SKMS_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/release/bin"))
 PIN = "648219"
 DEADLINE = 60
 
@@ -63,14 +67,16 @@ class Appliance:
     # -- set-up ---------------------------------------------------------------------------------------------------
 
     def make_token(self, label="skms"):
-        tokens = self.directory / "tokens"
-        tokens.mkdir(exist_ok=True)
-        (self.directory / "softhsm2.conf").write_text(
-            f"directories.tokendir = {tokens}\nobjectstore.backend = file\nlog.level = ERROR\n"
-        )
+        (self.directory / "tokens").mkdir(exist_ok=True)
+        self.write_token_config()
         subprocess.run(
             ["softhsm2-util", "--init-token", "--free", "--label", label, "--so-pin", "12345678", "--pin", PIN],
             env=self.environment, check=True, capture_output=True,
+        )
+
+    def write_token_config(self):
+        (self.directory / "softhsm2.conf").write_text(
+            f"directories.tokendir = {self.directory / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
         )
 
     def make_pki(self):
@@ -102,12 +108,25 @@ class Appliance:
             text += f"{section}:\n" + "".join(f"  {k}: {v}\n" for k, v in members.items())
         self.config.write_text(text)
 
-    def prepare(self):
+    def initialise(self):
         self.make_token()
         self.make_pki()
         self.write_pin()
         self.write_config()
         self.ctl("init")
+        return self
+
+    def prepare(self):
+        """As after `initialise`, of keys that the other appliances of this run have too: making RSA keys takes seconds."""
+        model = initialised()
+        shutil.copytree(model.directory, self.directory, dirs_exist_ok=True)
+        self.ca = copy.copy(model.ca)
+        self.ca.directory = self.directory
+        self.ca.path = self.directory / model.ca.path.name
+        self.issuer = copy.copy(model.issuer)
+        self.issuer.jwks_path = self.directory / model.issuer.jwks_path.name
+        self.write_token_config()
+        self.write_config()
         return self
 
     def provision(self):
@@ -203,6 +222,15 @@ class Appliance:
         answer = self.get(query, **options)
         assert answer.status == 200, answer.body
         return json.loads(answer.json["keyInfo"])["keys"][0]
+
+
+@functools.cache
+def initialised():
+    """The appliance that `prepare` copies; its directory goes with the interpreter."""
+    kept = tempfile.TemporaryDirectory(prefix="skms-e2e-")
+    model = Appliance(pathlib.Path(kept.name)).initialise()
+    model.kept = kept
+    return model
 
 
 @contextlib.contextmanager

@@ -27,5 +27,14 @@ def test_a_program_that_died_before_counting_is_a_failure():
     assert COUNT.count(log) == (3, 1, 0)
 
 
+def test_programs_that_run_side_by_side_do_not_cover_for_each_other():
+    log = """
+1: [doctest] test cases:  2 |  1 passed | 1 failed | 0 skipped
+2/2 Test  #2: unit.b ...***Exception: SegFault  0.13 sec
+1/2 Test  #1: unit.a ...***Failed    0.13 sec
+"""
+    assert COUNT.count(log) == (1, 2, 0)
+
+
 def test_an_error_while_collecting_is_a_failure():
     assert COUNT.count("1: 2 passed, 1 error in 0.50s\n1/1 Test #1: e2e.x ...***Failed 1 sec\n") == (2, 1, 0)

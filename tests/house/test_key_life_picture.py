@@ -7,7 +7,7 @@ import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("SKMS_BIN", ROOT / "build/dev/bin"))
+BIN = pathlib.Path(os.environ.get("SKMS_BIN", ROOT / "build/release/bin"))
 
 
 def test_the_picture_shows_the_transition_table():
@@ -16,7 +16,7 @@ def test_the_picture_shows_the_transition_table():
     assert len(table) > 10
     svg = html.unescape((ROOT / "docs/key-life.svg").read_text(encoding="utf-8"))
     drawn = re.findall(r"<title>(\S+?)->(\S+?)</title>.*?<text [^>]*>(\w+)</text>", svg, re.S)
-    assert sorted(drawn) == table, "redraw it: cmake --build build/dev --target key_life_picture"
+    assert sorted(drawn) == table, "redraw it: cmake --build build/release --target key_life_picture"
     for line in re.findall(r'\[label="(.*?)"\];$', graph, re.M):
         for part in line.split("\\n"):
             if " -> " not in part:

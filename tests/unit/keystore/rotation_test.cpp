@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <string>
 
 namespace skms::keystore {
 namespace {
@@ -151,7 +152,7 @@ TEST_CASE("when the version made ahead is gone, another is made") {
 TEST_CASE("a suspended or compromised key is not rotated by the clock") {
   for (const auto& [step, state] :
        {std::pair("suspend", KeyState::kSuspended), std::pair("compromise", KeyState::kCompromised)}) {
-    const std::string_view action = step;
+    const std::string action = step;
     CAPTURE(action);
     Key key = Fresh();
     key.Apply(PlanStep(key.versions, 0, state, action, kStart));
