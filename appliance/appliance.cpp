@@ -1,7 +1,6 @@
 #include "appliance/appliance.h"
 
 #include <grp.h>
-#include <spdlog/spdlog.h>
 
 #include <cerrno>
 #include <chrono>
@@ -12,6 +11,7 @@
 #include "api/seal/event_subscriptions.h"
 #include "api/seal/km_s.h"
 #include "api/seal/seal_x1.h"
+#include "base/log.h"
 
 namespace skms::appliance {
 namespace {
@@ -67,7 +67,7 @@ Result<std::optional<gid_t>> AdminGroup(const std::string& name) {
 /// The probe's warnings, for the log: an operator should not have to ask for them.
 Status CheckToken(const hsm::Capabilities& capabilities, bool refuse_sha1_oaep) {
   for (const hsm::CapabilityRow& row : capabilities.rows) {
-    if (row.finding == hsm::Finding::kWarn) spdlog::warn("token: {}: {}", row.name, row.detail);
+    if (row.finding == hsm::Finding::kWarn) LogWarning("token: " + row.name + ": " + row.detail);
   }
   if (refuse_sha1_oaep && capabilities.oaep_hash != hsm::OaepHash::kSha256) {
     return Error{
@@ -115,19 +115,20 @@ Status Appliance::Wire(const Configuration& configuration) {
       *api_, {configuration.skms.uri, configuration.access_token.scope_skms_events, window_ms, "subscribe"},
       dependencies);
 
+  RotationOptions rotation;
+  rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
+  rotation.share_percent = static_cast<int>(configuration.rotation.share_percent);
+  rotation.hold_clock_step = std::chrono::seconds(configuration.rotation.hold_clock_step_s);
+  rotation_ = std::make_unique<RotationScheduler>(*store_, clock_, rotation);
+
   NotifierOptions notify;
   notify.skms_id = configuration.skms.id;
   notify.time_limit = std::chrono::milliseconds(configuration.notify.time_limit_ms);
   notify.first_retry = std::chrono::milliseconds(configuration.notify.first_retry_ms);
   notify.last_retry = std::chrono::milliseconds(configuration.notify.last_retry_ms);
   notify.drop_after = std::chrono::seconds(configuration.notify.drop_after_s);
-  notifier_ = std::make_unique<Notifier>(*store_, clock_, notify);
-
-  RotationOptions rotation;
-  rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
-  rotation.share_percent = static_cast<int>(configuration.rotation.share_percent);
-  rotation.hold_clock_step = std::chrono::seconds(configuration.rotation.hold_clock_step_s);
-  rotation_ = std::make_unique<RotationScheduler>(*store_, clock_, rotation);
+  notifier_ = std::make_unique<Notifier>(
+      *store_, clock_, [this] { return rotation_->ClockIsSuspect(); }, notify);
 
   SKMS_TRY(const std::optional<gid_t> group, AdminGroup(configuration.admin.group));
   admin_api_ = std::make_unique<http::Api>(http::Limits{});

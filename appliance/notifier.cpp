@@ -1,10 +1,10 @@
 #include "appliance/notifier.h"
 
 #include <curl/curl.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <map>
 #include <set>
 #include <thread>
@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "api/seal/key_notification.h"
+#include "base/log.h"
 
 namespace skms::appliance {
 namespace {
@@ -100,8 +101,12 @@ struct Progress {
 
 class Notifier::State {
  public:
-  State(keystore::KeyStore& store, const Clock& clock, NotifierOptions options)
-      : store_(store), clock_(clock), options_(std::move(options)) {}
+  State(keystore::KeyStore& store, const Clock& clock, std::function<bool()> clock_is_suspect,
+        NotifierOptions options)
+      : store_(store),
+        clock_(clock),
+        clock_is_suspect_(std::move(clock_is_suspect)),
+        options_(std::move(options)) {}
 
   Status Start() {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) multi_.reset(curl_multi_init());
@@ -123,7 +128,7 @@ class Notifier::State {
         Serve();
       } catch (const std::exception& exception) {
         // Its type only: a library's text may quote what was stored.
-        spdlog::critical("notifier: exception of type {}; it goes on", typeid(exception).name());
+        LogCritical(std::string("notifier: exception of type ") + typeid(exception).name() + "; it goes on");
         std::this_thread::sleep_for(options_.first_retry);
       }
     }
@@ -136,13 +141,16 @@ class Notifier::State {
     TimePoint look{};
     while (!stopping_) {
       const TimePoint now = std::chrono::steady_clock::now();
-      if (now >= look) {
+      // Who has just taken some may take more at once.
+      if (now >= look || progressed_) {
+        progressed_ = false;
         Look(now);
         look = now + options_.look_every;
       }
       int running = 0;
       curl_multi_perform(multi_.get(), &running);
       TakeFinished();
+      if (progressed_) continue;
       const auto wait = std::max(
           milliseconds(1), std::chrono::duration_cast<milliseconds>(look - std::chrono::steady_clock::now()));
       curl_multi_poll(multi_.get(), nullptr, 0, static_cast<int>(wait.count()), nullptr);
@@ -170,7 +178,8 @@ class Notifier::State {
   }
 
   Status Begin(const Subscription& subscription, Progress& progress, std::int64_t newest) {
-    const std::int64_t oldest = clock_.NowSeconds() - options_.drop_after.count();
+    const std::int64_t oldest = clock_is_suspect_() ? std::numeric_limits<std::int64_t>::min()
+                                                    : clock_.NowSeconds() - options_.drop_after.count();
     SKMS_TRY(EventBatch batch, store_.NextEvents(subscription, oldest, options_.most_in_one));
     if (batch.events.empty()) {
       if (batch.position >= newest) progress.nothing_until = newest;
@@ -205,8 +214,9 @@ class Notifier::State {
     Progress& progress = progress_[transfer.subscription.id.value()];
     if (taken) {
       if (progress.failures > 0)
-        spdlog::info("notifier: {} takes notifications again", HostOf(transfer.subscription.destination));
+        LogInfo("notifier: " + HostOf(transfer.subscription.destination) + " takes notifications again");
       progress.failures = 0;
+      progressed_ = true;
       const Status confirmed = store_.ConfirmEvents(transfer.subscription, transfer.batch);
       if (confirmed.has_error()) Complain(confirmed.error());
       return;
@@ -214,28 +224,30 @@ class Notifier::State {
     const auto doubled = options_.first_retry * (std::int64_t{1} << std::min(progress.failures, 20));
     const milliseconds pause = std::min<milliseconds>(doubled, options_.last_retry);
     if (progress.failures++ == 0) {
-      spdlog::warn(
-          "notifier: {} of {} takes no notification: {}; tried again after {} ms and then less often",
-          HostOf(transfer.subscription.destination), transfer.subscription.principal.value(), what,
-          pause.count());
+      LogWarning("notifier: " + HostOf(transfer.subscription.destination) + " of " +
+                 transfer.subscription.principal.value() + " takes no notification: " + what +
+                 "; tried again after " + std::to_string(pause.count()) + " ms and then less often");
     }
     progress.next = std::chrono::steady_clock::now() + pause;
   }
 
-  static void Complain(const Error& error) { spdlog::error("notifier: {}", error.Describe()); }
+  static void Complain(const Error& error) { LogError("notifier: " + error.Describe()); }
 
   keystore::KeyStore& store_;
   const Clock& clock_;
+  const std::function<bool()> clock_is_suspect_;
   const NotifierOptions options_;
   std::unique_ptr<CURLM, FreeMulti> multi_;
   std::map<std::string, std::unique_ptr<Transfer>> transfers_;
   std::map<std::string, Progress> progress_;
+  bool progressed_ = false;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
 
-Notifier::Notifier(keystore::KeyStore& store, const Clock& clock, NotifierOptions options)
-    : state_(std::make_unique<State>(store, clock, std::move(options))) {}
+Notifier::Notifier(keystore::KeyStore& store, const Clock& clock, std::function<bool()> clock_is_suspect,
+                   NotifierOptions options)
+    : state_(std::make_unique<State>(store, clock, std::move(clock_is_suspect), std::move(options))) {}
 Notifier::~Notifier() { Stop(); }
 Status Notifier::Start() { return state_->Start(); }
 void Notifier::Stop() { state_->Stop(); }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,7 +30,9 @@ struct NotifierOptions {
 
 class Notifier {
  public:
-  Notifier(keystore::KeyStore& store, const Clock& clock, NotifierOptions options);
+  /// While `clock_is_suspect` nothing is given up as too old. It is called by the notifier's thread.
+  Notifier(keystore::KeyStore& store, const Clock& clock, std::function<bool()> clock_is_suspect,
+           NotifierOptions options);
   Notifier(const Notifier&) = delete;
   Notifier& operator=(const Notifier&) = delete;
   ~Notifier();

@@ -1,11 +1,11 @@
 #include "appliance/rotation_scheduler.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <string>
 #include <typeinfo>
 #include <utility>
+
+#include "base/log.h"
 
 namespace skms::appliance {
 namespace {
@@ -55,25 +55,48 @@ void RotationScheduler::Loop() {
   }
 }
 
+bool RotationScheduler::LoadHold() {
+  if (hold_is_loaded_) return true;
+  auto hold = store_.HeldRotation();
+  if (hold.has_error()) {
+    const std::string error = hold.error().Describe();
+    if (error != last_error_) LogError("rotation: " + error);
+    last_error_ = error;
+    return false;
+  }
+  hold_is_loaded_ = true;
+  earlier_hold_ = std::move(hold).value();
+  if (!earlier_hold_) return true;
+  report_.held = true;
+  report_.reason = earlier_hold_->reason + " (before the restart)";
+  LogCritical("rotation is still held: " + report_.reason +
+              "; when the time is right: skmsctl rotation resume");
+  return true;
+}
+
+bool RotationScheduler::CameBack() const { return clock_.NowSeconds() < earlier_hold_->since; }
+
 bool RotationScheduler::Held() {
   std::unique_lock lock(mutex_);
+  if (!LoadHold()) return true;
   const auto drift = duration_cast<std::chrono::seconds>(watch_.Drift());
-  const bool leapt = drift > options_.hold_clock_step;
+  const bool leapt = drift > options_.hold_clock_step || (earlier_hold_ && !CameBack());
   // Small steps add up to nothing: time servers correct clocks for years.
   if (!leapt && !report_.held) watch_.Trust();
   if (leapt == report_.held) return leapt;
   report_.held = leapt;
+  earlier_hold_.reset();
   report_.reason = leapt ? "the clock went forward by " + std::to_string(drift.count()) + " s at once" : "";
   const std::string reason = report_.reason;
   lock.unlock();
   if (leapt) {
-    spdlog::critical("rotation is held: {}; when the time is right: skmsctl rotation resume", reason);
+    LogCritical("rotation is held: " + reason + "; when the time is right: skmsctl rotation resume");
   } else {
-    spdlog::warn("rotation goes on: the clock came back");
+    LogWarning("rotation goes on: the clock came back");
   }
-  const Status recorded = store_.RecordDone(kActor, leapt ? "rotation.hold" : "rotation.resume",
-                                            leapt ? reason : "the clock came back");
-  if (recorded.has_error()) spdlog::error("rotation: {}", recorded.error().Describe());
+  const Status recorded = leapt ? store_.HoldRotation(kActor, {clock_.NowSeconds(), reason})
+                                : store_.ResumeRotation(kActor, "the clock came back");
+  if (recorded.has_error()) LogError("rotation: " + recorded.error().Describe());
   return leapt;
 }
 
@@ -95,7 +118,8 @@ milliseconds RotationScheduler::Tick() {
   if (run.has_error()) {
     std::string error = run.error().Describe();
     if (error != last_error_)
-      spdlog::error("rotation: {}; tried again every {} s", error, kAfterError.count() / 1000);
+      LogError("rotation: " + error + "; tried again every " + std::to_string(kAfterError.count() / 1000) +
+               " s");
     last_error_ = std::move(error);
     return kAfterError;
   }
@@ -111,6 +135,11 @@ milliseconds RotationScheduler::Tick() {
   return took * (100 - share) / share;
 }
 
+bool RotationScheduler::ClockIsSuspect() const {
+  const std::lock_guard lock(mutex_);
+  return !hold_is_loaded_ || report_.held || watch_.Drift() > options_.hold_clock_step;
+}
+
 admin::RotationReport RotationScheduler::report() const {
   const std::lock_guard lock(mutex_);
   return report_;
@@ -119,8 +148,9 @@ admin::RotationReport RotationScheduler::report() const {
 Status RotationScheduler::Resume(const keystore::PrincipalId& by) {
   const std::lock_guard lock(mutex_);
   if (!report_.held) return Conflict("rotation is not held");
-  SKMS_TRYV(store_.RecordDone(by, "rotation.resume", "the time is right"));
+  SKMS_TRYV(store_.ResumeRotation(by, "the time is right"));
   watch_.Trust();
+  earlier_hold_.reset();
   report_.held = false;
   report_.reason.clear();
   return Ok();

@@ -3,8 +3,8 @@
 //
 // It holds when the wall clock leaps forward against the monotonic one (a wrong time source would rotate
 // every key there is, to beginnings in the future): until the clock comes back, or an administrator says that
-// the time is right. A clock set back makes nothing due. Start, Stop: one owner thread; the rest is
-// thread-safe. Borrows the store and the clock.
+// the time is right. A hold outlives a restart. A clock set back makes nothing due. Start, Stop: one owner
+// thread; the rest is thread-safe. Borrows the store and the clock.
 #pragma once
 
 #include <chrono>
@@ -57,11 +57,17 @@ class RotationScheduler {
   std::chrono::milliseconds Tick();
 
   admin::RotationReport report() const;
+  /// Rotation is held or about to be: what is too old by this clock may not be old at all.
+  bool ClockIsSuspect() const;
   /// Trusts the present time and goes on. kConflict when rotation is not held; kStorage.
   Status Resume(const keystore::PrincipalId& by);
 
  private:
   bool Held();
+  /// What the last daemon left; false when it cannot be read yet.
+  bool LoadHold();
+  /// Since a hold that an earlier daemon began, the clock has been set back.
+  bool CameBack() const;
   /// One run; an exception is an error like another.
   Result<keystore::RotationRun> Run();
   void Loop();
@@ -75,6 +81,8 @@ class RotationScheduler {
   ClockWatch watch_;
   admin::RotationReport report_;
   std::string last_error_;
+  bool hold_is_loaded_ = false;
+  std::optional<keystore::RotationHold> earlier_hold_;  ///< begun by an earlier daemon
   std::thread thread_;
 };
 

@@ -153,24 +153,47 @@ Result<KeyVersion> KeyStore::Rotate(const Requester& requester, const Selector& 
   return State::WithRetries([&] { return RotateOnce(requester, selector); });
 }
 
-Result<KeyVersion> KeyStore::RotateOnce(const Requester& requester, const Selector& selector) {
-  State& state = *state_;
-  SKMS_TRY(const Service service, FindService(selector.service));
+Result<KeyStore::State::PlannedRotation> KeyStore::State::PlanRotation(const Selector& selector) {
+  const auto known = directory->snapshot();
+  const auto found = known->services.find(selector.service.value());
+  if (found == known->services.end())
+    return NotFound("there is no service '" + selector.service.value() + "'");
+  const Service& service = found->second;
   if (!service.HasScope(selector.kind)) {
     return PermissionDenied("service '" + service.id.value() + "' has no keys of scope '" +
                             std::string(Name(selector.kind)) + "'; allow it with: skmsctl service set " +
                             service.id.value() + " --scope");
   }
-  const std::lock_guard lock(state.LockFor(selector));
-  SKMS_TRY(std::vector<StoredKeyVersion> stored, state.CheckedVersions(selector));
+  SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
   if (selector.kind == TargetKind::kGroup && stored.empty()) {
     return NotFound("there is no group '" + selector.target + "' with keys of service '" +
                     service.id.value() + "'; group servers make groups over SEAL-X1");
   }
+  RotationPlan plan = PlanRotateNow(service.rotation, Bare(stored), clock.NowSeconds());
+  return PlannedRotation{{service, selector, std::move(stored), "rotate", "rotated by hand", 0},
+                         std::move(plan)};
+}
+
+Result<RotationPreview> KeyStore::PreviewRotation(const Selector& selector) {
+  SKMS_TRY(const State::PlannedRotation rotation, state_->PlanRotation(selector));
+  RotationPreview preview;
+  preview.made = rotation.plan.next.has_value();
+  if (preview.made) preview.version = rotation.plan.next->number;
+  for (const ChangedVersion& changed : rotation.plan.changed) {
+    preview.changed.push_back(changed.version);
+    KeyVersion& version = preview.changed.back();
+    version.wrapped.bytes.clear();
+    if (version.state == KeyState::kActive && !version.superseded) preview.version = version.version;
+  }
+  return preview;
+}
+
+Result<KeyVersion> KeyStore::RotateOnce(const Requester& requester, const Selector& selector) {
+  State& state = *state_;
+  const std::lock_guard lock(state.LockFor(selector));
+  SKMS_TRY(const State::PlannedRotation rotation, state.PlanRotation(selector));
   KeyChangeSet set;
-  const RotationPlan plan = PlanRotateNow(service.rotation, Bare(stored), state.clock.NowSeconds());
-  const State::Planned planned{service, selector, std::move(stored), "rotate", "rotated by hand", 0};
-  SKMS_TRYV(state.AddPlan(set, requester, planned, plan));
+  SKMS_TRYV(state.AddPlan(set, requester, rotation.from, rotation.plan));
   SKMS_TRYV(state.Write(set));
   SKMS_TRYV(state.EmptyLogOfWiped());
   const auto activated = std::find_if(set.updates.begin(), set.updates.end(), [](const auto& update) {

@@ -69,15 +69,6 @@ Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
   return state_->Record({&entry, 1});
 }
 
-Status KeyStore::RecordDone(const PrincipalId& actor, const std::string& action, const std::string& reason) {
-  AuditEntry entry;
-  entry.actor = actor.value();
-  entry.action = action;
-  entry.outcome = "granted";
-  entry.reason = reason;
-  return state_->Record({&entry, 1});
-}
-
 Status KeyStore::AddService(const Requester& by, const Service& service) {
   return state_->directory->AddService(by, service);
 }

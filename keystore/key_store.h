@@ -101,6 +101,13 @@ struct EventBatch {
   bool moved = false;            ///< `position` is not where it was
 };
 
+/// What Rotate would do now.
+struct RotationPreview {
+  std::uint32_t version = 0;        ///< becomes active
+  bool made = false;                ///< it would be generated; else it was made ahead
+  std::vector<KeyVersion> changed;  ///< versions that there are, as they would be, without material
+};
+
 struct KeyListQuery {
   std::optional<ValServiceId> service;
   std::optional<KeyState> state;
@@ -130,6 +137,12 @@ struct RotationRun {
   void Count(const KeyChangeSet& set);
 };
 
+/// Rotation waits because the clock may be wrong.
+struct RotationHold {
+  std::int64_t since = 0;  ///< by that clock
+  std::string reason;
+};
+
 class KeyStore {
  public:
   /// Makes the file and tables if there are none. Errors: kStorage, kIo.
@@ -152,6 +165,8 @@ class KeyStore {
   /// service's overlap; one transaction. Makes version 1 if there is none. Errors: kNotFound (service),
   /// kPermissionDenied (scope), kStorage, token errors.
   Result<KeyVersion> Rotate(const Requester& requester, const Selector& selector);
+  /// What Rotate would do; changes nothing. Errors: those of Rotate.
+  Result<RotationPreview> PreviewRotation(const Selector& selector);
 
   /// One step of a version's life (keystore/key_life.h). With `rotate`, a compromise also makes the next
   /// version, active at once, in the same transaction. A destroyed version's wrapped bytes are gone from the
@@ -192,8 +207,10 @@ class KeyStore {
   Result<KeyVersion> ShowKey(const Kid& kid);                           ///< kNotFound
 
   Status RecordRefusal(const RefusedRequest& refusal);
-  /// Something that was done and is no key's: "rotation.hold" and the like.
-  Status RecordDone(const PrincipalId& actor, const std::string& action, const std::string& reason);
+  // Whether rotation is held: audited, and outlives a restart. Nothing but the scheduler heeds it.
+  Status HoldRotation(const PrincipalId& by, const RotationHold& hold);
+  Status ResumeRotation(const PrincipalId& by, const std::string& reason);
+  Result<std::optional<RotationHold>> HeldRotation();  ///< kStorage, kIntegrity
 
   // Directory. Add: kAlreadyExists, kInvalidArgument. Set: kNotFound. Remove: kNotFound, kConflict (still in
   // use).

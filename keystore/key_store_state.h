@@ -46,6 +46,12 @@ class KeyStore::State {
     std::string reason;
     std::int64_t group_revision = 0;
   };
+  /// A rotation by hand, and what it starts from. Under the selector's lock where it is to be committed.
+  struct PlannedRotation {
+    Planned from;
+    RotationPlan plan;
+  };
+  Result<PlannedRotation> PlanRotation(const Selector& selector);
   /// Every version of a selector with its MAC, newest first. kIntegrity names the row.
   Result<std::vector<StoredKeyVersion>> CheckedVersions(const Selector& selector);
   /// Adds what `plan` does to `set`, its new version generated and wrapped. Errors: the token's.

@@ -63,7 +63,8 @@ void DescribeKeyRotate(OptionsDescription& options) {
                                              "the key of this VAL user")(
       "ue", po::value<std::string>()->value_name("ID"), "the key of this VAL UE")(
       "client", po::value<std::string>()->value_name("ID"), "the key of this VAL client")(
-      "group", po::value<std::string>()->value_name("ID"), "the key of this VAL group");
+      "group", po::value<std::string>()->value_name("ID"), "the key of this VAL group")(
+      "dry-run", "show what would become of which version, change nothing");
 }
 
 void DescribeKeyTransition(OptionsDescription& options) {
@@ -148,6 +149,25 @@ Status RunKeyDestroy(const Session& s, const Options& o) { return RunTransition(
 Status RunKeyRelease(const Session& s, const Options& o) { return RunTransition(s, o, "release"); }
 Status RunKeyWithhold(const Session& s, const Options& o) { return RunTransition(s, o, "withhold"); }
 
+namespace {
+
+void PrintPreview(const json& preview) {
+  std::cout << "nothing is changed; version " << Cell(preview, "version") << " would be active, "
+            << (preview.at("made").get<bool>() ? "made new" : "made ahead already") << '\n';
+  const json& changed = preview.at("changed");
+  if (changed.empty()) return;
+  PrintList(changed, {{"KID", "kid"}, {"VERSION", "version"}, {"WOULD BE", "state"}, {"ENDS", "notAfter"}},
+            "");
+  std::string destroyed;
+  for (const json& version : changed) {
+    if (version.at("state") == "destroyed")
+      destroyed += (destroyed.empty() ? "" : ", ") + Cell(version, "version");
+  }
+  if (!destroyed.empty()) std::cout << "lost for good: version " << destroyed << '\n';
+}
+
+}  // namespace
+
 Status RunKeyRotate(const Session& session, const Options& options) {
   json body{{"service", options["service"].as<std::string>()}};
   for (const auto& [option, member] : {std::pair("user", "userId"), std::pair("ue", "ueId"),
@@ -155,9 +175,15 @@ Status RunKeyRotate(const Session& session, const Options& options) {
     if (options.count(option) > 0) body[member] = options[option].as<std::string>();
   }
   if (body.size() > 2) throw po::error("give at most one of --user, --ue, --client and --group");
+  const bool dry_run = options.count("dry-run") > 0;
+  if (dry_run) body["dryRun"] = true;
   SKMS_TRY(const json key, AdminSend(session, "POST", "/admin/v1/keys/rotate", body));
   if (session.json) {
     PrintJson(key);
+    return Ok();
+  }
+  if (dry_run) {
+    PrintPreview(key);
     return Ok();
   }
   std::cout << "version " << Cell(key, "version")

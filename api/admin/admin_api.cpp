@@ -1,6 +1,5 @@
 #include "api/admin/admin_api.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <memory>
@@ -13,6 +12,7 @@
 #include "api/http/problem_details.h"
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "base/log.h"
 
 namespace skms::admin {
 namespace {
@@ -51,7 +51,7 @@ Response Failed(const Error& error, const Call& call) {
   if (!error.detail.empty()) problem.detail = error.detail;  // the administrator is trusted with it
   problem.cause = Name(error.code);
   problem.invalid_params = call.invalid;
-  if (problem.status >= 500) spdlog::error("request {}: {}", call.context.request_id, error.Describe());
+  if (problem.status >= 500) LogError("request " + call.context.request_id + ": " + error.Describe());
   return http::ToResponse(problem, call.context.request_id);
 }
 
@@ -244,9 +244,9 @@ class AdminApi {
   }
 
   Response Rotate(Call& call) {
-    const auto made = DoRotate(call);
-    if (made.has_error()) return Failed(made.error(), call);
-    return JsonResponse(201, ToJson(made.value()));
+    const auto done = DoRotate(call);
+    if (done.has_error()) return Failed(done.error(), call);
+    return JsonResponse(done.value().contains("dryRun") ? 200 : 201, done.value());
   }
 
  private:
@@ -347,10 +347,15 @@ class AdminApi {
     return ToJson(issuer);
   }
 
-  Result<keystore::KeyVersion> DoRotate(Call& call) {
+  Result<json> DoRotate(Call& call) {
     SKMS_TRY(const json body, http::ParseJson(call.request.body));
-    SKMS_TRY(const keystore::Selector selector, SelectorFromJson(body, call.invalid));
-    return deps_.store.Rotate(call.by(), selector);
+    SKMS_TRY(const RotationOrder order, RotationOrderFromJson(body, call.invalid));
+    if (order.dry_run) {
+      SKMS_TRY(const keystore::RotationPreview preview, deps_.store.PreviewRotation(order.selector));
+      return ToJson(preview);
+    }
+    SKMS_TRY(const keystore::KeyVersion made, deps_.store.Rotate(call.by(), order.selector));
+    return ToJson(made);
   }
 
   Result<keystore::GroupChanged> DoRekeyGroup(Call& call) {

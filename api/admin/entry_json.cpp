@@ -102,6 +102,15 @@ json ToJson(const KeyVersion& version) {
   return out;
 }
 
+json ToJson(const RotationPreview& preview) {
+  json changed = json::array();
+  for (const KeyVersion& version : preview.changed) changed.push_back(ToJson(version));
+  return {{"dryRun", true},
+          {"version", preview.version},
+          {"made", preview.made},
+          {"changed", std::move(changed)}};
+}
+
 json ToJson(const Subscription& subscription) {
   return {{"id", subscription.id.value()},
           {"principal", subscription.principal.value()},
@@ -211,10 +220,12 @@ Result<Issuer> IssuerFromJson(const json& body, InvalidParams& invalid) {
   return issuer;
 }
 
-Result<Selector> SelectorFromJson(const json& body, InvalidParams& invalid) {
+Result<RotationOrder> RotationOrderFromJson(const json& body, InvalidParams& invalid) {
   BodyReader reader(body, invalid);
-  Selector selector;
+  RotationOrder order;
+  Selector& selector = order.selector;
   selector.service = ValServiceId(reader.Text("service", true));
+  order.dry_run = reader.Flag("dryRun", false);
   int targets = 0;
   for (const auto& [member, kind] :
        {std::pair("userId", TargetKind::kUser), std::pair("ueId", TargetKind::kUe),
@@ -228,7 +239,7 @@ Result<Selector> SelectorFromJson(const json& body, InvalidParams& invalid) {
       reader.Wrong(member, fits.error().detail);
   }
   SKMS_TRYV(reader.Finish());
-  return selector;
+  return order;
 }
 
 Result<KeyChange> KeyChangeFromJson(const json& body, InvalidParams& invalid) {

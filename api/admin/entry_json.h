@@ -11,11 +11,18 @@
 
 namespace skms::admin {
 
+/// What to rotate, or to tell what rotating it would do.
+struct RotationOrder {
+  keystore::Selector selector;
+  bool dry_run = false;
+};
+
 nlohmann::json ToJson(const keystore::Service& service);
 nlohmann::json ToJson(const keystore::Principal& principal);
 nlohmann::json ToJson(const keystore::RecipientEntry& recipient);
 nlohmann::json ToJson(const keystore::Issuer& issuer);
 nlohmann::json ToJson(const keystore::KeyVersion& version);
+nlohmann::json ToJson(const keystore::RotationPreview& preview);
 nlohmann::json ToJson(const keystore::Subscription& subscription);
 nlohmann::json ToJson(const keystore::GroupRecord& group);     ///< without its members
 nlohmann::json ToJson(const hsm::Capabilities& capabilities);  ///< a list of rows
@@ -35,8 +42,8 @@ struct RecipientRequest {
 Result<RecipientRequest> RecipientFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// {"id", "issuer", "audience", "jwks": JWK Set}; the set is checked by auth::CheckJwks.
 Result<keystore::Issuer> IssuerFromJson(const nlohmann::json& body, InvalidParams& invalid);
-/// {"service", "userId"? | "ueId"? | "clientId"? | "groupId"?}
-Result<keystore::Selector> SelectorFromJson(const nlohmann::json& body, InvalidParams& invalid);
+/// {"service", "userId"? | "ueId"? | "clientId"? | "groupId"?, "dryRun"?}
+Result<RotationOrder> RotationOrderFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// {"action", "reason", "rotate"?, "dryRun"?}
 Result<keystore::KeyChange> KeyChangeFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// "service=&state=&expiringBefore=&targetPrefix=&after=&limit=", each at most once. The errors name the

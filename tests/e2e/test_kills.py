@@ -10,6 +10,9 @@ import ssl
 import threading
 import time
 
+from appliance import wait_for
+from callback import Callback
+
 KILLS = int(os.environ.get("SKMS_KILLS", "200"))
 SEED = 20261126
 
@@ -123,6 +126,26 @@ def check_database(a, clients):
             assert active == 1, target
 
 
+def check_notifications(a, clients, callback):
+    """However often the teller died: everything is told, and an event comes first after all earlier ones."""
+    begun = time.monotonic()
+    a.ctl("service", "set", "s", "--crypto-period", "0")
+    wait_for(lambda: a.ctl_json("subscription", "list")["subscriptions"][0]["behind"] == 0, "the last notifications")
+    callback.close()
+    print(f"{len(callback.events())} events in {len(callback.told)} notifications, {time.monotonic() - begun:.0f} s to the last")
+    events = callback.events()
+    told = {e["kid"] for e in events if e["event"] in ("rotated", "activated", "rekeyed")}
+    with sqlite3.connect(f"file:{a.directory / 'skms.db'}?mode=ro", uri=True) as database:  # a first version is no rotation
+        first = {kid for (kid,) in database.execute("SELECT kid FROM key_versions WHERE version = 1")}
+    assert set(clients.rotated) - first - told == set(), "an acknowledged rotation was not told"
+    # A kill before the confirmation repeats a batch.
+    seen = [0]
+    for number in (e["number"] for e in events):
+        if number > seen[-1]:
+            seen.append(number)
+    assert sorted({0, *(e["number"] for e in events)}) == seen, "an event came for the first time after a later one"
+
+
 def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(fresh):
     print(f"seed {SEED}, {KILLS} kills")
     random.seed(SEED)
@@ -133,6 +156,13 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(fresh):
     # A period of seconds, so that the scheduler is at work too.
     fresh.ctl("service", "set", "s", "--scope", "service,user,group", "--add-group-server", "gms-1", "--crypto-period", "3s",
               "--overlap", "1s", "--make-ahead", "1s")
+    fresh.ca.issue("callback", server=True)
+    callback = Callback(fresh.directory)
+    (fresh.directory / "subscription").write_text(
+        json.dumps({"notificationDestination": callback.url, "caCertificates": fresh.ca.path.read_text()}))
+    answer = fresh.curl("/skms-events/v1/subscriptions", "--data-binary", f"@{fresh.directory / 'subscription'}",
+                        token=fresh.issuer.token(scope="skms-events"), headers=["Content-Type: application/json"])
+    assert answer.status == 201, answer.body
     clients = Clients(fresh)
 
     def kill():
@@ -152,5 +182,6 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(fresh):
             assert present == sorted(members) if shown["revision"] == revision else present == sorted(clients.tried_groups[-1])
             clients.group = (shown["revision"], [m for m in (f"m{i}" for i in range(10)) if m in present])
     assert "is whole" in fresh.ctl("audit", "verify")
+    check_notifications(fresh, clients, callback)
     assert len(clients.keys) > KILLS and len(clients.rotated) > KILLS // 2 and len(clients.group_kids) > KILLS // 4
     assert fresh.stop() == 0

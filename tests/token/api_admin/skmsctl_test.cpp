@@ -108,6 +108,23 @@ TEST_CASE("A rotation policy is given in days and shown in days, and a tenth ahe
   CHECK(daemon.Run({"rotation", "resume"}).code == 7);
 }
 
+TEST_CASE("A rotation that would destroy old versions says so before, and then does it") {
+  const Daemon daemon;
+  CHECK(daemon.Run({"service", "add", "s", "--versions-kept", "3"}).code == 0);
+  const auto first = daemon.Run({"key", "rotate", "--service", "s", "--dry-run"});
+  CHECK(first.code == 0);
+  CHECK(Has(first.out, "version 1 would be active, made new"));
+  CHECK(Has(daemon.Run({"key", "list"}).out, "no keys"));
+  for (int i = 0; i < 3; ++i) daemon.Run({"key", "rotate", "--service", "s"});
+  const std::string before = daemon.Run({"key", "list", "--output", "json"}).out;
+  const auto fourth = daemon.Run({"key", "rotate", "--service", "s", "--dry-run"});
+  CHECK(Has(fourth.out, "version 4 would be active"));
+  CHECK(Has(fourth.out, "lost for good: version 1"));
+  CHECK(daemon.Run({"key", "list", "--output", "json"}).out == before);
+  daemon.Run({"key", "rotate", "--service", "s"});
+  CHECK(Has(daemon.Run({"key", "list", "--state", "destroyed"}).out, "destroyed"));
+}
+
 TEST_CASE("Delivery in plaintext inside TLS is warned of on standard error") {
   const Daemon daemon;
   const auto run = daemon.Run({"service", "add", "s", "--delivery", "tls"});
@@ -146,7 +163,7 @@ TEST_CASE("A transport key file is taken as octets or hex, but only when nobody 
   CHECK(add(daemon.Write("hex", AsBytes(std::string(64, 'a') + "\n"), 0600)).code == 0);
   CHECK(Has(daemon.Run({"recipient", "list"}).out, "transport-key"));
   daemon.Run({"recipient", "remove", "r"});
-  for (const std::size_t size : {0, 16, 31, 33, 63, 65}) {
+  for (const std::size_t size : {0U, 16U, 31U, 33U, 63U, 65U}) {
     CAPTURE(size);
     const auto run = add(daemon.Write("odd", Bytes(size, 'a'), 0600));
     CHECK(run.code == 3);

@@ -88,6 +88,38 @@ TEST_CASE("a clock set back by an hour, or forward by little, holds nothing and 
   CHECK(Must(f.store->Deliver(f.Val1(), ForUser("u0"))).keys.size() == 1);
 }
 
+TEST_CASE("a hold outlives a restart, which cannot know that the clock had leapt") {
+  Fixture f;
+  {
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    f.clock.SetForward(hours(24 * 365));
+    scheduler.Tick();
+  }
+  f.Reopen();
+  RotationScheduler scheduler(*f.store, f.clock, f.Options());
+  CHECK(scheduler.ClockIsSuspect());
+  for (int i = 0; i < 5; ++i) scheduler.Tick();
+  CHECK(scheduler.report().held);
+  CHECK(scheduler.report().reason.find("31536000 s at once (before the restart)") != std::string::npos);
+  CHECK(f.Versions() == 3);
+  CHECK(f.Number("SELECT count(*) FROM audit WHERE action = 'rotation.hold'") == 1);
+
+  SUBCASE("it ends when the clock comes back") { f.clock.SetForward(-hours(24 * 365)); }
+  SUBCASE("it ends at an administrator's word") {
+    Must(scheduler.Resume(keystore::PrincipalId("admin:0")));
+    scheduler.Tick();
+    CHECK_FALSE(scheduler.report().held);
+    CHECK(f.Versions() == 4);
+    return;
+  }
+  scheduler.Tick();
+  CHECK_FALSE(scheduler.report().held);
+  CHECK_FALSE(scheduler.ClockIsSuspect());
+  CHECK_FALSE(Must(f.store->HeldRotation()).has_value());
+  CHECK(f.Versions() == 3);
+}
+
 TEST_CASE("it stops at once, also in the middle of a pause") {
   Fixture f;
   RotationOptions options = f.Options();

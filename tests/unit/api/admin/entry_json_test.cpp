@@ -72,7 +72,7 @@ TEST_CASE("A body that is no object is refused by every decoder") {
     CHECK(admin::PrincipalFromJson(body, invalid).has_error());
     CHECK(admin::RecipientFromJson(body, invalid).has_error());
     CHECK(admin::IssuerFromJson(body, invalid).has_error());
-    CHECK(admin::SelectorFromJson(body, invalid).has_error());
+    CHECK(admin::RotationOrderFromJson(body, invalid).has_error());
   }
 }
 
@@ -115,15 +115,21 @@ TEST_CASE("An issuer's key set is an object with usable public keys") {
 
 TEST_CASE("A selector is a service, or one user or one UE of it, never both") {
   InvalidParams invalid;
-  CHECK(admin::SelectorFromJson({{"service", "s"}}, invalid).value().kind == keystore::TargetKind::kService);
-  CHECK(admin::SelectorFromJson({{"service", "s"}, {"userId", "u"}}, invalid).value().target == "u");
-  CHECK(admin::SelectorFromJson({{"service", "s"}, {"ueId", "d"}}, invalid).value().kind ==
+  CHECK(admin::RotationOrderFromJson({{"service", "s"}}, invalid).value().selector.kind ==
+        keystore::TargetKind::kService);
+  CHECK(admin::RotationOrderFromJson({{"service", "s"}, {"userId", "u"}}, invalid).value().selector.target ==
+        "u");
+  CHECK(admin::RotationOrderFromJson({{"service", "s"}, {"ueId", "d"}}, invalid).value().selector.kind ==
         keystore::TargetKind::kUe);
+  CHECK_FALSE(admin::RotationOrderFromJson({{"service", "s"}}, invalid).value().dry_run);
+  CHECK(admin::RotationOrderFromJson({{"service", "s"}, {"dryRun", true}}, invalid).value().dry_run);
   CHECK(invalid.empty());
-  CHECK(admin::SelectorFromJson({{"service", "s"}, {"userId", "u"}, {"ueId", "d"}}, invalid).has_error());
-  CHECK(admin::SelectorFromJson({{"service", "s"}, {"userId", ""}}, invalid).has_error());
-  CHECK(admin::SelectorFromJson({{"service", "s"}, {"userId", "a\nb"}}, invalid).has_error());
-  CHECK(admin::SelectorFromJson({{"userId", "u"}}, invalid).has_error());
+  CHECK(admin::RotationOrderFromJson({{"service", "s"}, {"dryRun", "yes"}}, invalid).has_error());
+  CHECK(
+      admin::RotationOrderFromJson({{"service", "s"}, {"userId", "u"}, {"ueId", "d"}}, invalid).has_error());
+  CHECK(admin::RotationOrderFromJson({{"service", "s"}, {"userId", ""}}, invalid).has_error());
+  CHECK(admin::RotationOrderFromJson({{"service", "s"}, {"userId", "a\nb"}}, invalid).has_error());
+  CHECK(admin::RotationOrderFromJson({{"userId", "u"}}, invalid).has_error());
 }
 
 TEST_CASE("A key query knows three filters, each at most once, and a bounded page") {
