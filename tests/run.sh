@@ -19,7 +19,6 @@ while [ $# -gt 0 ]; do
 done
 
 "$root/provisioning/install_packages.sh" "$root/tests/packages.txt"
-command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 mkdir -p "$root/build"
 bench=()
 [ "$preset" != release ] || bench=(-DSKMS_BUILD_BENCHMARKS=ON)
