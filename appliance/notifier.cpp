@@ -178,8 +178,9 @@ class Notifier::State {
   }
 
   Status Begin(const Subscription& subscription, Progress& progress, std::int64_t newest) {
-    const std::int64_t oldest = clock_is_suspect_() ? std::numeric_limits<std::int64_t>::min()
-                                                    : clock_.NowSeconds() - options_.drop_after.count();
+    // The time first: a leap between the two must be seen.
+    std::int64_t oldest = clock_.NowSeconds() - options_.drop_after.count();
+    if (clock_is_suspect_()) oldest = std::numeric_limits<std::int64_t>::min();
     SKMS_TRY(EventBatch batch, store_.NextEvents(subscription, oldest, options_.most_in_one));
     if (batch.events.empty()) {
       if (batch.position >= newest) progress.nothing_until = newest;
@@ -216,9 +217,11 @@ class Notifier::State {
       if (progress.failures > 0)
         LogInfo("notifier: " + HostOf(transfer.subscription.destination) + " takes notifications again");
       progress.failures = 0;
-      progressed_ = true;
       const Status confirmed = store_.ConfirmEvents(transfer.subscription, transfer.batch);
-      if (confirmed.has_error()) Complain(confirmed.error());
+      progressed_ = confirmed.has_value();
+      if (progressed_) return;
+      Complain(confirmed.error());
+      progress.next = std::chrono::steady_clock::now() + options_.first_retry;
       return;
     }
     const auto doubled = options_.first_retry * (std::int64_t{1} << std::min(progress.failures, 20));

@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kAfterError{5000};
+constexpr std::int64_t kNeverEnding = std::int64_t{100} * 365 * 86400;
 const keystore::PrincipalId kActor("scheduler");
 
 }  // namespace
@@ -57,47 +58,81 @@ void RotationScheduler::Loop() {
 
 bool RotationScheduler::LoadHold() {
   if (hold_is_loaded_) return true;
-  auto hold = store_.HeldRotation();
-  if (hold.has_error()) {
-    const std::string error = hold.error().Describe();
-    if (error != last_error_) LogError("rotation: " + error);
-    last_error_ = error;
+  auto stored = store_.HeldRotation();
+  if (stored.has_error() && stored.error().code != ErrorCode::kIntegrity) {
+    Complain(stored.error());
     return false;
   }
   hold_is_loaded_ = true;
-  earlier_hold_ = std::move(hold).value();
-  if (!earlier_hold_) return true;
+  // What cannot be read must not mean "go on".
+  const std::optional<keystore::RotationHold> hold =
+      stored.has_error() ? keystore::RotationHold{clock_.NowSeconds(), kNeverEnding, stored.error().detail}
+                         : stored.value();
+  if (!hold) return true;
+  const std::chrono::seconds ahead(hold->leap);
+  const std::chrono::seconds since_then(clock_.NowSeconds() - (hold->since - hold->leap));
+  hold_ = hold;
   report_.held = true;
-  report_.reason = earlier_hold_->reason + " (before the restart)";
+  report_.reason = hold->reason + " (before the restart)";
+  // A clock that was mended meanwhile shows little more than the time before the leap.
+  carried_ = since_then <= options_.hold_clock_step ? std::chrono::seconds(0) : ahead;
   LogCritical("rotation is still held: " + report_.reason +
               "; when the time is right: skmsctl rotation resume");
   return true;
 }
 
-bool RotationScheduler::CameBack() const { return clock_.NowSeconds() < earlier_hold_->since; }
+std::chrono::seconds RotationScheduler::Leap() const {
+  return carried_ + duration_cast<std::chrono::seconds>(watch_.Drift());
+}
+
+void RotationScheduler::Hold(std::chrono::seconds leap) {
+  hold_ = keystore::RotationHold{clock_.NowSeconds(), leap.count(),
+                                 "the clock went forward by " + std::to_string(leap.count()) + " s at once"};
+  report_.held = true;
+  report_.reason = hold_->reason;
+  hold_is_unsaved_ = true;
+  LogCritical("rotation is held: " + report_.reason + "; when the time is right: skmsctl rotation resume");
+}
+
+void RotationScheduler::GoOn() {
+  watch_.Trust();
+  carried_ = std::chrono::seconds(0);
+  hold_.reset();
+  report_.held = false;
+  report_.reason.clear();
+}
+
+void RotationScheduler::SaveHold() {
+  const Status saved =
+      hold_ ? store_.HoldRotation(kActor, *hold_) : store_.ResumeRotation(kActor, "the clock came back");
+  hold_is_unsaved_ = saved.has_error();
+  if (saved.has_error()) Complain(saved.error());
+}
+
+void RotationScheduler::Complain(const Error& error) {
+  std::string text = error.Describe();
+  if (text != last_error_) LogError("rotation: " + text);
+  last_error_ = std::move(text);
+}
 
 bool RotationScheduler::Held() {
-  std::unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   if (!LoadHold()) return true;
-  const auto drift = duration_cast<std::chrono::seconds>(watch_.Drift());
-  const bool leapt = drift > options_.hold_clock_step || (earlier_hold_ && !CameBack());
-  // Small steps add up to nothing: time servers correct clocks for years.
-  if (!leapt && !report_.held) watch_.Trust();
-  if (leapt == report_.held) return leapt;
-  report_.held = leapt;
-  earlier_hold_.reset();
-  report_.reason = leapt ? "the clock went forward by " + std::to_string(drift.count()) + " s at once" : "";
-  const std::string reason = report_.reason;
-  lock.unlock();
-  if (leapt) {
-    LogCritical("rotation is held: " + reason + "; when the time is right: skmsctl rotation resume");
-  } else {
+  const std::chrono::seconds leap = Leap();
+  const bool leapt = leap > options_.hold_clock_step;
+  if (leapt && !report_.held) {
+    Hold(leap);
+  } else if (!leapt && report_.held) {
     LogWarning("rotation goes on: the clock came back");
+    GoOn();
+    hold_is_unsaved_ = true;
+  } else if (!leapt) {
+    // Small steps add up to nothing: time servers correct clocks for years.
+    watch_.Trust();
   }
-  const Status recorded = leapt ? store_.HoldRotation(kActor, {clock_.NowSeconds(), reason})
-                                : store_.ResumeRotation(kActor, "the clock came back");
-  if (recorded.has_error()) LogError("rotation: " + recorded.error().Describe());
-  return leapt;
+  // Tried with every run until it is written: a restart must find it.
+  if (hold_is_unsaved_) SaveHold();
+  return report_.held;
 }
 
 Result<keystore::RotationRun> RotationScheduler::Run() {
@@ -116,11 +151,7 @@ milliseconds RotationScheduler::Tick() {
   const auto took = duration_cast<milliseconds>(steady_clock::now() - begun) + milliseconds(1);
   const std::lock_guard lock(mutex_);
   if (run.has_error()) {
-    std::string error = run.error().Describe();
-    if (error != last_error_)
-      LogError("rotation: " + error + "; tried again every " + std::to_string(kAfterError.count() / 1000) +
-               " s");
-    last_error_ = std::move(error);
+    Complain(run.error());
     return kAfterError;
   }
   last_error_.clear();
@@ -137,7 +168,7 @@ milliseconds RotationScheduler::Tick() {
 
 bool RotationScheduler::ClockIsSuspect() const {
   const std::lock_guard lock(mutex_);
-  return !hold_is_loaded_ || report_.held || watch_.Drift() > options_.hold_clock_step;
+  return !hold_is_loaded_ || report_.held || Leap() > options_.hold_clock_step;
 }
 
 admin::RotationReport RotationScheduler::report() const {
@@ -149,10 +180,8 @@ Status RotationScheduler::Resume(const keystore::PrincipalId& by) {
   const std::lock_guard lock(mutex_);
   if (!report_.held) return Conflict("rotation is not held");
   SKMS_TRYV(store_.ResumeRotation(by, "the time is right"));
-  watch_.Trust();
-  earlier_hold_.reset();
-  report_.held = false;
-  report_.reason.clear();
+  GoOn();
+  hold_is_unsaved_ = false;
   return Ok();
 }
 

@@ -64,10 +64,15 @@ class RotationScheduler {
 
  private:
   bool Held();
+  // The rest is called under the mutex.
   /// What the last daemon left; false when it cannot be read yet.
   bool LoadHold();
-  /// Since a hold that an earlier daemon began, the clock has been set back.
-  bool CameBack() const;
+  /// How far the clock is ahead of what was trusted last, also by an earlier daemon.
+  std::chrono::seconds Leap() const;
+  void Hold(std::chrono::seconds leap);
+  void GoOn();
+  void SaveHold();
+  void Complain(const Error& error);  ///< once for each text
   /// One run; an exception is an error like another.
   Result<keystore::RotationRun> Run();
   void Loop();
@@ -82,7 +87,9 @@ class RotationScheduler {
   admin::RotationReport report_;
   std::string last_error_;
   bool hold_is_loaded_ = false;
-  std::optional<keystore::RotationHold> earlier_hold_;  ///< begun by an earlier daemon
+  bool hold_is_unsaved_ = false;
+  std::optional<keystore::RotationHold> hold_;
+  std::chrono::seconds carried_{0};  ///< a leap that an earlier daemon saw
   std::thread thread_;
 };
 

@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "base/encoding.h"
+
 namespace skms {
 namespace {
 
@@ -30,6 +32,26 @@ void Log(spdlog::level::level_enum level, std::string_view line) noexcept {
   }
 }
 
+/// Octets of the character that `text` begins with; 0: it may not stand in a line.
+std::size_t PrintableSize(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  if (first < 0x80) return first < 0x20 || first == 0x7F ? 0 : 1;
+  const std::size_t size = first >= 0xF0 ? 4 : (first >= 0xE0 ? 3 : 2);
+  const std::string_view character = text.substr(0, size);
+  if (character.size() < size || !IsValidUtf8(character)) return 0;
+  const bool c1 = first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0;
+  const bool separator = character == "\u2028" || character == "\u2029";
+  return c1 || separator ? 0 : size;
+}
+
+void AppendEscaped(std::string& line, char c) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  const auto octet = static_cast<unsigned char>(c);
+  line += "\\x";
+  line += kDigits[octet >> 4U];
+  line += kDigits[octet & 0xFU];
+}
+
 }  // namespace
 
 void OpenLog(std::string_view name, LogLevel least) {
@@ -47,20 +69,17 @@ void LogError(std::string_view line) noexcept { Log(spdlog::level::err, line); }
 void LogCritical(std::string_view line) noexcept { Log(spdlog::level::critical, line); }
 
 std::string OnOneLine(std::string_view text) {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
   std::string line;
   line.reserve(text.size());
-  for (const char c : text) {
-    const auto octet = static_cast<unsigned char>(c);
-    if (octet < 0x20 || octet == 0x7F) {
-      line += "\\x";
-      line += kDigits[octet >> 4U];
-      line += kDigits[octet & 0xFU];
-    } else if (c == '\\') {
-      line += "\\\\";
-    } else {
-      line += c;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t size = PrintableSize(text.substr(at));
+    if (size == 0) {
+      AppendEscaped(line, text[at++]);
+      continue;
     }
+    if (text[at] == '\\') line += '\\';
+    line.append(text.substr(at, size));
+    at += size;
   }
   return line;
 }

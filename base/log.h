@@ -1,6 +1,6 @@
 // The log of the appliance: lines on standard error, which journald keeps. No secret goes here; what a client
-// sent may, and cannot break a line: a control character is written as \xNN. spdlog stays behind this header,
-// since its own cost more compile time than all of ours together.
+// sent may, and cannot break a line: a control character, or what is no UTF-8, is written as \xNN. spdlog
+// stays behind this header, since its own cost more compile time than all of ours together.
 //
 // Thread-safe. None of the functions throws.
 #pragma once
@@ -21,7 +21,8 @@ void LogWarning(std::string_view line) noexcept;   ///< goes on, and someone sho
 void LogError(std::string_view line) noexcept;     ///< something asked for was not done
 void LogCritical(std::string_view line) noexcept;  ///< the service ends, or holds
 
-/// `text` with every control character (C0, DEL) as \xNN and a backslash doubled.
+/// `text` with every octet of a control character (C0, DEL, C1), of a line or paragraph separator (U+2028,
+/// U+2029) and of what is no UTF-8 as \xNN, and a backslash doubled.
 std::string OnOneLine(std::string_view text);
 
 }  // namespace skms

@@ -38,6 +38,16 @@ std::int64_t GroupRevisionOf(const std::vector<StoredKeyVersion>& stored) {
   return revision;
 }
 
+/// `plan`'s versions over `versions`.
+Versions After(Versions versions, const RotationPlan& plan) {
+  for (KeyVersion& version : versions) {
+    for (const ChangedVersion& changed : plan.changed) {
+      if (changed.version.kid == version.kid) version = changed.version;
+    }
+  }
+  return versions;
+}
+
 }  // namespace
 
 std::mutex& KeyStore::State::LockFor(const Selector& selector) {
@@ -183,7 +193,15 @@ Result<RotationPreview> KeyStore::PreviewRotation(const Selector& selector) {
     preview.changed.push_back(changed.version);
     KeyVersion& version = preview.changed.back();
     version.wrapped.bytes.clear();
+    version.changed_by.clear();
+    version.reason.clear();
     if (version.state == KeyState::kActive && !version.superseded) preview.version = version.version;
+  }
+  const std::uint32_t most = rotation.from.service.rotation.versions_kept;
+  std::uint32_t kept = preview.made ? 1 : 0;
+  for (const KeyVersion& version : After(Bare(rotation.from.stored), rotation.plan)) {
+    if (most == 0 || version.state == KeyState::kDestroyed || ++kept <= most) continue;
+    if (version.state == KeyState::kActive) preview.lost_later.push_back(version.version);
   }
   return preview;
 }
@@ -251,16 +269,6 @@ RotationPlan Merged(RotationPlan first, const RotationPlan& second) {
   }
   first.next = second.next;
   return first;
-}
-
-/// `plan`'s versions over `versions`.
-Versions After(Versions versions, const RotationPlan& plan) {
-  for (KeyVersion& version : versions) {
-    for (const ChangedVersion& changed : plan.changed) {
-      if (changed.version.kid == version.kid) version = changed.version;
-    }
-  }
-  return versions;
 }
 
 }  // namespace

@@ -103,9 +103,10 @@ struct EventBatch {
 
 /// What Rotate would do now.
 struct RotationPreview {
-  std::uint32_t version = 0;        ///< becomes active
-  bool made = false;                ///< it would be generated; else it was made ahead
-  std::vector<KeyVersion> changed;  ///< versions that there are, as they would be, without material
+  std::uint32_t version = 0;              ///< becomes active
+  bool made = false;                      ///< it would be generated; else it was made ahead
+  std::vector<KeyVersion> changed;        ///< versions that there are, as they would be, without material
+  std::vector<std::uint32_t> lost_later;  ///< would be destroyed when they end: the service keeps fewer
 };
 
 struct KeyListQuery {
@@ -140,6 +141,7 @@ struct RotationRun {
 /// Rotation waits because the clock may be wrong.
 struct RotationHold {
   std::int64_t since = 0;  ///< by that clock
+  std::int64_t leap = 0;   ///< seconds that it went forward at once
   std::string reason;
 };
 
@@ -165,7 +167,8 @@ class KeyStore {
   /// service's overlap; one transaction. Makes version 1 if there is none. Errors: kNotFound (service),
   /// kPermissionDenied (scope), kStorage, token errors.
   Result<KeyVersion> Rotate(const Requester& requester, const Selector& selector);
-  /// What Rotate would do; changes nothing. Errors: those of Rotate.
+  /// What Rotate would do; changes nothing. Errors: kNotFound, kPermissionDenied
+  /// (scope), kIntegrity, kStorage; the limit of records is seen only by Rotate.
   Result<RotationPreview> PreviewRotation(const Selector& selector);
 
   /// One step of a version's life (keystore/key_life.h). With `rotate`, a compromise also makes the next

@@ -1,13 +1,14 @@
 // Rotation held because of a leap of the clock, kept in the database so that a restart does not forget it.
 #include <soci/soci.h>
 
-#include <algorithm>
 #include <charconv>
 
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {
 namespace {
+
+constexpr std::int64_t kLatest = 253402300799;  // the year 9999
 
 AuditEntry DoneBy(const PrincipalId& by, const char* action, const std::string& reason) {
   AuditEntry entry;
@@ -22,7 +23,7 @@ AuditEntry DoneBy(const PrincipalId& by, const char* action, const std::string& 
 
 Status KeyStore::HoldRotation(const PrincipalId& by, const RotationHold& hold) {
   State& state = *state_;
-  const std::string value = std::to_string(hold.since) + ' ' + hold.reason;
+  const std::string value = std::to_string(hold.since) + ' ' + std::to_string(hold.leap) + ' ' + hold.reason;
   return state.database->Write([&](soci::session& session) -> Status {
     session << "DELETE FROM meta WHERE name = 'rotation_hold'";
     session << "INSERT INTO meta (name, value) VALUES ('rotation_hold', :value)", soci::use(value);
@@ -48,10 +49,15 @@ Result<std::optional<RotationHold>> KeyStore::HeldRotation() {
   }));
   if (!held) return std::optional<RotationHold>();
   RotationHold hold;
-  const auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), hold.since);
-  if (code != std::errc{}) return IntegrityError("meta 'rotation_hold' begins with no time");
-  const auto read = static_cast<std::size_t>(end - value.data());
-  hold.reason = value.substr(std::min(value.size(), read + 1));
+  const char* const end = value.data() + value.size();
+  const auto since = std::from_chars(value.data(), end, hold.since);
+  const bool more = since.ec == std::errc{} && since.ptr != end;
+  const auto leap = std::from_chars(more ? since.ptr + 1 : end, end, hold.leap);
+  if (!more || leap.ec != std::errc{} || leap.ptr == end || hold.since < 0 || hold.since > kLatest ||
+      hold.leap < 0 || hold.leap > kLatest) {
+    return IntegrityError("row meta 'rotation_hold' is not one of ours");
+  }
+  hold.reason.assign(leap.ptr + 1, end);
   return std::optional(std::move(hold));
 }
 

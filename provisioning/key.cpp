@@ -155,14 +155,16 @@ void PrintPreview(const json& preview) {
   std::cout << "nothing is changed; version " << Cell(preview, "version") << " would be active, "
             << (preview.at("made").get<bool>() ? "made new" : "made ahead already") << '\n';
   const json& changed = preview.at("changed");
-  if (changed.empty()) return;
-  PrintList(changed, {{"KID", "kid"}, {"VERSION", "version"}, {"WOULD BE", "state"}, {"ENDS", "notAfter"}},
-            "");
+  if (!changed.empty())
+    PrintList(changed, {{"KID", "kid"}, {"VERSION", "version"}, {"WOULD BE", "state"}, {"ENDS", "notAfter"}},
+              "");
   std::string destroyed;
   for (const json& version : changed) {
     if (version.at("state") == "destroyed")
       destroyed += (destroyed.empty() ? "" : ", ") + Cell(version, "version");
   }
+  for (const json& version : preview.at("destroyedLater"))
+    std::cout << "lost when it ends: version " << version.get<unsigned>() << '\n';
   if (!destroyed.empty()) std::cout << "lost for good: version " << destroyed << '\n';
 }
 

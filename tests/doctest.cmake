@@ -11,7 +11,11 @@ function(skms_doctest name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE skms::warnings doctest::doctest ${arg_LINKS})
   # What is tested is optimised as it ships; the cases themselves need to compile quickly, not to run so.
-  target_compile_options(${name} PRIVATE $<IF:$<BOOL:${SKMS_SANITIZE}>,-O0,-O1>)
+  if(SKMS_SANITIZE)
+    target_compile_options(${name} PRIVATE -O0)
+  else()
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
   # tests/run.sh adds up the summary lines.
   add_test(NAME ${arg_LABEL}.${name} COMMAND ${name} --no-colors)
   set_tests_properties(${arg_LABEL}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 900)

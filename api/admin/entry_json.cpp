@@ -108,7 +108,8 @@ json ToJson(const RotationPreview& preview) {
   return {{"dryRun", true},
           {"version", preview.version},
           {"made", preview.made},
-          {"changed", std::move(changed)}};
+          {"changed", std::move(changed)},
+          {"destroyedLater", preview.lost_later}};
 }
 
 json ToJson(const Subscription& subscription) {

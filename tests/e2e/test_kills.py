@@ -144,6 +144,9 @@ def check_notifications(a, clients, callback):
         if number > seen[-1]:
             seen.append(number)
     assert sorted({0, *(e["number"] for e in events)}) == seen, "an event came for the first time after a later one"
+    # The subscriber may read everything that happens here, so that no number may be missing.
+    assert seen[1:] == list(range(seen[1], seen[-1] + 1)), "an event was never told"
+    assert clients.group_kids - first - told == set(), "an acknowledged rekey was not told"
 
 
 def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(fresh):
@@ -183,5 +186,6 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(fresh):
             clients.group = (shown["revision"], [m for m in (f"m{i}" for i in range(10)) if m in present])
     assert "is whole" in fresh.ctl("audit", "verify")
     check_notifications(fresh, clients, callback)
-    assert len(clients.keys) > KILLS and len(clients.rotated) > KILLS // 2 and len(clients.group_kids) > KILLS // 4
+    # Enough happened between the kills, on however slow a machine.
+    assert min(len(clients.keys), len(clients.rotated), len(clients.group_kids)) > KILLS // 4
     assert fresh.stop() == 0

@@ -125,6 +125,18 @@ TEST_CASE("A rotation that would destroy old versions says so before, and then d
   CHECK(Has(daemon.Run({"key", "list", "--state", "destroyed"}).out, "destroyed"));
 }
 
+TEST_CASE("A rotation that will cost an active version later says so, too") {
+  const Daemon daemon;
+  CHECK(
+      daemon
+          .Run({"service", "add", "s", "--versions-kept", "3", "--crypto-period", "30d", "--overlap", "20d"})
+          .code == 0);
+  for (int i = 0; i < 3; ++i) daemon.Run({"key", "rotate", "--service", "s"});
+  const auto fourth = daemon.Run({"key", "rotate", "--service", "s", "--dry-run"});
+  CHECK_FALSE(Has(fourth.out, "lost for good"));
+  CHECK(Has(fourth.out, "lost when it ends: version 1"));
+}
+
 TEST_CASE("Delivery in plaintext inside TLS is warned of on standard error") {
   const Daemon daemon;
   const auto run = daemon.Run({"service", "add", "s", "--delivery", "tls"});

@@ -120,6 +120,86 @@ TEST_CASE("a hold outlives a restart, which cannot know that the clock had leapt
   CHECK(f.Versions() == 3);
 }
 
+TEST_CASE("after a restart a clock that is set back a little is still wrong") {
+  Fixture f;
+  {
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    f.clock.SetForward(hours(24 * 365));
+    scheduler.Tick();
+  }
+  f.Reopen();
+  SUBCASE("mended while the daemon was away") {
+    f.clock.SetForward(-hours(24 * 365));
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    CHECK_FALSE(scheduler.report().held);
+  }
+  SUBCASE("mended by half") {
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    f.clock.SetForward(-hours(24 * 180));
+    for (int i = 0; i < 5; ++i) scheduler.Tick();
+    CHECK(scheduler.report().held);
+    f.clock.SetForward(-hours(24 * 185));
+    scheduler.Tick();
+    CHECK_FALSE(scheduler.report().held);
+    // And what was right before is not believed again.
+    f.clock.SetForward(hours(24 * 365));
+    scheduler.Tick();
+    CHECK(scheduler.report().held);
+  }
+  SUBCASE("mended long after the leap") {
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    f.clock.Advance(hours(24 * 500));
+    f.clock.SetForward(-hours(24 * 365));
+    scheduler.Tick();
+    CHECK_FALSE(scheduler.report().held);
+    return;
+  }
+  CHECK(f.Versions() == 3);
+}
+
+TEST_CASE("a hold that cannot be written is tried until it is") {
+  Fixture f;
+  {
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    f.clock.SetForward(hours(24 * 365));
+    for (int i = 0; i < 3; ++i) scheduler.Tick();
+    CHECK(scheduler.report().held);
+    CHECK_FALSE(Must(f.store->HeldRotation()).has_value());
+    f.Tamper("DROP TRIGGER full");
+    scheduler.Tick();
+    CHECK(Must(f.store->HeldRotation()).has_value());
+    CHECK(f.Number("SELECT count(*) FROM audit WHERE action = 'rotation.hold'") == 1);
+  }
+  f.Reopen();
+  RotationScheduler scheduler(*f.store, f.clock, f.Options());
+  scheduler.Tick();
+  CHECK(scheduler.report().held);
+  CHECK(f.Versions() == 3);
+}
+
+TEST_CASE("a hold that cannot be read holds, is seen, and ends at an administrator's word") {
+  Fixture f;
+  for (const char* damaged :
+       {"", "soon", "1800000000", "1800000000 ", "1800000000 x y", "99999999999999999999 1 r"}) {
+    CAPTURE(damaged);
+    f.Tamper("INSERT OR REPLACE INTO meta (name, value) VALUES ('rotation_hold', '" + std::string(damaged) +
+             "')");
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    for (int i = 0; i < 2; ++i) scheduler.Tick();
+    CHECK(scheduler.report().held);
+    CHECK(scheduler.report().reason.find("rotation_hold") != std::string::npos);
+    Must(scheduler.Resume(keystore::PrincipalId("admin:0")));
+    scheduler.Tick();
+    CHECK_FALSE(scheduler.report().held);
+  }
+}
+
 TEST_CASE("it stops at once, also in the middle of a pause") {
   Fixture f;
   RotationOptions options = f.Options();
