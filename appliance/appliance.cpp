@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "api/admin/admin_api.h"
+#include "api/seal/discovery.h"
 #include "api/seal/event_subscriptions.h"
 #include "api/seal/km_s.h"
 #include "api/seal/seal_x1.h"
+#include "appliance/published.h"
 #include "base/log.h"
 
 namespace skms::appliance {
@@ -105,6 +107,8 @@ Status Appliance::Wire(const Configuration& configuration) {
   api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
   const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
   const seal::SealDependencies dependencies{*store_, *authenticator_, clock_};
+  SKMS_TRY(const seal::DiscoveryDocument published, Published(configuration, *module_));
+  SKMS_TRYV(seal::RegisterDiscovery(*api_, published));
   seal::RegisterKmS(*api_, configuration.skms.id,
                     {configuration.skms.uri, configuration.access_token.scope_ss_kir, window_ms, "deliver"},
                     dependencies);

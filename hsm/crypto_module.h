@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -106,6 +107,8 @@ class CryptoModule {
   /// JWS-form signature (ES256: r||s, 64 bytes; PS256 where the token has no EC) under the newest signing
   /// key.
   Result<Bytes> Sign(ByteView message);
+  /// What DeliveredKey::alg may be on this token, strongest first.
+  std::vector<std::string> wrapping_algorithms() const;
   std::string signature_algorithm() const;  ///< "ES256" or "PS256"
   Result<Bytes> SigningPublicKey();         ///< SubjectPublicKeyInfo DER
 

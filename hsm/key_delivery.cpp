@@ -7,6 +7,8 @@
 namespace skms::hsm {
 namespace {
 
+constexpr const char* kTransportKeyName = "A256KWP";
+
 std::string OaepName(OaepHash hash) { return hash == OaepHash::kSha256 ? "RSA-OAEP-256" : "RSA-OAEP"; }
 std::string RsaAesName(OaepHash hash) {
   return hash == OaepHash::kSha256 ? "RSA-AES-KWP-256" : "RSA-AES-KWP";
@@ -66,9 +68,18 @@ Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const W
                           SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}),
                           {.extractable = false}));
   DeliveredKey out;
-  out.alg = "A256KWP";
+  out.alg = kTransportKeyName;
   SKMS_TRY(out.encrypted_key, Wrap(lease, &kwp, with.handle(), target.handle()));
   return out;
+}
+
+std::vector<std::string> CryptoModule::wrapping_algorithms() const {
+  const Capabilities& can = state_->capabilities;
+  std::vector<std::string> names;
+  if (can.oaep_hash) names.push_back(OaepName(*can.oaep_hash));
+  if (can.oaep_hash && can.kwp_mechanism) names.push_back(RsaAesName(*can.oaep_hash));
+  if (can.kwp_mechanism) names.emplace_back(kTransportKeyName);
+  return names;
 }
 
 Result<EVP_PKEY*> CryptoModule::State::RevealKey() {

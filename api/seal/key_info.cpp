@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/seal/public_jwk.h"
 #include "base/digest.h"
 #include "base/encoding.h"
 #include "keystore/key_life.h"
@@ -13,20 +14,6 @@ namespace {
 using keystore::DeliveredVersion;
 using keystore::Selector;
 using keystore::TargetKind;
-
-constexpr std::size_t kCoordinateBytes = 32;
-
-/// The point of a P-256 SubjectPublicKeyInfo is its last 65 bytes: 04 || x || y (RFC 5480 2.2).
-Result<nlohmann::json> PublicJwk(const Bytes& spki) {
-  if (spki.size() < 2 * kCoordinateBytes + 1 || spki[spki.size() - 2 * kCoordinateBytes - 1] != 4) {
-    return InternalError("a P-256 public key is not an uncompressed point");
-  }
-  const ByteView point = ByteView(spki).last(2 * kCoordinateBytes);
-  return nlohmann::json{{"kty", "EC"},
-                        {"crv", "P-256"},
-                        {"x", ToBase64Url(point.first(kCoordinateBytes))},
-                        {"y", ToBase64Url(point.last(kCoordinateBytes))}};
-}
 
 Status AddMaterial(const DeliveredVersion& key, nlohmann::json& out) {
   if (key.plaintext) {

@@ -190,6 +190,12 @@ class Appliance:
         ]
         return subprocess.run(command, capture_output=True, timeout=DEADLINE)
 
+    def ask_admin(self, path):
+        """JSON of one GET on the admin socket."""
+        done = subprocess.run(["curl", "--silent", "--fail", "--unix-socket", self.directory / "admin.sock", "http://localhost" + path],
+                              capture_output=True, check=True, timeout=DEADLINE)
+        return json.loads(done.stdout)
+
     # -- requests -------------------------------------------------------------------------------------------------
 
     def curl(self, target, *arguments, who="val-1", token="default", headers=()):

@@ -89,17 +89,17 @@ TEST_CASE("a key without material is an error, not an empty answer") {
 
 TEST_CASE("an EC key carries its public half as a JWK") {
   keystore::DeliveryAnswer answer = AnswerFor({ValServiceId("s"), TargetKind::kService, ""});
-  Bytes spki(26, 0x30);
-  spki.push_back(4);
-  spki.insert(spki.end(), 32, 0xAA);
-  spki.insert(spki.end(), 32, 0xBB);
-  answer.keys[0].version.public_key = spki;
+  // The generator of P-256 (SEC 2, 2.4.2) as SubjectPublicKeyInfo (RFC 5480).
+  const std::string x = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+  const std::string y = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+  answer.keys[0].version.public_key =
+      FromHex("3059301306072a8648ce3d020106082a8648ce3d03010703420004" + x + y).value();
   const json jwk = KeyIn(answer).at("publicKey");
   CHECK(jwk.at("crv") == "P-256");
-  CHECK(jwk.at("x") == ToBase64Url(Bytes(32, 0xAA)));
-  CHECK(jwk.at("y") == ToBase64Url(Bytes(32, 0xBB)));
+  CHECK(jwk.at("x") == ToBase64Url(*FromHex(x)));
+  CHECK(jwk.at("y") == ToBase64Url(*FromHex(y)));
 
-  answer.keys[0].version.public_key[26] = 2;
+  answer.keys[0].version.public_key.back() ^= 1;  // a point beside the curve
   CHECK(EncodeKeyInfo(answer, kFrame).has_error());
 }
 
