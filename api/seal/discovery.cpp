@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/http/negotiation.h"
 #include "api/seal/public_jwk.h"
 #include "api/seal/request_checks.h"
 #include "base/digest.h"
@@ -43,16 +44,10 @@ Status RegisterDiscovery(http::Api& api, const DiscoveryDocument& document) {
   const std::string path = ParseApiRoot(document.skms_uri).prefix + "/.well-known/skms";
   api.Add("GET", path,
           [body, tag](const http::Request& request, http::RequestContext&, const http::PathValues&) {
-            http::Response response;
+            http::Response response =
+                http::HasEntity(request, tag) ? http::NotModified(tag) : http::JsonAnswer(200, body);
             response.headers.Set("ETag", tag);
             response.headers.Set("Cache-Control", "public, max-age=3600");
-            const std::string* known = request.headers.Find("If-None-Match");
-            if (known != nullptr && known->find(tag) != std::string::npos) {
-              response.status = 304;
-              return response;
-            }
-            response.headers.Set("Content-Type", "application/json");
-            response.body = body;
             return response;
           });
   return Ok();

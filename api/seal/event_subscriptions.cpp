@@ -19,7 +19,6 @@
 namespace skms::seal {
 namespace {
 
-using auth::AuthenticatedPrincipal;
 using http::PathValues;
 using http::ProblemDetails;
 using http::Request;
@@ -81,25 +80,11 @@ json ToJson(const Subscription& subscription) {
   return {{"subscriptionId", subscription.id.value()}, {kDestination, subscription.destination}};
 }
 
-Response Json(int status, const json& body) {
-  Response response;
-  response.status = status;
-  response.headers.Set("Content-Type", "application/json");
-  response.body = body.dump();
-  return response;
-}
-
 class EventSubscriptions {
  public:
   EventSubscriptions(ReceptionOptions options, SealDependencies dependencies)
       : reception_(std::move(options), dependencies) {}
 
-  struct Call {
-    const Request& request;
-    const RequestContext& context;
-    const AuthenticatedPrincipal& principal;
-    const PathValues& values;
-  };
   using Action = Response (EventSubscriptions::*)(const Call&);
 
   std::string Path(const std::string& rest) const {
@@ -108,25 +93,22 @@ class EventSubscriptions {
 
   Response Serve(Action action, const Request& request, const RequestContext& context,
                  const PathValues& values) {
-    auto admitted = reception_.Admit(request, context);
-    if (auto* answer = std::get_if<Response>(&admitted)) return std::move(*answer);
-    return (this->*action)({request, context, std::get<AuthenticatedPrincipal>(admitted), values});
+    return reception_.Serve(request, context, values,
+                            [&](const Call& call) { return (this->*action)(call); });
   }
 
   Response Add(const Call& call) {
-    if (!http::HasJsonBody(call.request)) {
-      return Invalid(http::Problem(415, "Unsupported Media Type", "the body must be application/json", ""),
-                     call);
-    }
+    if (!http::HasJsonBody(call.request)) return reception_.NotJson(call);
     auto decoded = Decode(call.request.body);
-    if (const auto* problem = std::get_if<ProblemDetails>(&decoded)) return Invalid(*problem, call);
+    if (const auto* problem = std::get_if<ProblemDetails>(&decoded))
+      return reception_.Invalid(*problem, call);
     auto& subscription = std::get<Subscription>(decoded);
     subscription.id = keystore::SubscriptionId(NewId());
     subscription.principal = keystore::PrincipalId(call.principal.id);
     subscription.created = reception_.dependencies().clock.NowSeconds();
-    const Status added = Store().AddSubscription(RequesterOf(call.principal, call.context), subscription);
+    const Status added = Store().AddSubscription(call.by(), subscription);
     if (added.has_error()) return Failed(added.error(), call);
-    Response response = Json(201, ToJson(subscription));
+    Response response = http::JsonAnswer(201, ToJson(subscription).dump());
     response.headers.Set("Location", reception_.options().api_root + "/skms-events/v1/subscriptions/" +
                                          subscription.id.value());
     return response;
@@ -137,18 +119,19 @@ class EventSubscriptions {
     for (const Subscription& subscription : Store().Subscriptions()) {
       if (subscription.principal.value() == call.principal.id) own.push_back(ToJson(subscription));
     }
-    return Json(200, own);
+    return http::JsonAnswer(200, own.dump());
   }
 
   Response Get(const Call& call) {
     const auto own = Own(call);
-    return own ? Json(200, ToJson(*own)) : Failed(NotFound("no subscription of this principal"), call);
+    return own ? http::JsonAnswer(200, ToJson(*own).dump())
+               : Failed(NotFound("no subscription of this principal"), call);
   }
 
   Response Remove(const Call& call) {
     const auto own = Own(call);
     if (!own) return Failed(NotFound("no subscription of this principal"), call);
-    const Status removed = Store().RemoveSubscription(RequesterOf(call.principal, call.context), own->id);
+    const Status removed = Store().RemoveSubscription(call.by(), own->id);
     if (removed.has_error()) return Failed(removed.error(), call);
     Response response;
     response.status = 204;
@@ -164,10 +147,6 @@ class EventSubscriptions {
         return std::move(subscription);
     }
     return std::nullopt;
-  }
-
-  Response Invalid(const ProblemDetails& problem, const Call& call) const {
-    return reception_.Refuse(problem, call.principal.id, "request-invalid", call.context);
   }
 
   /// The directory audits what it did, not what it refused.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "api/http/negotiation.h"
 #include "api/seal/key_info.h"
 #include "api/seal/reception.h"
 #include "api/seal/val_target.h"
@@ -44,19 +45,13 @@ class KeyRecords {
     const auto answer = store.Deliver(RequesterOf(principal, context), selector);
     if (answer.has_error()) return Reception::Fail(answer.error(), context);
 
-    Response response;
     const std::string tag = EntityTag(answer.value());
-    response.headers.Set("ETag", tag);
-    const std::string* known = request.headers.Find("If-None-Match");
-    if (known != nullptr && known->find(tag) != std::string::npos) {
-      response.status = 304;
-      return response;
-    }
+    if (http::HasEntity(request, tag)) return http::NotModified(tag);
     const AnswerFrame frame{skms_id_, reception_.options().api_root, clock.NowSeconds()};
     auto body = EncodeValKeyInfo(selector, answer.value(), frame);
     if (body.has_error()) return Reception::Fail(body.error(), context);
-    response.headers.Set("Content-Type", "application/json");
-    response.body = std::move(body).value();
+    Response response = http::JsonAnswer(200, std::move(body).value());
+    response.headers.Set("ETag", tag);
     return response;
   }
 

@@ -36,6 +36,22 @@ std::variant<AuthenticatedPrincipal, Response> Reception::Admit(const Request& r
   return std::move(principal);
 }
 
+Response Reception::Serve(const Request& request, const RequestContext& context,
+                          const http::PathValues& values,
+                          const std::function<Response(const Call&)>& action) const {
+  auto admitted = Admit(request, context);
+  if (auto* answer = std::get_if<Response>(&admitted)) return std::move(*answer);
+  return action({request, context, std::get<AuthenticatedPrincipal>(admitted), values});
+}
+
+Response Reception::Invalid(const ProblemDetails& problem, const Call& call) const {
+  return Refuse(problem, call.principal.id, "request-invalid", call.context);
+}
+
+Response Reception::NotJson(const Call& call) const {
+  return Invalid(http::Problem(415, "Unsupported Media Type", "the body must be application/json", ""), call);
+}
+
 Response Reception::Fail(const Error& error, const RequestContext& context) {
   const ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
   if (problem.status >= 500) {
@@ -59,6 +75,8 @@ Response Reception::Refuse(const ProblemDetails& problem, const std::string& act
           std::to_string(problem.status) + ")");
   return http::ToResponse(WithSealErrorCode(problem), context.request_id);
 }
+
+keystore::Requester Call::by() const { return RequesterOf(principal, context); }
 
 keystore::Requester RequesterOf(const AuthenticatedPrincipal& principal, const RequestContext& context) {
   return {keystore::PrincipalId(principal.id), principal.certificate_public_key, context.request_id};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <variant>
 
@@ -29,6 +30,16 @@ struct SealDependencies {
   const Clock& clock;
 };
 
+/// One request of an admitted principal.
+struct Call {
+  const http::Request& request;
+  const http::RequestContext& context;
+  const auth::AuthenticatedPrincipal& principal;
+  const http::PathValues& values;
+
+  keystore::Requester by() const;
+};
+
 class Reception {
  public:
   Reception(ReceptionOptions options, SealDependencies dependencies);
@@ -45,6 +56,14 @@ class Reception {
   /// A refusal that no key store decided: audited (but for 429), logged, answered.
   http::Response Refuse(const http::ProblemDetails& problem, const std::string& actor,
                         const std::string& reason, const http::RequestContext& context) const;
+  /// Admits, then lets `action` answer.
+  http::Response Serve(const http::Request& request, const http::RequestContext& context,
+                       const http::PathValues& values,
+                       const std::function<http::Response(const Call&)>& action) const;
+  /// What was sent cannot be used: Refuse, as "request-invalid".
+  http::Response Invalid(const http::ProblemDetails& problem, const Call& call) const;
+  /// 415: a body that must be application/json.
+  http::Response NotJson(const Call& call) const;
   /// An error of the key store, which has audited its own refusals.
   static http::Response Fail(const Error& error, const http::RequestContext& context);
 

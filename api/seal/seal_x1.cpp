@@ -16,7 +16,6 @@
 namespace skms::seal {
 namespace {
 
-using auth::AuthenticatedPrincipal;
 using http::PathValues;
 using http::ProblemDetails;
 using http::Request;
@@ -26,28 +25,11 @@ using keystore::GroupId;
 
 constexpr const char* kRekeyReason = "asked for by the group server";
 
-Response Json(int status, std::string body) {
-  Response response;
-  response.status = status;
-  response.headers.Set("Content-Type", "application/json");
-  response.body = std::move(body);
-  return response;
-}
-
 class Groups {
  public:
   Groups(std::string skms_id, ReceptionOptions options, SealDependencies dependencies)
       : skms_id_(std::move(skms_id)), reception_(std::move(options), dependencies) {}
 
-  /// One group server's request.
-  struct Call {
-    const Request& request;
-    const RequestContext& context;
-    const AuthenticatedPrincipal& principal;
-    GroupId group;
-
-    keystore::Requester by() const { return RequesterOf(principal, context); }
-  };
   using Action = Response (Groups::*)(const Call&);
 
   std::string Path(const std::string& rest) const {
@@ -56,55 +38,52 @@ class Groups {
 
   Response Serve(Action action, const Request& request, const RequestContext& context,
                  const PathValues& values) {
-    auto admitted = reception_.Admit(request, context);
-    if (auto* answer = std::get_if<Response>(&admitted)) return std::move(*answer);
-    const auto& principal = std::get<AuthenticatedPrincipal>(admitted);
-    if (principal.role != keystore::kGroupServerRole) {
-      return reception_.Refuse(
-          http::Problem(403, "Forbidden", "only a group management server may do this", ""), principal.id,
-          "not-a-group-server", context);
-    }
-    if (!request.query.empty()) {
-      return reception_.Refuse(BadParameter("INVALID_QUERY_PARAM", "query", "is not known to this resource"),
-                               principal.id, "request-invalid", context);
-    }
-    return (this->*action)({request, context, principal, GroupId(values[0])});
+    return reception_.Serve(request, context, values, [&](const Call& call) {
+      if (call.principal.role != keystore::kGroupServerRole) {
+        return reception_.Refuse(
+            http::Problem(403, "Forbidden", "only a group management server may do this", ""),
+            call.principal.id, "not-a-group-server", context);
+      }
+      if (!request.query.empty()) {
+        return reception_.Invalid(
+            BadParameter("INVALID_QUERY_PARAM", "query", "is not known to this resource"), call);
+      }
+      return (this->*action)(call);
+    });
   }
 
   Response Put(const Call& call) {
-    if (!http::HasJsonBody(call.request)) return NotJson(call);
-    auto document = DecodeGroupDocument(call.group, call.request.body);
-    if (const auto* problem = std::get_if<ProblemDetails>(&document)) return Invalid(*problem, call);
+    if (!http::HasJsonBody(call.request)) return reception_.NotJson(call);
+    auto document = DecodeGroupDocument(Group(call), call.request.body);
+    if (const auto* problem = std::get_if<ProblemDetails>(&document))
+      return reception_.Invalid(*problem, call);
     return WithPrecondition(call, [&](const keystore::GroupPrecondition& precondition) {
       auto changed = Store().PutGroup(call.by(), std::get<keystore::GroupDocument>(document), precondition);
       if (changed.has_error()) return FailedPut(changed.error(), call);
-      Response response = Json(changed.value().created ? 201 : 200, EncodeGroupChange(changed.value()));
+      Response response =
+          http::JsonAnswer(changed.value().created ? 201 : 200, EncodeGroupChange(changed.value()));
       response.headers.Set("ETag", GroupTag(changed.value().record));
       if (changed.value().created) {
         response.headers.Set("Location", reception_.options().api_root + "/seal-x1/v1/groups/" +
-                                             PercentEncode(call.group.value()));
+                                             PercentEncode(Group(call).value()));
       }
       return response;
     });
   }
 
   Response Get(const Call& call) {
-    const auto view = Store().ShowGroup(call.by(), call.group);
+    const auto view = Store().ShowGroup(call.by(), Group(call));
     if (view.has_error()) return Reception::Fail(view.error(), call.context);
-    Response response = Json(200, EncodeGroup(view.value()));
     const std::string tag = GroupTag(view.value().record);
+    if (http::HasEntity(call.request, tag)) return http::NotModified(tag);
+    Response response = http::JsonAnswer(200, EncodeGroup(view.value()));
     response.headers.Set("ETag", tag);
-    const std::string* known = call.request.headers.Find("If-None-Match");
-    if (known == nullptr || known->find(tag) == std::string::npos) return response;
-    Response same;
-    same.status = 304;
-    same.headers.Set("ETag", tag);
-    return same;
+    return response;
   }
 
   Response Delete(const Call& call) {
     return WithPrecondition(call, [&](const keystore::GroupPrecondition& precondition) {
-      const auto deleted = Store().DeleteGroup(call.by(), call.group, precondition);
+      const auto deleted = Store().DeleteGroup(call.by(), Group(call), precondition);
       if (deleted.has_error()) return Reception::Fail(deleted.error(), call.context);
       Response response;
       response.status = 204;
@@ -113,7 +92,7 @@ class Groups {
   }
 
   Response GetKeys(const Call& call) {
-    const auto answers = Store().DeliverGroup(call.by(), call.group);
+    const auto answers = Store().DeliverGroup(call.by(), Group(call));
     if (answers.has_error()) return Reception::Fail(answers.error(), call.context);
     const AnswerFrame frame{skms_id_, reception_.options().api_root,
                             reception_.dependencies().clock.NowSeconds()};
@@ -121,37 +100,38 @@ class Groups {
     for (const keystore::DeliveryAnswer& answer : answers.value()) {
       auto key_info = EncodeKeyInfo(answer, frame);
       if (key_info.has_error()) return Reception::Fail(key_info.error(), call.context);
-      const keystore::Selector selector{answer.service.id, keystore::TargetKind::kGroup, call.group.value()};
+      const keystore::Selector selector{answer.service.id, keystore::TargetKind::kGroup, Group(call).value()};
       records.push_back({{"userUri", UserUri(selector, answer.service, frame.api_root)},
                          {"skmsId", skms_id_},
                          {"valService", answer.service.id.value()},
                          {"keyInfo", std::move(key_info).value()}});
     }
-    return Json(
-        200, nlohmann::json{{"valGroupId", call.group.value()}, {"keyRecords", std::move(records)}}.dump());
+    return http::JsonAnswer(
+        200, nlohmann::json{{"valGroupId", Group(call).value()}, {"keyRecords", std::move(records)}}.dump());
   }
 
   Response Rekey(const Call& call) {
     std::string reason = kRekeyReason;
     if (!call.request.body.empty()) {
-      if (!http::HasJsonBody(call.request)) return NotJson(call);
+      if (!http::HasJsonBody(call.request)) return reception_.NotJson(call);
       const auto body = http::ParseJson(call.request.body);
       if (body.has_error() || !body.value().is_object()) {
-        return Invalid(http::Problem(400, "Bad Request", "the body, if any, must be one JSON object"), call);
+        return reception_.Invalid(
+            http::Problem(400, "Bad Request", "the body, if any, must be one JSON object"), call);
       }
       if (body.value().contains("reason")) {
         const nlohmann::json& given = body.value()["reason"];
         if (!given.is_string() ||
             keystore::CheckIdentifier("", given.get_ref<const std::string&>()).has_error())
-          return Invalid(BadParameter("OPTIONAL_IE_INCORRECT", "/reason", "must be 1 to 255 bytes of text"),
-                         call);
+          return reception_.Invalid(
+              BadParameter("OPTIONAL_IE_INCORRECT", "/reason", "must be 1 to 255 bytes of text"), call);
         reason = given.get<std::string>();
       }
     }
     return WithPrecondition(call, [&](const keystore::GroupPrecondition& precondition) {
-      const auto changed = Store().RekeyGroup(call.by(), call.group, reason, precondition);
+      const auto changed = Store().RekeyGroup(call.by(), Group(call), reason, precondition);
       if (changed.has_error()) return Reception::Fail(changed.error(), call.context);
-      Response response = Json(200, EncodeGroupChange(changed.value()));
+      Response response = http::JsonAnswer(200, EncodeGroupChange(changed.value()));
       response.headers.Set("ETag", GroupTag(changed.value().record));
       return response;
     });
@@ -160,19 +140,13 @@ class Groups {
  private:
   keystore::KeyStore& Store() const { return reception_.dependencies().store; }
 
-  Response Invalid(const ProblemDetails& problem, const Call& call) const {
-    return reception_.Refuse(problem, call.principal.id, "request-invalid", call.context);
-  }
-
-  Response NotJson(const Call& call) const {
-    return Invalid(http::Problem(415, "Unsupported Media Type", "the body must be application/json", ""),
-                   call);
-  }
+  static GroupId Group(const Call& call) { return GroupId(call.values[0]); }
 
   Response WithPrecondition(const Call& call,
                             const std::function<Response(const keystore::GroupPrecondition&)>& change) const {
     auto precondition = DecodeIfMatch(call.request);
-    if (const auto* problem = std::get_if<ProblemDetails>(&precondition)) return Invalid(*problem, call);
+    if (const auto* problem = std::get_if<ProblemDetails>(&precondition))
+      return reception_.Invalid(*problem, call);
     return change(std::get<keystore::GroupPrecondition>(precondition));
   }
 
