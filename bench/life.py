@@ -73,9 +73,13 @@ def groups(bench, row, numbers, quick):
         subprocess.run(["curl", "-s", "-K", config], check=True)
 
     loaded, seconds = while_loaded(bench, bench.seconds * 2, rekey_all)
-    row(f"deliver, {len(names)} groups rekeyed", loaded, loaded["p99_us"] / idle["p99_us"])
+    # The machine is shared: of the idle times before and after, the shorter one is the bar.
+    again = bench.load("/ss-kir/v1/key-records?val-service-id=s", CONNECTIONS)
+    quiet = min(idle["p99_us"], again["p99_us"])
+    row(f"deliver, {len(names)} groups rekeyed", loaded, loaded["p99_us"] / quiet)
+    row("deliver, scheduler idle again", again)
     numbers["group_rekeys_per_s"] = len(names) / seconds
-    numbers["group_rekey_p99_ratio"] = loaded["p99_us"] / idle["p99_us"]
+    numbers["group_rekey_p99_ratio"] = loaded["p99_us"] / quiet
     print(f"  {GROUP_MEMBERS} members: made in {numbers['group_put_10000_seconds']:.2f} s, one removed in "
           f"{numbers['group_remove_one_of_10000_seconds']:.2f} s; {len(names)} groups rekeyed in {seconds:.1f} s")
 
