@@ -218,8 +218,10 @@ class Notifier::State {
         LogInfo("notifier: " + HostOf(transfer.subscription.destination) + " takes notifications again");
       progress.failures = 0;
       const Status confirmed = store_.ConfirmEvents(transfer.subscription, transfer.batch);
-      progressed_ = confirmed.has_value();
-      if (progressed_) return;
+      if (confirmed.has_value()) {
+        progressed_ = true;
+        return;
+      }
       Complain(confirmed.error());
       progress.next = std::chrono::steady_clock::now() + options_.first_retry;
       return;

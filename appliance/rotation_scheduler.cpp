@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kAfterError{5000};
+constexpr std::chrono::seconds kNoteworthy{60};
 constexpr std::int64_t kNeverEnding = std::int64_t{100} * 365 * 86400;
 const keystore::PrincipalId kActor("scheduler");
 
@@ -106,7 +107,11 @@ void RotationScheduler::SaveHold() {
   const Status saved =
       hold_ ? store_.HoldRotation(kActor, *hold_) : store_.ResumeRotation(kActor, "the clock came back");
   hold_is_unsaved_ = saved.has_error();
-  if (saved.has_error()) Complain(saved.error());
+  if (saved.has_error()) {
+    Complain(saved.error());
+  } else {
+    last_error_.clear();
+  }
 }
 
 void RotationScheduler::Complain(const Error& error) {
@@ -125,6 +130,11 @@ bool RotationScheduler::Held() {
   } else if (!leapt && report_.held) {
     LogWarning("rotation goes on: the clock came back");
     GoOn();
+    hold_is_unsaved_ = true;
+  } else if (leapt && std::chrono::abs(leap - std::chrono::seconds(hold_->leap)) > kNoteworthy) {
+    // It moved while held: a restart must know how far it has to come back now.
+    hold_->since = clock_.NowSeconds();
+    hold_->leap = leap.count();
     hold_is_unsaved_ = true;
   } else if (!leapt) {
     // Small steps add up to nothing: time servers correct clocks for years.
@@ -154,7 +164,7 @@ milliseconds RotationScheduler::Tick() {
     Complain(run.error());
     return kAfterError;
   }
-  last_error_.clear();
+  if (!hold_is_unsaved_) last_error_.clear();
   report_.last_run = clock_.NowSeconds();
   report_.made += run.value().made;
   report_.activated += run.value().activated;

@@ -5,8 +5,10 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "base/encoding.h"
 
@@ -33,6 +35,12 @@ Result<std::string> Number(const EVP_PKEY* key, const char* name, int bytes) {
   return ToBase64Url(octets);
 }
 
+bool IsP256(const EVP_PKEY* key) {
+  std::array<char, 32> group{};
+  return EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) == 1 &&
+         std::string_view(group.data()) == "prime256v1";
+}
+
 }  // namespace
 
 Result<nlohmann::json> PublicJwk(ByteView spki) {
@@ -43,7 +51,7 @@ Result<nlohmann::json> PublicJwk(ByteView spki) {
     SKMS_TRY(const std::string e, Number(key.get(), OSSL_PKEY_PARAM_RSA_E, 0));
     return nlohmann::json{{"kty", "RSA"}, {"n", n}, {"e", e}};
   }
-  if (key && EVP_PKEY_is_a(key.get(), "EC") == 1 && EVP_PKEY_get_bits(key.get()) == 8 * kCoordinateBytes) {
+  if (key && EVP_PKEY_is_a(key.get(), "EC") == 1 && IsP256(key.get())) {
     SKMS_TRY(const std::string x, Number(key.get(), OSSL_PKEY_PARAM_EC_PUB_X, kCoordinateBytes));
     SKMS_TRY(const std::string y, Number(key.get(), OSSL_PKEY_PARAM_EC_PUB_Y, kCoordinateBytes));
     return nlohmann::json{{"kty", "EC"}, {"crv", "P-256"}, {"x", x}, {"y", y}};

@@ -161,6 +161,33 @@ TEST_CASE("after a restart a clock that is set back a little is still wrong") {
   CHECK(f.Versions() == 3);
 }
 
+TEST_CASE("a clock that moves while rotation is held has to come back by what it is ahead now") {
+  Fixture f;
+  {
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    f.clock.SetForward(hours(24 * 2));
+    scheduler.Tick();
+    f.clock.SetForward(hours(24 * 363));
+    scheduler.Tick();
+  }
+  f.Reopen();
+  RotationScheduler scheduler(*f.store, f.clock, f.Options());
+  scheduler.Tick();
+  f.clock.SetForward(-hours(24 * 2));
+  scheduler.Tick();
+  CHECK(scheduler.report().held);
+  f.clock.SetForward(-hours(24 * 100));
+  scheduler.Tick();
+  RotationScheduler third(*f.store, f.clock, f.Options());
+  third.Tick();
+  CHECK(third.report().held);
+  f.clock.SetForward(-hours(24 * 263));
+  third.Tick();
+  CHECK_FALSE(third.report().held);
+  CHECK(f.Versions() == 3);
+}
+
 TEST_CASE("a hold that cannot be written is tried until it is") {
   Fixture f;
   {

@@ -77,6 +77,7 @@ TEST_CASE("coordinates keep their leading zeros: one key in 128 has one") {
 
 TEST_CASE("what is no RSA or P-256 key is refused, not published") {
   CHECK(PublicJwk(Spki(Key(EVP_EC_gen("P-384")))).has_error());
+  CHECK(PublicJwk(Spki(Key(EVP_EC_gen("secp256k1")))).has_error());  // 256 bits, too
   CHECK(PublicJwk(Bytes{}).has_error());
   CHECK(PublicJwk(Bytes{0x30, 0x03, 0x01, 0x02, 0x03}).has_error());
   CHECK(EncodeDiscovery(Document({1, 2, 3})).has_error());
