@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <vector>
+
 #include "tests/token/keystore/store_fixture.h"
 
 namespace skms::appliance {
@@ -29,6 +31,19 @@ class Fixture : public StoreFixture {
   }
   long long Versions() const { return Number("SELECT count(*) FROM key_versions"); }
 };
+
+/// The clock leaps under a running scheduler, which then ends; the store is opened again.
+void HoldAndRestart(Fixture& f, const std::vector<hours>& leaps) {
+  {
+    RotationScheduler scheduler(*f.store, f.clock, f.Options());
+    scheduler.Tick();
+    for (const hours leap : leaps) {
+      f.clock.SetForward(leap);
+      scheduler.Tick();
+    }
+  }
+  f.Reopen();
+}
 
 }  // namespace
 
@@ -90,13 +105,7 @@ TEST_CASE("a clock set back by an hour, or forward by little, holds nothing and 
 
 TEST_CASE("a hold outlives a restart, which cannot know that the clock had leapt") {
   Fixture f;
-  {
-    RotationScheduler scheduler(*f.store, f.clock, f.Options());
-    scheduler.Tick();
-    f.clock.SetForward(hours(24 * 365));
-    scheduler.Tick();
-  }
-  f.Reopen();
+  HoldAndRestart(f, {hours(24 * 365)});
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   CHECK(scheduler.ClockIsSuspect());
   for (int i = 0; i < 5; ++i) scheduler.Tick();
@@ -122,13 +131,7 @@ TEST_CASE("a hold outlives a restart, which cannot know that the clock had leapt
 
 TEST_CASE("after a restart a clock that is set back a little is still wrong") {
   Fixture f;
-  {
-    RotationScheduler scheduler(*f.store, f.clock, f.Options());
-    scheduler.Tick();
-    f.clock.SetForward(hours(24 * 365));
-    scheduler.Tick();
-  }
-  f.Reopen();
+  HoldAndRestart(f, {hours(24 * 365)});
   SUBCASE("mended while the daemon was away") {
     f.clock.SetForward(-hours(24 * 365));
     RotationScheduler scheduler(*f.store, f.clock, f.Options());
@@ -163,15 +166,7 @@ TEST_CASE("after a restart a clock that is set back a little is still wrong") {
 
 TEST_CASE("a clock that moves while rotation is held has to come back by what it is ahead now") {
   Fixture f;
-  {
-    RotationScheduler scheduler(*f.store, f.clock, f.Options());
-    scheduler.Tick();
-    f.clock.SetForward(hours(24 * 2));
-    scheduler.Tick();
-    f.clock.SetForward(hours(24 * 363));
-    scheduler.Tick();
-  }
-  f.Reopen();
+  HoldAndRestart(f, {hours(24 * 2), hours(24 * 363)});
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   scheduler.Tick();
   f.clock.SetForward(-hours(24 * 2));
