@@ -13,34 +13,6 @@
 namespace skms::keystore {
 namespace {
 
-AuditEntry EntryFor(const Requester& by, const char* action, const std::string& what,
-                    const std::string& service = "") {
-  AuditEntry entry;
-  entry.actor = by.principal.value();
-  entry.action = action;
-  entry.outcome = "granted";
-  entry.service = service;
-  entry.reason = what;
-  entry.request_id = by.request_id;
-  return entry;
-}
-
-/// A policy as the audit chain keeps it.
-std::string PolicyText(const Service& service) {
-  const auto list = [](const std::vector<PrincipalId>& principals) {
-    std::string text;
-    for (const PrincipalId& one : principals) text += (text.empty() ? "" : ",") + one.value();
-    return text;
-  };
-  const RotationPolicy& rotation = service.rotation;
-  return "profile=" + service.profile + " delivery=" + std::string(Name(service.delivery)) +
-         " readers=" + list(service.readers) + " group-servers=" + list(service.group_servers) +
-         " period=" + std::to_string(rotation.crypto_period) +
-         " overlap=" + std::to_string(rotation.overlap) + " ahead=" + std::to_string(rotation.make_ahead) +
-         " kept=" + std::to_string(rotation.versions_kept) +
-         " records=" + std::to_string(service.max_records) + " join=" + std::string(Name(service.join));
-}
-
 /// Reads, checks and stores one table of the directory.
 template <class Entry, class Add>
 Status LoadTable(Result<std::vector<StoredEntry<Entry>>> rows, hsm::CryptoModule& module, const char* what,
@@ -69,33 +41,19 @@ bool Names(const std::vector<PrincipalId>& principals, const std::string& princi
                      [&](const PrincipalId& one) { return one.value() == principal; });
 }
 
-/// A century: beyond it a typing error is more likely than a wish, and no sum of times overflows.
-constexpr std::int64_t kLongestSeconds = std::int64_t{100} * 366 * 86400;
-
-Status CheckRotation(const RotationPolicy& rotation) {
-  for (const auto& [what, seconds] :
-       {std::pair("the crypto-period", rotation.crypto_period), std::pair("the overlap", rotation.overlap),
-        std::pair("the time to make ahead", rotation.make_ahead)}) {
-    if (seconds < 0 || seconds > kLongestSeconds)
-      return InvalidArgument(std::string(what) + " must be 0 to 36600 days");
-  }
-  if (rotation.versions_kept == 1 || rotation.versions_kept == 2)
-    return InvalidArgument("at least 3 versions must be kept: the former, the current and the next");
-  if (rotation.crypto_period == 0) {
-    if (rotation.make_ahead > 0) return InvalidArgument("a time to make ahead needs a crypto-period");
-    return Ok();
-  }
-  if (rotation.overlap >= rotation.crypto_period) {
-    return InvalidArgument(
-        "the overlap must be shorter than the crypto-period, or three versions would be active");
-  }
-  if (rotation.make_ahead >= rotation.crypto_period) {
-    return InvalidArgument("the time to make ahead must be shorter than the crypto-period");
-  }
-  return Ok();
-}
-
 }  // namespace
+
+AuditEntry Directory::EntryFor(const Requester& by, const char* action, const std::string& what,
+                               const std::string& service) {
+  AuditEntry entry;
+  entry.actor = by.principal.value();
+  entry.action = action;
+  entry.outcome = "granted";
+  entry.service = service;
+  entry.reason = what;
+  entry.request_id = by.request_id;
+  return entry;
+}
 
 Directory::Directory(Database& database, hsm::CryptoModule& module, const Clock& clock)
     : database_(database), module_(module), clock_(clock) {}
@@ -144,92 +102,6 @@ Status Directory::Change(AuditEntry entry, const DatabaseWork& row, const Edit& 
   const std::lock_guard lock(snapshot_mutex_);
   snapshot_ = std::move(next);
   return Ok();
-}
-
-Status Directory::CheckService(const Service& service) const {
-  SKMS_TRYV(CheckIdentifier("a service id", service.id.value()));
-  SKMS_TRYV(FindKeyProfile(service.profile));
-  const std::set<TargetKind> distinct(service.scopes.begin(), service.scopes.end());
-  if (service.scopes.empty() || distinct.size() != service.scopes.size()) {
-    return InvalidArgument("a service needs at least one scope, each once: " + TargetKindNames());
-  }
-  SKMS_TRYV(CheckRotation(service.rotation));
-  if (service.max_records < 0) return InvalidArgument("the limit of records must not be negative");
-  if (!service.user_uri.empty()) SKMS_TRYV(CheckIdentifier("a user URI", service.user_uri));
-  const auto now = snapshot();
-  for (const PrincipalId& reader : service.readers) {
-    if (now->principals.count(reader.value()) == 0) {
-      return InvalidArgument("there is no principal '" + reader.value() + "'; add it first");
-    }
-  }
-  for (const PrincipalId& server : service.group_servers) {
-    const auto found = now->principals.find(server.value());
-    if (found == now->principals.end())
-      return InvalidArgument("there is no principal '" + server.value() + "'; add it first");
-    if (found->second.role != kGroupServerRole) {
-      return InvalidArgument("principal '" + server.value() + "' is a " + found->second.role +
-                             ", and groups are managed by a group-server");
-    }
-  }
-  if (!service.group_servers.empty() && !service.HasScope(TargetKind::kGroup))
-    return InvalidArgument("a service with group servers needs the scope 'group'");
-  return Ok();
-}
-
-Status Directory::PutService(const Requester& by, const Service& service, const Service* former) {
-  SKMS_TRYV(CheckService(service));
-  SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(service)));
-  return Change(
-      EntryFor(by, former == nullptr ? "service.add" : "service.set", PolicyText(service),
-               service.id.value()),
-      [&](soci::session& session) -> Status {
-        if (former == nullptr) {
-          InsertRow(session, service, mac);
-          return Ok();
-        }
-        // Looked at here, where no other request can make the service's first key meanwhile.
-        if (former->profile != service.profile && HasVersions(session, service.id)) {
-          return Conflict("the profile of a service that has keys cannot change; make another service");
-        }
-        UpdateRow(session, service, mac);
-        return Ok();
-      },
-      [&](DirectorySnapshot& next) { next.services.insert_or_assign(service.id.value(), service); });
-}
-
-Status Directory::AddService(const Requester& by, const Service& service) {
-  const std::lock_guard lock(change_mutex_);
-  if (snapshot()->services.count(service.id.value()) > 0) {
-    return AlreadyExists("there is a service '" + service.id.value() +
-                         "' already; change it with: skmsctl service set");
-  }
-  return PutService(by, service, nullptr);
-}
-
-Status Directory::SetService(const Requester& by, const Service& service) {
-  const std::lock_guard lock(change_mutex_);
-  const auto now = snapshot();
-  const auto present = now->services.find(service.id.value());
-  if (present == now->services.end()) return NotFound("there is no service '" + service.id.value() + "'");
-  return PutService(by, service, &present->second);
-}
-
-Status Directory::RemoveService(const Requester& by, const ValServiceId& id) {
-  const std::lock_guard lock(change_mutex_);
-  if (snapshot()->services.count(id.value()) == 0)
-    return NotFound("there is no service '" + id.value() + "'");
-  return Change(
-      EntryFor(by, "service.remove", "", id.value()),
-      [&](soci::session& session) -> Status {
-        if (HasVersions(session, id)) {
-          return Conflict("service '" + id.value() +
-                          "' has keys; to stop delivery, take its readers away: skmsctl service set " +
-                          id.value() + " --remove-reader PRINCIPAL");
-        }
-        DeleteRow(session, "services", id.value());
-        return Ok();
-      },
-      [&](DirectorySnapshot& next) { next.services.erase(id.value()); });
 }
 
 Status Directory::AddPrincipal(const Requester& by, const Principal& principal) {

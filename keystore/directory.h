@@ -51,6 +51,8 @@ class Directory {
   Status RemoveSubscription(const Requester& by, const SubscriptionId& id);
 
  private:
+  static AuditEntry EntryFor(const Requester& by, const char* action, const std::string& what,
+                             const std::string& service = "");
   using Edit = std::function<void(DirectorySnapshot&)>;
   Directory(Database& database, hsm::CryptoModule& module, const Clock& clock);
   Status Reload();

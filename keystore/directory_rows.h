@@ -28,6 +28,9 @@ bool ServiceStands(soci::session& session, const Service& service);
 /// `table` is one of our own names, never input.
 void DeleteRow(soci::session& session, const char* table, const std::string& id);
 
+/// kIntegrity: "the row of service 'x' is not readable …".
+Error Unreadable(const char* what, const std::string& id);
+
 template <class Entry>
 struct StoredEntry {
   Entry entry;
