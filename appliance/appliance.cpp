@@ -11,6 +11,7 @@
 #include "api/seal/discovery.h"
 #include "api/seal/event_subscriptions.h"
 #include "api/seal/km_s.h"
+#include "api/seal/km_uu.h"
 #include "api/seal/seal_x1.h"
 #include "appliance/published.h"
 #include "base/log.h"
@@ -40,8 +41,9 @@ http::Limits LimitsFrom(const LimitsSection& section) {
   return limits;
 }
 
-http::DirectOptions DirectOptionsFrom(const ListenSection& listen) {
+http::DirectOptions DirectOptionsFrom(const ListenSection& listen, const char* section) {
   http::DirectOptions options;
+  options.section = section;
   options.address = listen.address;
   options.port = static_cast<int>(listen.port);
   options.certificate_path = listen.certificate;
@@ -97,11 +99,16 @@ Appliance::~Appliance() { Stop(); }
 
 Status Appliance::Wire(const Configuration& configuration) {
   started_ = clock_.NowSeconds();
-  directory_ = std::make_unique<DirectoryAdapter>(*store_);
+  IssuerKeysOptions keys;
+  keys.refresh_every = std::chrono::seconds(configuration.access_token.jwks_refresh_s);
+  issuer_keys_ = std::make_unique<IssuerKeys>(*store_, clock_, keys);
+  directory_ = std::make_unique<DirectoryAdapter>(*store_, *issuer_keys_);
   auth::AuthenticatorOptions options;
   options.leeway_seconds = configuration.access_token.leeway_s;
   options.requests_per_second = configuration.limits.requests_per_second;
   options.burst = configuration.limits.burst;
+  options.refused_per_second = configuration.limits.refused_per_second;
+  options.refused_burst = configuration.limits.refused_burst;
   authenticator_ = std::make_unique<auth::Authenticator>(*directory_, clock_, options);
 
   api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
@@ -118,6 +125,8 @@ Status Appliance::Wire(const Configuration& configuration) {
   seal::RegisterEventSubscriptions(
       *api_, {configuration.skms.uri, configuration.access_token.scope_skms_events, window_ms, "subscribe"},
       dependencies);
+
+  if (configuration.listen_ue.present) SKMS_TRYV(WireUe(configuration, published));
 
   RotationOptions rotation;
   rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
@@ -137,41 +146,70 @@ Status Appliance::Wire(const Configuration& configuration) {
   SKMS_TRY(const std::optional<gid_t> group, AdminGroup(configuration.admin.group));
   admin_api_ = std::make_unique<http::Api>(http::Limits{});
   admin::RegisterAdminApi(
-      *admin_api_, {.store = *store_,
-                    .module = *module_,
-                    .clock = clock_,
-                    .admin_group = group,
-                    .skms_id = configuration.skms.id,
-                    .version = kVersion,
-                    .started = started_,
-                    .healthy = [this] { return healthy(); },
-                    .rotation = {[this] { return rotation_->report(); },
-                                 [this](const keystore::PrincipalId& by) { return rotation_->Resume(by); }}});
+      *admin_api_,
+      {.store = *store_,
+       .module = *module_,
+       .clock = clock_,
+       .admin_group = group,
+       .skms_id = configuration.skms.id,
+       .version = kVersion,
+       .started = started_,
+       .healthy = [this] { return healthy(); },
+       .rotation = {[this] { return rotation_->report(); },
+                    [this](const keystore::PrincipalId& by) { return rotation_->Resume(by); }},
+       .issuer_keys = {[this](const keystore::IssuerId& id) { return issuer_keys_->Fetch(id); },
+                       [this](const keystore::IssuerId& id) { return issuer_keys_->report(id); }}});
 
   http::UnixOptions unix_options;
   unix_options.path = configuration.admin.socket;
   unix_options.mode = group ? 0660 : 0600;
   unix_options.group = group;
   SKMS_TRY(admin_, http::CreateUnixTransport(unix_options, *admin_api_));
-  SKMS_TRY(direct_, http::CreateDirectTransport(DirectOptionsFrom(configuration.listen), *api_));
+  SKMS_TRY(direct_, http::CreateDirectTransport(DirectOptionsFrom(configuration.listen, "listen"), *api_));
+  return Ok();
+}
+
+Status Appliance::WireUe(const Configuration& configuration, const seal::DiscoveryDocument& published) {
+  const ListenUeSection& section = configuration.listen_ue;
+  ue_api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
+  seal::DiscoveryDocument document = published;
+  document.skms_uri = section.uri;
+  std::erase_if(document.apis, [](const seal::PublishedApi& one) { return one.reference_point != "KM-UU"; });
+  SKMS_TRYV(seal::RegisterDiscovery(*ue_api_, document));
+  const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
+  seal::RegisterKmUu(*ue_api_,
+                     {.skms_id = configuration.skms.id,
+                      .other_roots = {configuration.skms.uri},
+                      .refuse_replays = configuration.access_token.refuse_replays},
+                     {section.uri, configuration.access_token.scope_skm, window_ms, "deliver"},
+                     {*store_, *authenticator_, clock_});
+  http::DirectOptions options = DirectOptionsFrom(section.listen, "listen_ue");
+  options.client_certificate_required = false;
+  SKMS_TRY(ue_, http::CreateDirectTransport(options, *ue_api_));
   return Ok();
 }
 
 Status Appliance::Start() {
   rotation_->Start();
+  issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
   SKMS_TRYV(direct_->Start());
+  if (ue_) SKMS_TRYV(ue_->Start());
   return admin_->Start();
 }
 
 void Appliance::Stop() {
   if (direct_) direct_->Stop();
+  if (ue_) ue_->Stop();
   if (admin_) admin_->Stop();
   if (rotation_) rotation_->Stop();
   if (notifier_) notifier_->Stop();
+  if (issuer_keys_) issuer_keys_->Stop();
 }
 
-bool Appliance::healthy() const { return direct_->running() && admin_->running(); }
+bool Appliance::healthy() const {
+  return direct_->running() && admin_->running() && (!ue_ || ue_->running());
+}
 
 }  // namespace skms::appliance

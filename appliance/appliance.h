@@ -10,8 +10,10 @@
 #include "api/auth/authenticator.h"
 #include "api/http/router.h"
 #include "api/http/transport.h"
+#include "api/seal/discovery.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
+#include "appliance/issuer_keys.h"
 #include "appliance/notifier.h"
 #include "appliance/rotation_scheduler.h"
 #include "base/clock.h"
@@ -40,16 +42,20 @@ class Appliance {
   int port() const { return direct_->port(); }
   /// False when a listener ended by itself: the daemon should stop and be restarted.
   bool healthy() const;
+  /// TCP port of KM-UU; 0 where it is not opened.
+  int ue_port() const { return ue_ ? ue_->port() : 0; }
   const hsm::TokenInfo& token() const { return module_->info(); }
 
  private:
   Appliance() = default;
   Status Wire(const Configuration& configuration);
+  Status WireUe(const Configuration& configuration, const seal::DiscoveryDocument& published);
 
   SystemClock clock_;
   std::int64_t started_ = 0;
   std::unique_ptr<hsm::CryptoModule> module_;
   std::unique_ptr<keystore::KeyStore> store_;
+  std::unique_ptr<IssuerKeys> issuer_keys_;
   std::unique_ptr<DirectoryAdapter> directory_;
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<RotationScheduler> rotation_;
@@ -58,6 +64,8 @@ class Appliance {
   std::unique_ptr<http::Api> admin_api_;
   std::unique_ptr<http::Transport> admin_;
   std::unique_ptr<http::Transport> direct_;
+  std::unique_ptr<http::Api> ue_api_;
+  std::unique_ptr<http::Transport> ue_;  ///< nullptr where KM-UU is not opened
 };
 
 }  // namespace skms::appliance

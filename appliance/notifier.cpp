@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "api/seal/key_notification.h"
+#include "appliance/https.h"
 #include "base/log.h"
 
 namespace skms::appliance {
@@ -22,10 +23,6 @@ using keystore::Subscription;
 using std::chrono::milliseconds;
 using TimePoint = std::chrono::steady_clock::time_point;
 
-// libcurl's handles are both void*: each has a deleter of its own.
-struct FreeEasy {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
 struct FreeMulti {
   void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
 };
@@ -55,7 +52,7 @@ struct Transfer {
   std::string body;
   std::size_t answer_bytes_left = std::size_t{64} * 1024;
   std::unique_ptr<curl_slist, FreeList> headers;
-  std::unique_ptr<CURL, FreeEasy> easy;
+  EasyPtr easy;
 };
 
 std::unique_ptr<Transfer> Prepare(Subscription subscription, EventBatch batch,
@@ -64,28 +61,17 @@ std::unique_ptr<Transfer> Prepare(Subscription subscription, EventBatch batch,
   transfer->body = seal::EncodeKeyNotification(subscription, batch, options.skms_id);
   transfer->subscription = std::move(subscription);
   transfer->batch = std::move(batch);
-  transfer->easy.reset(curl_easy_init());
+  transfer->easy =
+      NewHttps(transfer->subscription.destination, transfer->subscription.ca, options.time_limit);
   transfer->headers.reset(
       curl_slist_append(curl_slist_append(nullptr, "Content-Type: application/json"), "Expect:"));
   CURL* easy = transfer->easy.get();
   if (easy == nullptr || !transfer->headers) return nullptr;
-  curl_blob ca{transfer->subscription.ca.data(), transfer->subscription.ca.size(), CURL_BLOB_COPY};
-  curl_easy_setopt(easy, CURLOPT_URL, transfer->subscription.destination.c_str());
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
-  curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-  // Without these two, libcurl would trust the host's CAs beside the pinned one.
-  curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
-  curl_easy_setopt(easy, CURLOPT_CAINFO, nullptr);
-  curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &ca);
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, "");
   curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->body.data());
   curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(transfer->body.size()));
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers.get());
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &PassOver);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer->answer_bytes_left);
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(options.time_limit.count()));
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer.get());
   return transfer;
 }

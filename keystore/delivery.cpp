@@ -12,6 +12,10 @@ namespace {
 
 Error NoSuchKey() { return NotFound("no key for this service, user or UE, or none for this requester"); }
 
+bool Holds(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 }  // namespace
 
 AuditEntry KeyStore::State::EntryFor(const Requester& by, const char* action,
@@ -27,9 +31,13 @@ AuditEntry KeyStore::State::EntryFor(const Requester& by, const char* action,
     Bytes fields;
     AppendField(fields, Name(selector.kind));
     AppendField(fields, selector.target);
-    entry.target_pseudonym = ToHex(ByteView(HmacSha256(pseudonym_key_.ExposeSecret(), fields)).first(8));
+    entry.target_pseudonym = Pseudonym(fields);
   }
   return entry;
+}
+
+std::string KeyStore::State::Pseudonym(ByteView fields) const {
+  return ToHex(ByteView(HmacSha256(pseudonym_key_.ExposeSecret(), fields)).first(8));
 }
 
 Status KeyStore::State::Record(std::span<const AuditEntry> entries) {
@@ -44,6 +52,14 @@ Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error&
   entry.reason = std::move(reason);
   const Status recorded = Record({&entry, 1});
   return recorded.has_error() ? recorded.error() : error;
+}
+
+Result<DeliveryAnswer> KeyStore::State::SendHome(AuditEntry entry, const Service& service) {
+  entry.reason = "redirected to " + service.access.home;
+  SKMS_TRYV(Record({&entry, 1}));
+  DeliveryAnswer answer;
+  answer.service = service;
+  return answer;
 }
 
 Result<Versions> KeyStore::State::OwnVersions(const Requester& by, const Service& service,
@@ -80,48 +96,80 @@ Versions KeyStore::State::Ranked(Versions versions) {
 }
 
 Result<DeliveryAnswer> KeyStore::State::WrapAll(const Requester& by, const Service& service,
-                                                Versions versions, std::vector<AuditEntry>& entries) {
+                                                const Destination& to, Versions versions,
+                                                std::vector<AuditEntry>& entries) {
   DeliveryAnswer answer;
   answer.service = service;
   for (KeyVersion& version : versions) {
     AuditEntry entry = EntryFor(by, "deliver", version.selector);
     entry.kid = version.kid.value();
-    SKMS_TRY(DeliveredVersion delivered, Wrap(by, service, std::move(version)));
-    entry.reason = "delivery=" + std::string(Name(service.delivery)) +
+    SKMS_TRY(DeliveredVersion delivered, Wrap(to, std::move(version)));
+    entry.reason = std::string("delivery=") + (to.recipient ? "wrapped" : "tls") +
                    " state=" + std::string(Name(delivered.version.state)) +
-                   (delivered.recipient.empty() ? "" : " recipient=" + delivered.recipient);
+                   (to.id.empty() ? "" : " recipient=" + to.id);
     entries.push_back(std::move(entry));
     answer.keys.push_back(std::move(delivered));
   }
   return answer;
 }
 
-Result<DeliveredVersion> KeyStore::State::Wrap(const Requester& by, const Service& service,
-                                               KeyVersion version) {
+KeyStore::State::Destination KeyStore::State::DestinationOf(const Requester& by,
+                                                            const Service& service) const {
+  if (service.delivery == Delivery::kTls) return {};
+  const auto now = directory->snapshot();
+  const auto enrolled = now->recipient_by_principal.find(by.principal.value());
+  if (enrolled != now->recipient_by_principal.end())
+    return {enrolled->second, now->recipients.at(enrolled->second).key};
+  return {"spki-sha256:" + ToBase64Url(Sha256(by.certificate_spki)), hsm::RsaRecipient{by.certificate_spki}};
+}
+
+Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion version) {
   DeliveredVersion out;
   SKMS_TRY(out.profile, FindKeyProfile(version.profile));
-  if (service.delivery == Delivery::kTls) {
+  out.recipient = to.id;
+  if (!to.recipient) {
     SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec));
   } else {
-    const auto now = directory->snapshot();
-    const auto enrolled = now->recipient_by_principal.find(by.principal.value());
-    hsm::Recipient recipient = hsm::RsaRecipient{by.certificate_spki};
-    if (enrolled != now->recipient_by_principal.end()) {
-      out.recipient = enrolled->second;
-      recipient = now->recipients.at(enrolled->second).key;
-    } else {
-      out.recipient = "spki-sha256:" + ToBase64Url(Sha256(by.certificate_spki));
-    }
-    auto wrapped = module.RewrapFor(recipient, version.wrapped, out.profile.spec);
+    auto wrapped = module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec);
     if (wrapped.has_error() && wrapped.error().code == ErrorCode::kInvalidArgument) {
-      return PermissionDenied("no usable recipient for principal '" + by.principal.value() +
-                              "': " + wrapped.error().detail + "; enrol one with: skmsctl recipient add");
+      return PermissionDenied("recipient '" + to.id + "' cannot be used: " + wrapped.error().detail +
+                              "; enrol one with: skmsctl recipient add");
     }
     SKMS_TRY(out.wrapped, std::move(wrapped));
   }
   version.wrapped.bytes.clear();
   out.version = std::move(version);
   return out;
+}
+
+Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, const Service& service,
+                                                        const Selector& selector, const Destination& to) {
+  const bool own = service.HasScope(selector.kind);
+  const bool member = (selector.kind == TargetKind::kUser || selector.kind == TargetKind::kUe) &&
+                      service.HasScope(TargetKind::kGroup);
+  // A group's key goes to its group server (SEAL-X1) and, with their own, to its members.
+  AuditEntry entry = EntryFor(by, "deliver", selector);
+  if ((!own && !member) || selector.kind == TargetKind::kGroup)
+    return Refuse(entry, "scope-not-allowed", PermissionDenied("the service has no keys of this kind"));
+  std::vector<AuditEntry> entries;
+  auto answer = [&]() -> Result<DeliveryAnswer> {
+    Versions versions;
+    if (own) {
+      SKMS_TRY(versions, OwnVersions(by, service, selector));
+    }
+    versions = Ranked(std::move(versions));
+    Versions of_groups;
+    if (member) {
+      SKMS_TRY(of_groups, GroupVersionsOf(service, {selector.kind, selector.target}));
+    }
+    of_groups = Ranked(std::move(of_groups));
+    std::move(of_groups.begin(), of_groups.end(), std::back_inserter(versions));
+    if (versions.empty()) return NoSuchKey();
+    return WrapAll(by, service, to, std::move(versions), entries);
+  }();
+  if (answer.has_error()) return Refuse(entry, std::string(Name(answer.error().code)), answer.error());
+  SKMS_TRYV(Record(entries));
+  return answer;
 }
 
 Result<DeliveryAnswer> KeyStore::Deliver(const Requester& requester, const Selector& selector) {
@@ -131,35 +179,13 @@ Result<DeliveryAnswer> KeyStore::Deliver(const Requester& requester, const Selec
   const auto service = now->services.find(selector.service.value());
   if (service == now->services.end()) return state.Refuse(entry, "service-unknown", NoSuchKey());
   const auto& readers = service->second.readers;
-  if (std::find(readers.begin(), readers.end(), requester.principal) == readers.end()) {
+  if (std::find(readers.begin(), readers.end(), requester.principal) == readers.end())
     return state.Refuse(entry, "not-a-reader", NoSuchKey());
-  }
-  const bool own = service->second.HasScope(selector.kind);
-  const bool member = (selector.kind == TargetKind::kUser || selector.kind == TargetKind::kUe) &&
-                      service->second.HasScope(TargetKind::kGroup);
-  // A group's key goes to its group server (SEAL-X1) and, with their own, to its members.
-  if ((!own && !member) || selector.kind == TargetKind::kGroup) {
-    return state.Refuse(entry, "scope-not-allowed", PermissionDenied("the service has no keys of this kind"));
-  }
-  std::vector<AuditEntry> entries;
-  auto answer = [&]() -> Result<DeliveryAnswer> {
-    Versions versions;
-    if (own) {
-      SKMS_TRY(versions, state.OwnVersions(requester, service->second, selector));
-    }
-    versions = State::Ranked(std::move(versions));
-    Versions of_groups;
-    if (member) {
-      SKMS_TRY(of_groups, state.GroupVersionsOf(service->second, {selector.kind, selector.target}));
-    }
-    of_groups = State::Ranked(std::move(of_groups));
-    std::move(of_groups.begin(), of_groups.end(), std::back_inserter(versions));
-    if (versions.empty()) return NoSuchKey();
-    return state.WrapAll(requester, service->second, std::move(versions), entries);
-  }();
-  if (answer.has_error()) return state.Refuse(entry, std::string(Name(answer.error().code)), answer.error());
-  SKMS_TRYV(state.Record(entries));
-  return std::move(answer).value();
+  if (requester.token_services && !Holds(*requester.token_services, selector.service.value()))
+    return state.Refuse(entry, "service-not-in-token", NoSuchKey());
+  if (!service->second.access.home.empty()) return state.SendHome(entry, service->second);
+  return state.DeliverSelected(requester, service->second, selector,
+                               state.DestinationOf(requester, service->second));
 }
 
 }  // namespace skms::keystore

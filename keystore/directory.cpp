@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/encoding.h"
 #include "keystore/directory_rows.h"
 #include "keystore/key_records.h"
 #include "keystore/subscriptions.h"
@@ -33,7 +34,27 @@ void Index(DirectorySnapshot& snapshot, const Principal& principal) {
 
 void Index(DirectorySnapshot& snapshot, const RecipientEntry& recipient) {
   snapshot.recipients.insert_or_assign(recipient.id.value(), recipient);
-  snapshot.recipient_by_principal[recipient.principal.value()] = recipient.id.value();
+  if (recipient.ue) {
+    snapshot.recipient_by_ue[*recipient.ue] = recipient.id.value();
+  } else {
+    snapshot.recipient_by_principal[recipient.principal.value()] = recipient.id.value();
+  }
+}
+
+Status CheckProfile(const TokenProfile& profile) {
+  for (const auto& [what, claim] :
+       {std::pair("the services claim", profile.services_claim),
+        std::pair("the user claim", profile.user_claim), std::pair("the UE claim", profile.ue_claim),
+        std::pair("the client claim", profile.client_claim),
+        std::pair("the provisioning claim", profile.provisioning_claim)}) {
+    if (!claim.empty()) SKMS_TRYV(CheckIdentifier(what, claim));
+  }
+  for (const std::string& value : profile.provisioning_values) {
+    if (value != "true" && value != "list" && value != "string")
+      return InvalidArgument("'" + value +
+                             "' is no form of the provisioning claim; known: true, list, string");
+  }
+  return Ok();
 }
 
 bool Names(const std::vector<PrincipalId>& principals, const std::string& principal) {
@@ -145,6 +166,11 @@ Status Directory::RemovePrincipal(const Requester& by, const PrincipalId& id) {
                       "'; first: skmsctl service set " + name + " --remove-group-server " + id.value());
     }
   }
+  for (const auto& [name, service] : now->services) {
+    if (!Names(service.access.provisioners, id.value())) continue;
+    return Conflict("principal '" + id.value() + "' provisions service '" + name +
+                    "'; first: skmsctl service set " + name + " --remove-provisioner " + id.value());
+  }
   if (const auto own = now->recipient_by_principal.find(id.value());
       own != now->recipient_by_principal.end()) {
     return Conflict("principal '" + id.value() + "' has the recipient '" + own->second +
@@ -176,7 +202,11 @@ Status Directory::AddRecipient(const Requester& by, const RecipientEntry& recipi
   const std::lock_guard lock(change_mutex_);
   SKMS_TRYV(CheckName("a recipient id", recipient.id.value()));
   const auto now = snapshot();
-  if (now->principals.count(recipient.principal.value()) == 0) {
+  if (recipient.ue) {
+    SKMS_TRYV(CheckIdentifier("the identity of a user or UE", recipient.ue->id));
+    if (!recipient.principal.value().empty())
+      return InvalidArgument("a recipient is a principal's, a user's or a UE's");
+  } else if (now->principals.count(recipient.principal.value()) == 0) {
     return InvalidArgument("there is no principal '" + recipient.principal.value() + "'; add it first");
   }
   if (now->recipients.count(recipient.id.value()) > 0) {
@@ -187,9 +217,17 @@ Status Directory::AddRecipient(const Requester& by, const RecipientEntry& recipi
     return AlreadyExists("principal '" + recipient.principal.value() + "' has the recipient '" +
                          other->second + "' already; first: skmsctl recipient remove " + other->second);
   }
+  if (const auto other = recipient.ue ? now->recipient_by_ue.find(*recipient.ue) : now->recipient_by_ue.end();
+      other != now->recipient_by_ue.end()) {
+    return AlreadyExists("this user or UE has the recipient '" + other->second +
+                         "' already; first: skmsctl recipient remove " + other->second);
+  }
   SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(recipient)));
   return Change(
-      EntryFor(by, "recipient.add", recipient.id.value() + " for " + recipient.principal.value()),
+      EntryFor(
+          by, "recipient.add",
+          recipient.id.value() + " for " +
+              (recipient.ue ? "a " + std::string(Name(recipient.ue->kind)) : recipient.principal.value())),
       [&](soci::session& session) -> Status {
         InsertRow(session, recipient, mac);
         return Ok();
@@ -202,7 +240,7 @@ Status Directory::RemoveRecipient(const Requester& by, const RecipientId& id) {
   const auto now = snapshot();
   const auto present = now->recipients.find(id.value());
   if (present == now->recipients.end()) return NotFound("there is no recipient '" + id.value() + "'");
-  const std::string principal = present->second.principal.value();
+  const RecipientEntry former = present->second;
   return Change(
       EntryFor(by, "recipient.remove", id.value()),
       [&](soci::session& session) -> Status {
@@ -211,7 +249,11 @@ Status Directory::RemoveRecipient(const Requester& by, const RecipientId& id) {
       },
       [&](DirectorySnapshot& next) {
         next.recipients.erase(id.value());
-        next.recipient_by_principal.erase(principal);
+        if (former.ue) {
+          next.recipient_by_ue.erase(*former.ue);
+        } else {
+          next.recipient_by_principal.erase(former.principal.value());
+        }
       });
 }
 
@@ -220,6 +262,9 @@ Status Directory::AddIssuer(const Requester& by, const Issuer& issuer) {
   SKMS_TRYV(CheckName("an issuer id", issuer.id.value()));
   SKMS_TRYV(CheckIdentifier("an issuer", issuer.issuer));
   SKMS_TRYV(CheckIdentifier("an audience", issuer.audience));
+  SKMS_TRYV(CheckProfile(issuer.profile));
+  if (issuer.jwks.empty() && issuer.jwks_uri.empty())
+    return InvalidArgument("an issuer needs its keys: a JWK Set, or the URI of one");
   if (snapshot()->issuers.count(issuer.id.value()) > 0) {
     return AlreadyExists("there is an issuer '" + issuer.id.value() +
                          "' already; remove it first to change its keys");
@@ -234,9 +279,35 @@ Status Directory::AddIssuer(const Requester& by, const Issuer& issuer) {
       [&](DirectorySnapshot& next) { next.issuers.insert_or_assign(issuer.id.value(), issuer); });
 }
 
+Status Directory::SetIssuerKeys(const Requester& by, const IssuerId& id, const std::string& jwks) {
+  const std::lock_guard lock(change_mutex_);
+  const auto now = snapshot();
+  const auto present = now->issuers.find(id.value());
+  if (present == now->issuers.end()) return NotFound("there is no issuer '" + id.value() + "'");
+  if (present->second.jwks == jwks) return Ok();
+  Issuer issuer = present->second;
+  issuer.jwks = jwks;
+  SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(issuer)));
+  return Change(
+      EntryFor(by, "issuer.keys",
+               id.value() + " jwks-sha256=" + ToHex(ByteView(Sha256(AsBytes(jwks))).first(8))),
+      [&](soci::session& session) -> Status {
+        UpdateRow(session, issuer, mac);
+        return Ok();
+      },
+      [&](DirectorySnapshot& next) { next.issuers.insert_or_assign(id.value(), issuer); });
+}
+
 Status Directory::RemoveIssuer(const Requester& by, const IssuerId& id) {
   const std::lock_guard lock(change_mutex_);
   if (snapshot()->issuers.count(id.value()) == 0) return NotFound("there is no issuer '" + id.value() + "'");
+  for (const auto& [name, service] : snapshot()->services) {
+    const auto& vouching = service.access.ue_issuers;
+    if (std::find(vouching.begin(), vouching.end(), id) != vouching.end()) {
+      return Conflict("issuer '" + id.value() + "' vouches for UEs of service '" + name +
+                      "'; first: skmsctl service set " + name + " --remove-ue-issuer " + id.value());
+    }
+  }
   return Change(
       EntryFor(by, "issuer.remove", id.value()),
       [&](soci::session& session) -> Status {

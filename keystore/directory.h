@@ -26,6 +26,7 @@ struct DirectorySnapshot {
   std::map<std::string, Subscription> subscriptions;
   std::map<Sha256Digest, std::string> principal_by_spki;
   std::map<std::string, std::string> recipient_by_principal;
+  std::map<UeIdentity, std::string> recipient_by_ue;
   std::uint64_t version = 0;
 };
 
@@ -46,6 +47,8 @@ class Directory {
   Status AddRecipient(const Requester& by, const RecipientEntry& recipient);
   Status RemoveRecipient(const Requester& by, const RecipientId& id);
   Status AddIssuer(const Requester& by, const Issuer& issuer);
+  /// Keys that were fetched; the same again changes nothing.
+  Status SetIssuerKeys(const Requester& by, const IssuerId& id, const std::string& jwks);
   Status RemoveIssuer(const Requester& by, const IssuerId& id);
   Status AddSubscription(const Requester& by, const Subscription& subscription);
   Status RemoveSubscription(const Requester& by, const SubscriptionId& id);

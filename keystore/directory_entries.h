@@ -43,6 +43,17 @@ struct RotationPolicy {
   bool operator==(const RotationPolicy&) const = default;
 };
 
+/// Who besides its readers comes near a service's keys, and where they are. As made: nobody, and here.
+struct AccessPolicy {
+  std::vector<PrincipalId>
+      provisioners;                  ///< may provision payloads (TS 33.434 5.8), with SKeyProv in a token
+  std::vector<IssuerId> ue_issuers;  ///< whose access tokens open KM-UU to their users and UEs
+  bool ue_service_key = false;       ///< a UE may have the service's own key, not only its user's and its own
+  std::string home;  ///< apiRoot of the key management server that has this service; empty: this one
+  bool home_permanent = false;  ///< told with 308, else with 307
+  bool operator==(const AccessPolicy&) const = default;
+};
+
 /// A VAL service and its policy.
 struct Service {
   ValServiceId id;
@@ -56,6 +67,7 @@ struct Service {
   std::int64_t max_records = 0;            ///< keys (selectors) of the service; 0: no limit
   std::vector<PrincipalId> group_servers;  ///< who may manage groups of this service; empty: nobody
   JoinPolicy join = JoinPolicy::kFromCurrent;
+  AccessPolicy access;
 
   bool HasScope(TargetKind kind) const {
     return std::find(scopes.begin(), scopes.end(), kind) != scopes.end();
@@ -74,12 +86,33 @@ struct Principal {
   std::int64_t certificate_not_after = 0;  ///< seconds since 1970, for people
 };
 
-/// Where a principal's keys are wrapped to. At most one per principal; without one, its certificate's RSA
-/// key.
+/// A user or UE that has a recipient.
+struct UeIdentity {
+  TargetKind kind = TargetKind::kUe;  ///< kUser or kUe
+  std::string id;
+  auto operator<=>(const UeIdentity&) const = default;
+};
+
+/// Where a principal's, user's or UE's keys are wrapped to: at most one for each. A principal without one has
+/// its certificate's RSA key.
 struct RecipientEntry {
   RecipientId id;
-  PrincipalId principal;
+  PrincipalId principal;  ///< empty where `ue` is set
   hsm::Recipient key;
+  std::optional<UeIdentity> ue{};
+};
+
+/// What an issuer's access tokens say, and by which names (TS 33.434 A.2.2 names SKeyProv alone). An empty
+/// name: the issuer vouches for nothing of the kind.
+struct TokenProfile {
+  std::string services_claim;  ///< VAL service ids: a list, or one string with blanks between
+  std::string user_claim;      ///< VAL user id
+  std::string ue_claim;        ///< VAL UE id
+  std::string client_claim;    ///< VAL client id
+  std::string provisioning_claim = "SKeyProv";  ///< TS 33.434 A.2.2.3
+  /// Values of it that count: "true", "list" (of service ids), "string" (service ids with blanks between).
+  std::vector<std::string> provisioning_values = {"true", "list"};
+  bool operator==(const TokenProfile&) const = default;
 };
 
 /// A trusted token issuer.
@@ -87,7 +120,10 @@ struct Issuer {
   IssuerId id;
   std::string issuer;
   std::string audience;
-  std::string jwks;  ///< JWK Set, JSON text; public keys only
+  std::string jwks;        ///< JWK Set, JSON text; public keys only; empty: not fetched yet
+  std::string jwks_uri{};  ///< https URI that `jwks` is fetched from; empty: the administrator gave it
+  std::string jwks_ca{};   ///< PEM that the URI's certificate is verified against; empty: the host's own
+  TokenProfile profile{};
 };
 
 inline constexpr std::size_t kMostSubscriptions = 8;  ///< of one principal

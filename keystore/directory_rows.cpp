@@ -28,6 +28,22 @@ RecipientColumns ColumnsOf(const RecipientEntry& recipient) {
 
 }  // namespace
 
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
+std::vector<std::string> Split(const std::string& text) {
+  std::vector<std::string> words;
+  for (std::size_t from = 0; from < text.size();) {
+    const std::size_t comma = std::min(text.find(',', from), text.size());
+    words.push_back(text.substr(from, comma - from));
+    from = comma + 1;
+  }
+  return words;
+}
+
 Error Unreadable(const char* what, const std::string& id) {
   return IntegrityError("the row of " + std::string(what) + " '" + id +
                         "' is not readable: it was changed outside skms");
@@ -54,12 +70,25 @@ RowFields FieldsOf(const RecipientEntry& recipient) {
       .Add(std::int64_t{columns.wrapped.kek_generation})
       .Add(columns.wrapped.format)
       .Add(AsText(columns.wrapped.bytes));
+  // Rows of schema version 3 keep the MAC they have; so do those of issuers.
+  if (recipient.ue) fields.Add("ue v4").Add(Name(recipient.ue->kind)).Add(recipient.ue->id);
   return fields;
 }
 
 RowFields FieldsOf(const Issuer& issuer) {
   RowFields fields("issuers v1");
   fields.Add(issuer.id.value()).Add(issuer.issuer).Add(issuer.audience).Add(issuer.jwks);
+  const TokenProfile& profile = issuer.profile;
+  if (issuer.jwks_uri.empty() && profile == TokenProfile{}) return fields;
+  fields.Add("profile v4")
+      .Add(issuer.jwks_uri)
+      .Add(issuer.jwks_ca)
+      .Add(profile.services_claim)
+      .Add(profile.user_claim)
+      .Add(profile.ue_claim)
+      .Add(profile.client_claim)
+      .Add(profile.provisioning_claim)
+      .Add(Join(profile.provisioning_values));
   return fields;
 }
 
@@ -79,19 +108,35 @@ void InsertRow(soci::session& session, const RecipientEntry& recipient, const Ro
   const RecipientColumns columns = ColumnsOf(recipient);
   const std::string wrapped = ToBase64Url(columns.wrapped.bytes);
   const int kek = static_cast<int>(columns.wrapped.kek_generation);
-  session << "INSERT INTO recipients (id, principal, kind, public_key, kek_generation, wrap_format, wrapped,"
-             " mac_generation, mac) VALUES (:id, :principal, :kind, :key, :kek, :format, :wrapped, :g, :mac)",
-      soci::use(recipient.id.value()), soci::use(recipient.principal.value()), soci::use(columns.kind),
-      soci::use(columns.public_key), soci::use(kek), soci::use(columns.wrapped.format), soci::use(wrapped),
-      soci::use(mac.generation), soci::use(mac.text);
+  const std::string ue_kind(recipient.ue ? Name(recipient.ue->kind) : "");
+  const std::string ue = recipient.ue ? recipient.ue->id : "";
+  session
+      << "INSERT INTO recipients (id, principal, ue_kind, ue, kind, public_key, kek_generation, wrap_format,"
+         " wrapped, mac_generation, mac) VALUES (:id, :principal, :ue_kind, :ue, :kind, :key, :kek, :format,"
+         " :wrapped, :g, :mac)",
+      soci::use(recipient.id.value()), soci::use(recipient.principal.value()), soci::use(ue_kind),
+      soci::use(ue), soci::use(columns.kind), soci::use(columns.public_key), soci::use(kek),
+      soci::use(columns.wrapped.format), soci::use(wrapped), soci::use(mac.generation), soci::use(mac.text);
 }
 
 void InsertRow(soci::session& session, const Issuer& issuer, const RowMac& mac) {
-  session << "INSERT INTO issuers (id, issuer, audience, jwks, mac_generation, mac) VALUES (:id, :issuer, "
-             ":audience,"
-             " :jwks, :g, :mac)",
+  const TokenProfile& profile = issuer.profile;
+  const std::string values = Join(profile.provisioning_values);
+  session << "INSERT INTO issuers (id, issuer, audience, jwks, jwks_uri, jwks_ca, services_claim, user_claim,"
+             " ue_claim, client_claim, provisioning_claim, provisioning_values, mac_generation, mac) VALUES"
+             " (:id, :issuer, :audience, :jwks, :uri, :ca, :services, :user, :ue, :client, :provisioning, "
+             ":values,"
+             " :g, :mac)",
       soci::use(issuer.id.value()), soci::use(issuer.issuer), soci::use(issuer.audience),
-      soci::use(issuer.jwks), soci::use(mac.generation), soci::use(mac.text);
+      soci::use(issuer.jwks), soci::use(issuer.jwks_uri), soci::use(issuer.jwks_ca),
+      soci::use(profile.services_claim), soci::use(profile.user_claim), soci::use(profile.ue_claim),
+      soci::use(profile.client_claim), soci::use(profile.provisioning_claim), soci::use(values),
+      soci::use(mac.generation), soci::use(mac.text);
+}
+
+void UpdateRow(soci::session& session, const Issuer& issuer, const RowMac& mac) {
+  DeleteRow(session, "issuers", issuer.id.value());
+  InsertRow(session, issuer, mac);
 }
 
 void DeleteRow(soci::session& session, const char* table, const std::string& id) {
@@ -128,20 +173,29 @@ Result<std::vector<StoredEntry<Principal>>> ReadPrincipals(Database& database) {
 Result<std::vector<StoredEntry<RecipientEntry>>> ReadRecipients(Database& database) {
   std::vector<StoredEntry<RecipientEntry>> rows;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    std::string id, principal, kind, public_key, format, wrapped;
+    std::string id, principal, ue_kind, ue, kind, public_key, format, wrapped;
     int kek = 0;
     RowMac mac;
     soci::statement select =
-        (session.prepare << "SELECT id, principal, kind, public_key, kek_generation, wrap_format, wrapped,"
-                            " mac_generation, mac FROM recipients",
-         soci::into(id), soci::into(principal), soci::into(kind), soci::into(public_key), soci::into(kek),
-         soci::into(format), soci::into(wrapped), soci::into(mac.generation), soci::into(mac.text));
+        (session.prepare
+             << "SELECT id, principal, ue_kind, ue, kind, public_key, kek_generation, wrap_format,"
+                " wrapped, mac_generation, mac FROM recipients",
+         soci::into(id), soci::into(principal), soci::into(ue_kind), soci::into(ue), soci::into(kind),
+         soci::into(public_key), soci::into(kek), soci::into(format), soci::into(wrapped),
+         soci::into(mac.generation), soci::into(mac.text));
     select.execute();
     while (select.fetch()) {
       auto spki = FromBase64Url(public_key);
       auto blob = FromBase64Url(wrapped);
       if (!spki || !blob || (kind != kRsa && kind != kTransport)) return Unreadable("recipient", id);
-      RecipientEntry entry{RecipientId(id), PrincipalId(principal), hsm::RsaRecipient{std::move(*spki)}};
+      RecipientEntry entry{.id = RecipientId(id),
+                           .principal = PrincipalId(principal),
+                           .key = hsm::RsaRecipient{std::move(*spki)}};
+      if (!ue_kind.empty()) {
+        const auto parsed = ParseTargetKind(ue_kind);
+        if (parsed.has_error()) return Unreadable("recipient", id);
+        entry.ue = UeIdentity{parsed.value(), ue};
+      }
       if (kind == kTransport) {
         entry.key = hsm::TransportKeyRecipient{{static_cast<std::uint32_t>(kek), format, std::move(*blob)}};
       }
@@ -155,16 +209,24 @@ Result<std::vector<StoredEntry<RecipientEntry>>> ReadRecipients(Database& databa
 Result<std::vector<StoredEntry<Issuer>>> ReadIssuers(Database& database) {
   std::vector<StoredEntry<Issuer>> rows;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    std::string id;
+    std::string id, values;
     Issuer issuer;
+    TokenProfile& profile = issuer.profile;
     RowMac mac;
     soci::statement select =
-        (session.prepare << "SELECT id, issuer, audience, jwks, mac_generation, mac FROM issuers",
+        (session.prepare
+             << "SELECT id, issuer, audience, jwks, jwks_uri, jwks_ca, services_claim, user_claim,"
+                " ue_claim, client_claim, provisioning_claim, provisioning_values, mac_generation, mac"
+                " FROM issuers",
          soci::into(id), soci::into(issuer.issuer), soci::into(issuer.audience), soci::into(issuer.jwks),
-         soci::into(mac.generation), soci::into(mac.text));
+         soci::into(issuer.jwks_uri), soci::into(issuer.jwks_ca), soci::into(profile.services_claim),
+         soci::into(profile.user_claim), soci::into(profile.ue_claim), soci::into(profile.client_claim),
+         soci::into(profile.provisioning_claim), soci::into(values), soci::into(mac.generation),
+         soci::into(mac.text));
     select.execute();
     while (select.fetch()) {
       issuer.id = IssuerId(id);
+      profile.provisioning_values = Split(values);
       rows.push_back({issuer, mac});
     }
     return Ok();

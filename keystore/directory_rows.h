@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "keystore/database.h"
 #include "keystore/directory_entries.h"
@@ -22,11 +23,16 @@ void UpdateRow(soci::session& session, const Service& service, const RowMac& mac
 void InsertRow(soci::session& session, const Principal& principal, const RowMac& mac);
 void InsertRow(soci::session& session, const RecipientEntry& recipient, const RowMac& mac);
 void InsertRow(soci::session& session, const Issuer& issuer, const RowMac& mac);
+void UpdateRow(soci::session& session, const Issuer& issuer, const RowMac& mac);
 void InsertRow(soci::session& session, const Subscription& subscription, const RowMac& mac);
 /// Is there this service, with this profile? A key is never made for one that was removed meanwhile.
 bool ServiceStands(soci::session& session, const Service& service);
 /// `table` is one of our own names, never input.
 void DeleteRow(soci::session& session, const char* table, const std::string& id);
+
+// Lists of names in one column.
+std::string Join(const std::vector<std::string>& words);
+std::vector<std::string> Split(const std::string& text);
 
 /// kIntegrity: "the row of service 'x' is not readable …".
 Error Unreadable(const char* what, const std::string& id);

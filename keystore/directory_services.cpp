@@ -11,9 +11,9 @@ namespace {
 
 /// A policy as the audit chain keeps it.
 std::string PolicyText(const Service& service) {
-  const auto list = [](const std::vector<PrincipalId>& principals) {
+  const auto list = [](const auto& ids) {
     std::string text;
-    for (const PrincipalId& one : principals) text += (text.empty() ? "" : ",") + one.value();
+    for (const auto& one : ids) text += (text.empty() ? "" : ",") + one.value();
     return text;
   };
   const RotationPolicy& rotation = service.rotation;
@@ -22,6 +22,10 @@ std::string PolicyText(const Service& service) {
          " period=" + std::to_string(rotation.crypto_period) +
          " overlap=" + std::to_string(rotation.overlap) + " ahead=" + std::to_string(rotation.make_ahead) +
          " kept=" + std::to_string(rotation.versions_kept) +
+         " provisioners=" + list(service.access.provisioners) +
+         " ue-issuers=" + list(service.access.ue_issuers) +
+         " ue-service-key=" + (service.access.ue_service_key ? "yes" : "no") +
+         (service.access.home.empty() ? "" : " home=" + service.access.home) +
          " records=" + std::to_string(service.max_records) + " join=" + std::string(Name(service.join));
 }
 
@@ -48,6 +52,26 @@ Status CheckRotation(const RotationPolicy& rotation) {
   if (rotation.make_ahead >= rotation.crypto_period) {
     return InvalidArgument("the time to make ahead must be shorter than the crypto-period");
   }
+  return Ok();
+}
+
+Status CheckUeAccess(const Service& service, const DirectorySnapshot& now) {
+  for (const IssuerId& issuer : service.access.ue_issuers) {
+    const auto found = now.issuers.find(issuer.value());
+    if (found == now.issuers.end())
+      return InvalidArgument("there is no issuer '" + issuer.value() + "'; add it first");
+    if (found->second.profile.services_claim.empty()) {
+      return InvalidArgument("issuer '" + issuer.value() +
+                             "' says no VAL services in its tokens; add it again with --services-claim");
+    }
+  }
+  const std::string& home = service.access.home;
+  if (home.empty()) return Ok();
+  SKMS_TRYV(CheckIdentifier("a home", home));
+  constexpr std::string_view kScheme = "https://";
+  if (home.rfind(kScheme, 0) != 0 || home.size() == kScheme.size() || home.back() == '/' ||
+      home.find_first_of("?# \"<>\\^`{|}") != std::string::npos)
+    return InvalidArgument("a home is an apiRoot: https://host[:port][/prefix] without a slash at the end");
   return Ok();
 }
 
@@ -78,6 +102,11 @@ Status Directory::CheckService(const Service& service) const {
                              ", and groups are managed by a group-server");
     }
   }
+  for (const PrincipalId& provisioner : service.access.provisioners) {
+    if (now->principals.count(provisioner.value()) == 0)
+      return InvalidArgument("there is no principal '" + provisioner.value() + "'; add it first");
+  }
+  SKMS_TRYV(CheckUeAccess(service, *now));
   if (!service.group_servers.empty() && !service.HasScope(TargetKind::kGroup))
     return InvalidArgument("a service with group servers needs the scope 'group'");
   return Ok();

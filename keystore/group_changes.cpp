@@ -416,7 +416,8 @@ Result<std::vector<DeliveryAnswer>> KeyStore::DeliverGroup(const Requester& by, 
         if (floor == floors.end() || one.version.version >= floor->second)
           versions.push_back(std::move(one.version));
       }
-      SKMS_TRY(DeliveryAnswer answer, state.WrapAll(by, directory->services.at(service_id.value()),
+      const Service& service = directory->services.at(service_id.value());
+      SKMS_TRY(DeliveryAnswer answer, state.WrapAll(by, service, state.DestinationOf(by, service),
                                                     State::Ranked(std::move(versions)), entries));
       answers.push_back(std::move(answer));
     }

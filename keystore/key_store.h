@@ -36,6 +36,23 @@ struct Requester {
   Bytes certificate_spki;  ///< recipient of last resort
   std::string request_id;
   bool administrator = false;  ///< on the admin socket: needs no role
+  /// VAL services that the access token names, where its issuer's tokens name them: others are not for it.
+  std::optional<std::vector<std::string>> token_services{};
+};
+
+/// A UE's key management client (KM-UU), as its access token says. Identities are empty where the token's
+/// issuer does not vouch for them.
+struct UeRequester {
+  IssuerId issuer;
+  std::vector<std::string> services;  ///< VAL services that the token names
+  std::string user;                   ///< VAL user id
+  std::string ue;                     ///< VAL UE id
+  std::string client;                 ///< VAL client id
+  bool bound_to_key = false;          ///< the token is good for `key` alone: nothing goes out in another form
+  std::optional<hsm::RsaRecipient> key{};  ///< that it asks to be wrapped to; the token's binding was checked
+  std::string key_id{};                    ///< how answers name it
+  Bytes certificate_spki{};  ///< of the client certificate that the token is bound to, where it is to one
+  std::string request_id;
 };
 
 /// One key as handed out: metadata and exactly one form of material.
@@ -48,7 +65,7 @@ struct DeliveredVersion {
 };
 
 struct DeliveryAnswer {
-  Service service;
+  Service service;  ///< with `access.home` set, nothing else is here: another server has its keys
   /// What protects now, will, and did, in this order; then likewise those of the user's or UE's groups.
   std::vector<DeliveredVersion> keys;
 };
@@ -163,6 +180,14 @@ class KeyStore {
   /// recipient), kIntegrity, kStorage, and the token's errors.
   Result<DeliveryAnswer> Deliver(const Requester& requester, const Selector& selector);
 
+  /// As Deliver, for a UE, where the service's policy lets its token's issuer vouch for UEs. Its keys are
+  /// wrapped to the key it asks for, else to the recipient enrolled for its user or UE, else to the
+  /// certificate its token is bound to; in plaintext only by `delivery: tls`. Errors: kNotFound (service
+  /// unknown, not in the token, or not for UEs of this issuer: all alike; no key), kPermissionDenied
+  /// (another's identity; the service's own key where policy keeps it; scope; no usable recipient),
+  /// kIntegrity, kStorage, and the token's.
+  Result<DeliveryAnswer> DeliverToUe(const UeRequester& ue, const Selector& selector);
+
   /// The next version (the one made ahead where there is one) becomes active; the former ends after the
   /// service's overlap; one transaction. Makes version 1 if there is none. Errors: kNotFound (service),
   /// kPermissionDenied (scope), kStorage, token errors.
@@ -233,6 +258,8 @@ class KeyStore {
   std::vector<RecipientEntry> Recipients() const;
 
   Status AddIssuer(const Requester& by, const Issuer& issuer);
+  /// Keys that were fetched from the issuer's URI. kNotFound.
+  Status SetIssuerKeys(const Requester& by, const IssuerId& id, const std::string& jwks);
   Status RemoveIssuer(const Requester& by, const IssuerId& id);
   std::vector<Issuer> Issuers() const;
   std::uint64_t directory_version() const;  ///< grows with every change

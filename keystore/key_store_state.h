@@ -31,6 +31,8 @@ class KeyStore::State {
 
   /// An entry about one selector, its target as a pseudonym.
   AuditEntry EntryFor(const Requester& by, const char* action, const Selector& selector) const;
+  /// 16 hex digits that stand for identities.
+  std::string Pseudonym(ByteView fields) const;
   /// Writes the refusal, then returns `error` — or kStorage if the entry could not be written.
   Error Refuse(AuditEntry entry, std::string reason, const Error& error);
   Status Record(std::span<const AuditEntry> entries);
@@ -67,7 +69,22 @@ class KeyStore::State {
   /// A version generated and wrapped, not yet committed.
   Result<StoredKeyVersion> PrepareVersion(const Service& service, const Selector& selector,
                                           const NextVersion& next, std::int64_t group_revision);
-  Result<DeliveredVersion> Wrap(const Requester& by, const Service& service, KeyVersion version);
+  /// Where keys go: to a recipient, or as plaintext by the service's policy.
+  struct Destination {
+    std::string id;                           ///< for "recipient" in keyInfo
+    std::optional<hsm::Recipient> recipient;  ///< nullopt: plaintext
+  };
+  Destination DestinationOf(const Requester& by, const Service& service) const;
+  /// kPermissionDenied: there is none.
+  Result<Destination> DestinationOf(const UeRequester& ue, const Service& service) const;
+  Result<DeliveredVersion> Wrap(const Destination& to, KeyVersion version);
+  /// Another server has this service.
+  Result<DeliveryAnswer> SendHome(AuditEntry entry, const Service& service);
+  /// What of the service a selector gets, wrapped and audited. kNotFound, kPermissionDenied (scope).
+  Result<DeliveryAnswer> DeliverSelected(const Requester& by, const Service& service,
+                                         const Selector& selector, const Destination& to);
+  /// Names who asks on KM-UU in the chain, as a pseudonym.
+  PrincipalId ActorOf(const UeRequester& ue) const;
 
   class GroupChange;
   /// kIntegrity: a version was made at a later revision of its group than the one that is stored.
@@ -88,8 +105,8 @@ class KeyStore::State {
   /// Those that may go out: what protects now, will, and did; newest first within each.
   static Versions Ranked(Versions versions);
   /// Each version wrapped for the requester, and an audit entry for each.
-  Result<DeliveryAnswer> WrapAll(const Requester& by, const Service& service, Versions versions,
-                                 std::vector<AuditEntry>& entries);
+  Result<DeliveryAnswer> WrapAll(const Requester& by, const Service& service, const Destination& to,
+                                 Versions versions, std::vector<AuditEntry>& entries);
 
   class DueKeys;
   Result<KeyChangeSet> PlanOne(const Requester& by, const Service& service, const Selector& selector,

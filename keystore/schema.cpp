@@ -104,8 +104,53 @@ Status ToVersion3(soci::session& session) {
   return Ok();
 }
 
+constexpr const char* kVersion4[] = {
+    "ALTER TABLE services ADD COLUMN provisioners TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE services ADD COLUMN ue_issuers TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE services ADD COLUMN ue_service_key INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE services ADD COLUMN home TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE services ADD COLUMN home_permanent INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE issuers ADD COLUMN jwks_uri TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE issuers ADD COLUMN jwks_ca TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE issuers ADD COLUMN services_claim TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE issuers ADD COLUMN user_claim TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE issuers ADD COLUMN ue_claim TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE issuers ADD COLUMN client_claim TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE issuers ADD COLUMN provisioning_claim TEXT NOT NULL DEFAULT 'SKeyProv'",
+    "ALTER TABLE issuers ADD COLUMN provisioning_values TEXT NOT NULL DEFAULT 'true,list'",
+    // A recipient may be a user's or UE's now, which is no principal: SQLite drops no foreign key.
+    "ALTER TABLE recipients RENAME TO recipients_of_version_3",
+    "CREATE TABLE recipients (id TEXT PRIMARY KEY, principal TEXT NOT NULL, ue_kind TEXT NOT NULL, ue TEXT "
+    "NOT NULL,"
+    " kind TEXT NOT NULL, public_key TEXT NOT NULL, kek_generation INTEGER NOT NULL, wrap_format TEXT NOT "
+    "NULL,"
+    " wrapped TEXT NOT NULL, mac_generation INTEGER NOT NULL, mac TEXT NOT NULL, UNIQUE (principal, ue_kind, "
+    "ue))",
+    "INSERT INTO recipients (id, principal, ue_kind, ue, kind, public_key, kek_generation, wrap_format, "
+    "wrapped,"
+    " mac_generation, mac) SELECT id, principal, '', '', kind, public_key, kek_generation, wrap_format, "
+    "wrapped,"
+    " mac_generation, mac FROM recipients_of_version_3",
+    "DROP TABLE recipients_of_version_3",
+    // What VAL servers provision: encrypted by the token, its content key wrapped like any other.
+    "CREATE TABLE payloads (id TEXT PRIMARY KEY, service TEXT NOT NULL, target_kind TEXT NOT NULL,"
+    " target TEXT NOT NULL, payload_id TEXT NOT NULL, version INTEGER NOT NULL, created BIGINT NOT NULL,"
+    " provisioned_by TEXT NOT NULL, digest TEXT NOT NULL, kek_generation INTEGER NOT NULL, wrap_format TEXT "
+    "NOT NULL,"
+    " wrapped TEXT NOT NULL, protected TEXT NOT NULL, iv TEXT NOT NULL, ciphertext TEXT NOT NULL, tag TEXT "
+    "NOT NULL,"
+    " mac_generation INTEGER NOT NULL, mac TEXT NOT NULL,"
+    " UNIQUE (service, target_kind, target, payload_id, version))",
+};
+
+/// UEs, token profiles, provisioning. MACs of existing rows stay good.
+Status ToVersion4(soci::session& session) {
+  for (const char* statement : kVersion4) session << statement;
+  return Ok();
+}
+
 // The step at index n leads from version n to n + 1.
-constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3};
+constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3, ToVersion4};
 static_assert(std::size(kSteps) == kSchemaVersion);
 
 }  // namespace

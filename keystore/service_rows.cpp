@@ -9,39 +9,51 @@
 namespace skms::keystore {
 namespace {
 
-std::string Join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
-  return text;
-}
-
-std::vector<std::string> Split(const std::string& text) {
-  std::vector<std::string> words;
-  for (std::size_t from = 0; from < text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    words.push_back(text.substr(from, comma - from));
-    from = comma + 1;
-  }
-  return words;
-}
-
 std::string ScopesText(const Service& service) {
   std::vector<std::string> words;
   for (const TargetKind kind : service.scopes) words.emplace_back(Name(kind));
   return Join(words);
 }
 
-std::string PrincipalsText(const std::vector<PrincipalId>& principals) {
+template <class Id>
+std::string IdsText(const std::vector<Id>& ids) {
   std::vector<std::string> words;
-  words.reserve(principals.size());
-  for (const PrincipalId& principal : principals) words.push_back(principal.value());
+  words.reserve(ids.size());
+  for (const Id& id : ids) words.push_back(id.value());
   return Join(words);
+}
+
+template <class Id>
+std::vector<Id> SplitIds(const std::string& text) {
+  std::vector<Id> ids;
+  for (const std::string& word : Split(text)) ids.emplace_back(word);
+  return ids;
 }
 
 /// Has it a policy that schema version 2 did not know?
 bool HasLifePolicy(const Service& service) {
   return service.rotation != RotationPolicy{} || service.max_records != 0 || !service.group_servers.empty() ||
          service.join != JoinPolicy::kFromCurrent;
+}
+
+void AddLifePolicy(RowFields& fields, const Service& service) {
+  fields.Add("life v3")
+      .Add(service.rotation.crypto_period)
+      .Add(service.rotation.overlap)
+      .Add(service.rotation.make_ahead)
+      .Add(std::int64_t{service.rotation.versions_kept})
+      .Add(service.max_records)
+      .Add(IdsText(service.group_servers))
+      .Add(Name(service.join));
+}
+
+void AddAccessPolicy(RowFields& fields, const AccessPolicy& access) {
+  fields.Add("access v4")
+      .Add(IdsText(access.provisioners))
+      .Add(IdsText(access.ue_issuers))
+      .Add(std::int64_t{access.ue_service_key ? 1 : 0})
+      .Add(access.home)
+      .Add(std::int64_t{access.home_permanent ? 1 : 0});
 }
 
 }  // namespace
@@ -53,25 +65,18 @@ RowFields FieldsOf(const Service& service) {
       .Add(ScopesText(service))
       .Add(std::int64_t{service.generate_on_request ? 1 : 0})
       .Add(Name(service.delivery))
-      .Add(PrincipalsText(service.readers))
+      .Add(IdsText(service.readers))
       .Add(service.user_uri);
-  // Rows of schema version 2 keep the MAC they have.
-  if (!HasLifePolicy(service)) return fields;
-  fields.Add("life v3")
-      .Add(service.rotation.crypto_period)
-      .Add(service.rotation.overlap)
-      .Add(service.rotation.make_ahead)
-      .Add(std::int64_t{service.rotation.versions_kept})
-      .Add(service.max_records)
-      .Add(PrincipalsText(service.group_servers))
-      .Add(Name(service.join));
+  // Rows of schema version 2 keep the MAC they have, and rows of version 3.
+  if (HasLifePolicy(service)) AddLifePolicy(fields, service);
+  if (service.access != AccessPolicy{}) AddAccessPolicy(fields, service.access);
   return fields;
 }
 
 void InsertRow(soci::session& session, const Service& service, const RowMac& mac) {
   const std::string scopes = ScopesText(service);
-  const std::string readers = PrincipalsText(service.readers);
-  const std::string group_servers = PrincipalsText(service.group_servers);
+  const std::string readers = IdsText(service.readers);
+  const std::string group_servers = IdsText(service.group_servers);
   const std::string delivery(Name(service.delivery));
   const std::string join(Name(service.join));
   const int generate = service.generate_on_request ? 1 : 0;
@@ -80,14 +85,22 @@ void InsertRow(soci::session& session, const Service& service, const RowMac& mac
   const long long ahead = service.rotation.make_ahead;
   const long long kept = service.rotation.versions_kept;
   const long long records = service.max_records;
+  const std::string provisioners = IdsText(service.access.provisioners);
+  const std::string ue_issuers = IdsText(service.access.ue_issuers);
+  const int ue_service_key = service.access.ue_service_key ? 1 : 0;
+  const int home_permanent = service.access.home_permanent ? 1 : 0;
   session << "INSERT INTO services (id, profile, scopes, generate_on_request, delivery, readers, user_uri,"
              " crypto_period, overlap, make_ahead, versions_kept, max_records, group_servers, join_policy,"
+             " provisioners, ue_issuers, ue_service_key, home, home_permanent,"
              " mac_generation, mac) VALUES (:id, :profile, :scopes, :generate, :delivery, :readers, :uri, "
-             ":period, :overlap, :ahead, :kept, :records, :servers, :join, :g, :mac)",
+             ":period, :overlap, :ahead, :kept, :records, :servers, :join, :provisioners, :ue_issuers, "
+             ":ue_service_key, :home, :permanent, :g, :mac)",
       soci::use(service.id.value()), soci::use(service.profile), soci::use(scopes), soci::use(generate),
       soci::use(delivery), soci::use(readers), soci::use(service.user_uri), soci::use(period),
       soci::use(overlap), soci::use(ahead), soci::use(kept), soci::use(records), soci::use(group_servers),
-      soci::use(join), soci::use(mac.generation), soci::use(mac.text);
+      soci::use(join), soci::use(provisioners), soci::use(ue_issuers), soci::use(ue_service_key),
+      soci::use(service.access.home), soci::use(home_permanent), soci::use(mac.generation),
+      soci::use(mac.text);
 }
 
 void UpdateRow(soci::session& session, const Service& service, const RowMac& mac) {
@@ -105,7 +118,10 @@ bool ServiceStands(soci::session& session, const Service& service) {
 Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
   std::vector<StoredEntry<Service>> rows;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    std::string id, profile, scopes, delivery, readers, user_uri, group_servers, join;
+    std::string id, profile, scopes, delivery, readers, user_uri, group_servers, join, provisioners,
+        ue_issuers, home;
+    int ue_service_key = 0;
+    int home_permanent = 0;
     int generate = 0;
     long long period = 0;
     long long overlap = 0;
@@ -116,11 +132,13 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
     soci::statement select =
         (session.prepare << "SELECT id, profile, scopes, generate_on_request, delivery, readers, user_uri,"
                             " crypto_period, overlap, make_ahead, versions_kept, max_records, group_servers,"
-                            " join_policy, mac_generation, mac FROM services",
+                            " join_policy, provisioners, ue_issuers, ue_service_key, home, home_permanent,"
+                            " mac_generation, mac FROM services",
          soci::into(id), soci::into(profile), soci::into(scopes), soci::into(generate), soci::into(delivery),
          soci::into(readers), soci::into(user_uri), soci::into(period), soci::into(overlap),
          soci::into(ahead), soci::into(kept), soci::into(records), soci::into(group_servers),
-         soci::into(join), soci::into(mac.generation), soci::into(mac.text));
+         soci::into(join), soci::into(provisioners), soci::into(ue_issuers), soci::into(ue_service_key),
+         soci::into(home), soci::into(home_permanent), soci::into(mac.generation), soci::into(mac.text));
     select.execute();
     while (select.fetch()) {
       Service service;
@@ -139,10 +157,12 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
       service.join = joining.value();
       service.rotation = {period, overlap, ahead, static_cast<std::uint32_t>(kept)};
       service.max_records = records;
-      for (const std::string& word : Split(group_servers)) service.group_servers.emplace_back(word);
+      service.group_servers = SplitIds<PrincipalId>(group_servers);
+      service.access = {SplitIds<PrincipalId>(provisioners), SplitIds<IssuerId>(ue_issuers),
+                        ue_service_key == 1, home, home_permanent == 1};
       service.delivery = parsed.value();
       service.generate_on_request = generate == 1;
-      for (const std::string& word : Split(readers)) service.readers.emplace_back(word);
+      service.readers = SplitIds<PrincipalId>(readers);
       service.user_uri = user_uri;
       rows.push_back({std::move(service), mac});
     }

@@ -33,6 +33,8 @@ constexpr Command kCommands[] = {
      "skmsctl issuer add sim-s --issuer https://sim-s.example --audience skms --jwks jwks.json",
      DescribeIssuerAdd, RunIssuerAdd},
     {"issuer", "list", "", "List the trusted issuers.", "skmsctl issuer list", NoOptions, RunIssuerList},
+    {"issuer", "fetch", "ID", "Read an issuer's keys from its URI now.", "skmsctl issuer fetch sim-s",
+     NoOptions, RunIssuerFetch},
     {"issuer", "remove", "ID", "Trust an issuer no longer.", "skmsctl issuer remove sim-s", NoOptions,
      RunIssuerRemove},
     {"key", "list", "", "List key versions (never key material).", "skmsctl key list --service uav.c2",

@@ -29,6 +29,7 @@ Status RunRecipientRemove(const Session& session, const Options& options);
 
 void DescribeIssuerAdd(OptionsDescription& options);
 Status RunIssuerAdd(const Session& session, const Options& options);
+Status RunIssuerFetch(const Session& session, const Options& options);
 Status RunIssuerList(const Session& session, const Options& options);
 Status RunIssuerRemove(const Session& session, const Options& options);
 

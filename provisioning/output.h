@@ -16,6 +16,9 @@ std::string Printable(std::string_view text);
 /// `text` as one word of a shell command line, for commands that are shown to be copied.
 std::string ShellWord(const std::string& text);
 
+/// "service,user" → "service", "user".
+std::vector<std::string> AtCommas(const std::string& text);
+
 /// Columns aligned, two blanks between them. Cells are made Printable.
 std::string RenderTable(const std::vector<std::string>& header,
                         const std::vector<std::vector<std::string>>& rows);

@@ -92,8 +92,11 @@ Status AddKey(const Session& session, const Options& options, json& body) {
 }  // namespace
 
 void DescribeRecipientAdd(OptionsDescription& options) {
-  options.add_options()("principal", po::value<std::string>()->value_name("PRINCIPAL")->required(),
-                        "whose keys are wrapped to it")(
+  options.add_options()("principal", po::value<std::string>()->value_name("PRINCIPAL"),
+                        "principal whose keys are wrapped to it")(
+      "user", po::value<std::string>()->value_name("ID"),
+      "VAL user whose UE's keys are wrapped to it (KM-UU)")("ue", po::value<std::string>()->value_name("ID"),
+                                                            "VAL UE whose keys are wrapped to it (KM-UU)")(
       "public-key", po::value<std::string>()->value_name("FILE"), "RSA public key (PEM or DER)")(
       "certificate", po::value<std::string>()->value_name("FILE"),
       "certificate with an RSA key (PEM or DER)")(
@@ -105,13 +108,22 @@ Status RunRecipientAdd(const Session& session, const Options& options) {
   if (options.count("public-key") + options.count("certificate") + options.count("transport-key") != 1) {
     throw po::error("give one of --public-key, --certificate and --transport-key");
   }
+  if (options.count("principal") + options.count("user") + options.count("ue") != 1)
+    throw po::error("give one of --principal, --user and --ue");
   const std::string id = options["argument"].as<std::string>();
-  json body{{"id", id}, {"principal", options["principal"].as<std::string>()}};
+  json body{{"id", id}};
+  std::string whose;
+  for (const auto& [option, member] :
+       {std::pair("principal", "principal"), std::pair("user", "userId"), std::pair("ue", "ueId")}) {
+    if (options.count(option) == 0) continue;
+    whose = options[option].as<std::string>();
+    body[member] = whose;
+  }
   SKMS_TRYV(AddKey(session, options, body));
   SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/recipients", body));
-  PrintDone(session.json, "recipient", id, "added",
-            "recipient '" + id + "' added; keys for '" + options["principal"].as<std::string>() +
-                "' are wrapped to it from now on");
+  PrintDone(
+      session.json, "recipient", id, "added",
+      "recipient '" + id + "' added; keys for '" + Printable(whose) + "' are wrapped to it from now on");
   return Ok();
 }
 
@@ -123,7 +135,12 @@ Status RunRecipientList(const Session& session, const Options& /*options*/) {
   }
   PrintList(
       answer.at("recipients"),
-      {{"RECIPIENT", "id"}, {"PRINCIPAL", "principal"}, {"KIND", "kind"}, {"SPKI SHA-256", "spkiSha256"}},
+      {{"RECIPIENT", "id"},
+       {"PRINCIPAL", "principal"},
+       {"USER", "userId"},
+       {"UE", "ueId"},
+       {"KIND", "kind"},
+       {"SPKI SHA-256", "spkiSha256"}},
       "no recipients; keys are wrapped to the RSA key of each principal's certificate. Add one with: skmsctl "
       "recipient add ID --principal PRINCIPAL --public-key FILE");
   return Ok();
@@ -133,7 +150,7 @@ Status RunRecipientRemove(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   SKMS_TRYV(AdminDelete(session, "/admin/v1/recipients/" + PercentEncode(id)));
   PrintDone(session.json, "recipient", id, "removed",
-            "recipient '" + id + "' removed; its principal's certificate key is used again");
+            "recipient '" + id + "' removed; a principal's certificate key is used again");
   return Ok();
 }
 

@@ -2,7 +2,6 @@
 #include <boost/program_options.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/encoding.h"
 #include "provisioning/admin_client.h"
@@ -43,15 +42,13 @@ void DescribePolicy(OptionsDescription& options) {
       "max-records", po::value<std::string>()->value_name("NUMBER"),
       "keys the service may have, each with any versions (default 0: no limit)")(
       "join", po::value<std::string>()->value_name("from-current|all-versions|rekey"),
-      "what a new group member sees: the key from now on (default), former versions too, or a new key");
-}
-
-/// "service,user" → "service", "user".
-Texts AtCommas(const std::string& text) {
-  Texts words;
-  std::istringstream stream(text);
-  for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
-  return words;
+      "what a new group member sees: the key from now on (default), former versions too, or a new key")(
+      "ue-service-level", po::value<std::string>()->value_name("yes|no"),
+      "may a UE have the service's own key (default no: its user's, its own, and its groups')")(
+      "home", po::value<std::string>()->value_name("URI"),
+      "apiRoot of the key management server that has this service; clients are sent there; 'here' ends that")(
+      "home-permanent", po::value<std::string>()->value_name("yes|no"),
+      "tell clients that it has moved for good (308), not for now (307)");
 }
 
 /// Writes what was given over `service`.
@@ -72,10 +69,17 @@ void ApplyPolicy(const Options& options, json& service) {
        {std::pair("versions-kept", "versionsKept"), std::pair("max-records", "maxRecords")}) {
     if (options.count(option) > 0) service[member] = ParseCount(option, options[option].as<std::string>());
   }
-  if (options.count("generate-on-request") > 0) {
-    const std::string answer = options["generate-on-request"].as<std::string>();
-    if (answer != "yes" && answer != "no") throw po::error("--generate-on-request is yes or no");
-    service["generateOnRequest"] = answer == "yes";
+  if (options.count("home") > 0) {
+    const std::string home = options["home"].as<std::string>();
+    service["home"] = home == "here" ? "" : home;
+  }
+  for (const auto& [option, member] :
+       {std::pair("generate-on-request", "generateOnRequest"), std::pair("ue-service-level", "ueServiceKey"),
+        std::pair("home-permanent", "homePermanent")}) {
+    if (options.count(option) == 0) continue;
+    const std::string answer = options[option].as<std::string>();
+    if (answer != "yes" && answer != "no") throw po::error("--" + std::string(option) + " is yes or no");
+    service[member] = answer == "yes";
   }
   if (options.count("delivery") > 0 && service["delivery"] == "tls") {
     std::cerr
@@ -107,6 +111,12 @@ std::string Count(const json& service, const char* member, const char* when_zero
   return number == 0 ? when_zero : std::to_string(number);
 }
 
+std::string HomeText(const json& service) {
+  const std::string home = service.value("home", "");
+  if (home.empty()) return "here";
+  return Printable(home) + (service.value("homePermanent", false) ? " (for good)" : " (for now)");
+}
+
 }  // namespace
 
 void DescribeServiceAdd(OptionsDescription& options) {
@@ -114,7 +124,11 @@ void DescribeServiceAdd(OptionsDescription& options) {
   options.add_options()("reader", po::value<Texts>()->value_name("PRINCIPAL"),
                         "who may ask for keys (repeat for more); without one, nobody")(
       "group-server", po::value<Texts>()->value_name("PRINCIPAL"),
-      "who may manage groups of this service (repeat for more); needs the scope group");
+      "who may manage groups of this service (repeat for more); needs the scope group")(
+      "provisioner", po::value<Texts>()->value_name("PRINCIPAL"),
+      "who may provision payloads, with SKeyProv in the token (repeat for more); without one, nobody")(
+      "ue-issuer", po::value<Texts>()->value_name("ISSUER"),
+      "whose access tokens open KM-UU to users and UEs (repeat for more); without one, no UE gets keys");
 }
 
 void DescribeServiceSet(OptionsDescription& options) {
@@ -123,13 +137,21 @@ void DescribeServiceSet(OptionsDescription& options) {
                         "may ask from now on (repeat for more)")(
       "remove-reader", po::value<Texts>()->value_name("PRINCIPAL"), "may not ask any more")(
       "add-group-server", po::value<Texts>()->value_name("PRINCIPAL"), "may manage groups from now on")(
-      "remove-group-server", po::value<Texts>()->value_name("PRINCIPAL"), "may not any more");
+      "remove-group-server", po::value<Texts>()->value_name("PRINCIPAL"), "may not any more")(
+      "add-provisioner", po::value<Texts>()->value_name("PRINCIPAL"), "may provision payloads from now on")(
+      "remove-provisioner", po::value<Texts>()->value_name("PRINCIPAL"), "may not any more")(
+      "add-ue-issuer", po::value<Texts>()->value_name("ISSUER"), "its tokens open KM-UU from now on")(
+      "remove-ue-issuer", po::value<Texts>()->value_name("ISSUER"), "they do not any more");
 }
 
 Status RunServiceAdd(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   const Texts readers = Given(options, "reader");
-  json service{{"id", id}, {"readers", readers}, {"groupServers", Given(options, "group-server")}};
+  json service{{"id", id},
+               {"readers", readers},
+               {"groupServers", Given(options, "group-server")},
+               {"provisioners", Given(options, "provisioner")},
+               {"ueIssuers", Given(options, "ue-issuer")}};
   ApplyPolicy(options, service);
   SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/services", service));
   PrintDone(session.json, "service", id, "added",
@@ -148,6 +170,10 @@ Status RunServiceSet(const Session& session, const Options& options) {
                        Given(options, "remove-reader")));
   SKMS_TRYV(ChangeList(service, "groupServers", "group server", Given(options, "add-group-server"),
                        Given(options, "remove-group-server")));
+  SKMS_TRYV(ChangeList(service, "provisioners", "provisioner", Given(options, "add-provisioner"),
+                       Given(options, "remove-provisioner")));
+  SKMS_TRYV(ChangeList(service, "ueIssuers", "issuer for UEs", Given(options, "add-ue-issuer"),
+                       Given(options, "remove-ue-issuer")));
   SKMS_TRYV(AdminSend(session, "PUT", PathOf(options), service));
   PrintDone(session.json, "service", id, "changed", "service '" + id + "' changed");
   return Ok();
@@ -190,7 +216,11 @@ Status RunServiceShow(const Session& session, const Options& options) {
                             {"versions kept", Count(service, "versionsKept", "all")},
                             {"records at most", Count(service, "maxRecords", "no limit")},
                             {"group servers", Cell(service, "groupServers")},
-                            {"new members see", Cell(service, "join")}});
+                            {"new members see", Cell(service, "join")},
+                            {"provisioners", Cell(service, "provisioners")},
+                            {"issuers for UEs", Cell(service, "ueIssuers")},
+                            {"UEs get its own key", Cell(service, "ueServiceKey")},
+                            {"home", HomeText(service)}});
   return Ok();
 }
 

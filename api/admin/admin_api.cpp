@@ -196,7 +196,7 @@ class AdminApi {
   Response ListServices(Call& /*call*/) { return List("services", deps_.store.Services()); }
   Response ListPrincipals(Call& /*call*/) { return List("principals", deps_.store.Principals()); }
   Response ListRecipients(Call& /*call*/) { return List("recipients", deps_.store.Recipients()); }
-  Response ListIssuers(Call& /*call*/) { return List("issuers", deps_.store.Issuers()); }
+  Response ListIssuers(Call& /*call*/) { return ListIssuersNow(); }
 
   Response GetService(Call& call) {
     const auto service = deps_.store.FindService(keystore::ValServiceId(call.values[0]));
@@ -208,6 +208,11 @@ class AdminApi {
   Response AddPrincipal(Call& call) { return Add(&AdminApi::DoAddPrincipal, call); }
   Response AddRecipient(Call& call) { return Add(&AdminApi::DoAddRecipient, call); }
   Response AddIssuer(Call& call) { return Add(&AdminApi::DoAddIssuer, call); }
+
+  Response FetchIssuerKeys(Call& call) {
+    const auto known = DoFetchIssuerKeys(keystore::IssuerId(call.values[0]));
+    return known.has_error() ? Failed(known.error(), call) : JsonResponse(200, known.value());
+  }
 
   Response SetService(Call& call) { return NoContent(DoSetService(call), call); }
   Response RemoveService(Call& call) {
@@ -327,7 +332,8 @@ class AdminApi {
   Result<json> DoAddRecipient(Call& call) {
     SKMS_TRY(const json body, http::ParseJson(call.request.body));
     SKMS_TRY(RecipientRequest wanted, RecipientFromJson(body, call.invalid));
-    keystore::RecipientEntry entry{wanted.id, wanted.principal, hsm::RsaRecipient{wanted.public_key}};
+    keystore::RecipientEntry entry{wanted.id, wanted.principal, hsm::RsaRecipient{wanted.public_key},
+                                   wanted.ue};
     if (!wanted.transport_key.empty()) {
       SKMS_TRY(hsm::WrappedKey admitted, deps_.module.AdmitTransportKey(wanted.transport_key));
       entry.key = hsm::TransportKeyRecipient{std::move(admitted)};
@@ -340,11 +346,32 @@ class AdminApi {
     return ToJson(entry);
   }
 
+  json ToJsonNow(const keystore::Issuer& issuer) const {
+    return ToJson(issuer, deps_.issuer_keys.report(issuer.id));
+  }
+
+  Response ListIssuersNow() const {
+    json issuers = json::array();
+    for (const keystore::Issuer& issuer : deps_.store.Issuers()) issuers.push_back(ToJsonNow(issuer));
+    return JsonResponse(200, {{"issuers", std::move(issuers)}});
+  }
+
+  Result<json> DoFetchIssuerKeys(const keystore::IssuerId& id) {
+    const Status fetched = deps_.issuer_keys.fetch(id);
+    // An issuer that is down is no fault of ours: what is known of it is the answer.
+    if (fetched.has_error() && fetched.error().code == ErrorCode::kNotFound) return fetched.error();
+    for (const keystore::Issuer& issuer : deps_.store.Issuers()) {
+      if (issuer.id == id) return ToJsonNow(issuer);
+    }
+    return NotFound("there is no issuer '" + id.value() + "'");
+  }
+
   Result<json> DoAddIssuer(Call& call) {
     SKMS_TRY(const json body, http::ParseJson(call.request.body));
     SKMS_TRY(const keystore::Issuer issuer, IssuerFromJson(body, call.invalid));
     SKMS_TRYV(deps_.store.AddIssuer(call.by(), issuer));
-    return ToJson(issuer);
+    if (!issuer.jwks_uri.empty()) return DoFetchIssuerKeys(issuer.id);
+    return ToJsonNow(issuer);
   }
 
   Result<json> DoRotate(Call& call) {
@@ -403,6 +430,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/admin/v1/issuers", &AdminApi::ListIssuers},
     {"POST", "/admin/v1/issuers", &AdminApi::AddIssuer},
     {"DELETE", "/admin/v1/issuers/{id}", &AdminApi::RemoveIssuer},
+    {"POST", "/admin/v1/issuers/{id}/keys", &AdminApi::FetchIssuerKeys},
     {"GET", "/admin/v1/keys", &AdminApi::ListKeys},
     {"POST", "/admin/v1/keys/rotate", &AdminApi::Rotate},
     {"GET", "/admin/v1/keys/{kid}", &AdminApi::ShowKey},

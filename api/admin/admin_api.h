@@ -19,6 +19,12 @@
 
 namespace skms::admin {
 
+/// What is known of an issuer's keys at its URI.
+struct KeyFetch {
+  std::int64_t fetched = 0;  ///< seconds since 1970; 0: not since the daemon started
+  std::string error;         ///< of the last try; empty: it went well
+};
+
 /// What the rotation scheduler tells of itself; counts since the daemon started.
 struct RotationReport {
   bool held = false;
@@ -39,6 +45,16 @@ struct RotationControl {
   };
 };
 
+/// Keys of issuers that publish them at a URI.
+struct IssuerKeysControl {
+  std::function<Status(const keystore::IssuerId&)> fetch = [](const keystore::IssuerId&) {
+    return Status(Conflict("nothing here fetches keys"));
+  };
+  std::function<KeyFetch(const keystore::IssuerId&)> report = [](const keystore::IssuerId&) {
+    return KeyFetch{};
+  };
+};
+
 struct AdminDependencies {
   keystore::KeyStore& store;
   hsm::CryptoModule& module;
@@ -49,6 +65,7 @@ struct AdminDependencies {
   std::int64_t started = 0;       ///< seconds since 1970
   std::function<bool()> healthy;  ///< are all listeners alive
   RotationControl rotation{};
+  IssuerKeysControl issuer_keys{};
 };
 
 void RegisterAdminApi(http::Api& api, AdminDependencies dependencies);

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "api/admin/certificate_facts.h"
-#include "api/auth/authenticator.h"
 #include "api/http/query.h"
 #include "base/clock.h"
 #include "base/date_time.h"
@@ -25,29 +24,37 @@ constexpr std::int64_t kMostVersionsKept = 1000000;
 
 json Time(std::int64_t seconds) { return FormatUtc(seconds); }
 
+template <class Id>
+json Ids(const std::vector<Id>& ids) {
+  json out = json::array();
+  for (const Id& id : ids) out.push_back(id.value());
+  return out;
+}
+
 }  // namespace
 
 json ToJson(const Service& service) {
   json scopes = json::array();
   for (const TargetKind kind : service.scopes) scopes.push_back(Name(kind));
-  json readers = json::array();
-  for (const PrincipalId& reader : service.readers) readers.push_back(reader.value());
-  json group_servers = json::array();
-  for (const PrincipalId& server : service.group_servers) group_servers.push_back(server.value());
   return {{"id", service.id.value()},
           {"profile", service.profile},
           {"scopes", std::move(scopes)},
           {"generateOnRequest", service.generate_on_request},
           {"delivery", Name(service.delivery)},
-          {"readers", std::move(readers)},
+          {"readers", Ids(service.readers)},
           {"userUri", service.user_uri},
           {"cryptoPeriod", service.rotation.crypto_period},
           {"overlap", service.rotation.overlap},
           {"makeAhead", service.rotation.make_ahead},
           {"versionsKept", service.rotation.versions_kept},
           {"maxRecords", service.max_records},
-          {"groupServers", std::move(group_servers)},
-          {"join", Name(service.join)}};
+          {"groupServers", Ids(service.group_servers)},
+          {"join", Name(service.join)},
+          {"provisioners", Ids(service.access.provisioners)},
+          {"ueIssuers", Ids(service.access.ue_issuers)},
+          {"ueServiceKey", service.access.ue_service_key},
+          {"home", service.access.home},
+          {"homePermanent", service.access.home_permanent}};
 }
 
 json ToJson(const Principal& principal) {
@@ -57,24 +64,6 @@ json ToJson(const Principal& principal) {
           {"certificateSubject", principal.certificate_subject},
           {"certificateNotAfter", Time(principal.certificate_not_after)},
           {"spkiSha256", ToBase64Url(Sha256(principal.certificate_spki))}};
-}
-
-json ToJson(const RecipientEntry& recipient) {
-  json out{{"id", recipient.id.value()}, {"principal", recipient.principal.value()}};
-  if (const auto* rsa = std::get_if<hsm::RsaRecipient>(&recipient.key)) {
-    out["kind"] = "rsa";
-    out["spkiSha256"] = ToBase64Url(Sha256(rsa->spki));
-  } else {
-    out["kind"] = "transport-key";
-  }
-  return out;
-}
-
-json ToJson(const Issuer& issuer) {
-  return {{"id", issuer.id.value()},
-          {"issuer", issuer.issuer},
-          {"audience", issuer.audience},
-          {"jwks", json::parse(issuer.jwks, nullptr, false)}};
 }
 
 json ToJson(const KeyVersion& version) {
@@ -174,6 +163,12 @@ Result<Service> ServiceFromJson(const json& body, InvalidParams& invalid) {
   for (const std::string& server : reader.Texts("groupServers", {}))
     service.group_servers.emplace_back(server);
   const std::string join = reader.Text("join", false, std::string(Name(JoinPolicy::kFromCurrent)));
+  for (const std::string& one : reader.Texts("provisioners", {}))
+    service.access.provisioners.emplace_back(one);
+  for (const std::string& one : reader.Texts("ueIssuers", {})) service.access.ue_issuers.emplace_back(one);
+  service.access.ue_service_key = reader.Flag("ueServiceKey", false);
+  service.access.home = reader.Text("home", false);
+  service.access.home_permanent = reader.Flag("homePermanent", false);
   service.join = reader.Take("join", ParseJoinPolicy(join), JoinPolicy::kFromCurrent);
   SKMS_TRYV(reader.Finish());
   return service;
@@ -191,34 +186,6 @@ Result<Principal> PrincipalFromJson(const json& body, InvalidParams& invalid) {
     reader.Wrong("certificate", facts.error().detail);
   SKMS_TRYV(reader.Finish());
   return principal;
-}
-
-Result<RecipientRequest> RecipientFromJson(const json& body, InvalidParams& invalid) {
-  BodyReader reader(body, invalid);
-  RecipientRequest request;
-  request.id = RecipientId(reader.Text("id", true));
-  request.principal = PrincipalId(reader.Text("principal", true));
-  request.public_key = reader.Octets("publicKey", false);
-  request.transport_key = reader.Octets("transportKey", false);
-  if (reader.Has("publicKey") == reader.Has("transportKey"))
-    reader.Wrong("publicKey", "give exactly one of 'publicKey' and 'transportKey'");
-  SKMS_TRYV(reader.Finish());
-  return request;
-}
-
-Result<Issuer> IssuerFromJson(const json& body, InvalidParams& invalid) {
-  BodyReader reader(body, invalid);
-  Issuer issuer;
-  issuer.id = IssuerId(reader.Text("id", true));
-  issuer.issuer = reader.Text("issuer", true);
-  issuer.audience = reader.Text("audience", true);
-  issuer.jwks = reader.Object("jwks");
-  if (!issuer.jwks.empty()) {
-    if (const Status usable = auth::CheckJwks(issuer.jwks); usable.has_error())
-      reader.Wrong("jwks", usable.error().detail);
-  }
-  SKMS_TRYV(reader.Finish());
-  return issuer;
 }
 
 Result<RotationOrder> RotationOrderFromJson(const json& body, InvalidParams& invalid) {

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "api/admin/admin_api.h"
 #include "api/admin/body_reader.h"
 #include "hsm/crypto_module.h"
 #include "keystore/key_store.h"
@@ -20,7 +21,7 @@ struct RotationOrder {
 nlohmann::json ToJson(const keystore::Service& service);
 nlohmann::json ToJson(const keystore::Principal& principal);
 nlohmann::json ToJson(const keystore::RecipientEntry& recipient);
-nlohmann::json ToJson(const keystore::Issuer& issuer);
+nlohmann::json ToJson(const keystore::Issuer& issuer, const KeyFetch& fetch);
 nlohmann::json ToJson(const keystore::KeyVersion& version);
 nlohmann::json ToJson(const keystore::RotationPreview& preview);
 nlohmann::json ToJson(const keystore::Subscription& subscription);
@@ -32,15 +33,19 @@ nlohmann::json ToJson(const hsm::TokenInfo& token);
 Result<keystore::Service> ServiceFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// {"id", "certificate": base64url DER, "clientId"?, "role"?}
 Result<keystore::Principal> PrincipalFromJson(const nlohmann::json& body, InvalidParams& invalid);
-/// {"id", "principal", and one of "publicKey": base64url SPKI, "transportKey": base64url OAEP block}
+/// {"id", one of "principal", "userId", "ueId", and one of "publicKey": base64url SPKI, "transportKey":
+/// base64url OAEP block}
 struct RecipientRequest {
   keystore::RecipientId id;
   keystore::PrincipalId principal;
+  std::optional<keystore::UeIdentity> ue;
   Bytes public_key;
   Bytes transport_key;
 };
 Result<RecipientRequest> RecipientFromJson(const nlohmann::json& body, InvalidParams& invalid);
-/// {"id", "issuer", "audience", "jwks": JWK Set}; the set is checked by auth::CheckJwks.
+/// {"id", "issuer", "audience", one of "jwks": JWK Set and "jwksUri", "jwksCa"?, "servicesClaim"?,
+/// "userClaim"?, "ueClaim"?, "clientClaim"?, "provisioningClaim"?, "provisioningValues"?}; the set is checked
+/// by auth::CheckJwks.
 Result<keystore::Issuer> IssuerFromJson(const nlohmann::json& body, InvalidParams& invalid);
 /// {"service", "userId"? | "ueId"? | "clientId"? | "groupId"?, "dryRun"?}
 Result<RotationOrder> RotationOrderFromJson(const nlohmann::json& body, InvalidParams& invalid);

@@ -56,6 +56,14 @@ Refusal TooMany(int retry_after, const std::string& actor) {
   return refusal;
 }
 
+/// TS 24.547 A.2: an identity that somebody else has established may only be told by a trusted entity, and
+/// none of these transports is one's.
+std::optional<Refusal> RefuseAssertedIdentity(const http::Request& request, const std::string& actor) {
+  if (request.headers.Count("X-3GPP-Asserted-Identity") == 0) return std::nullopt;
+  return Forbidden("X-3GPP-Asserted-Identity is not taken from here; send an access token", "",
+                   "asserted-identity", actor);
+}
+
 /// The token of "Bearer <token>"; nullptr-like empty view when the scheme is another.
 std::string_view BearerToken(std::string_view header) {
   constexpr std::string_view kScheme = "bearer ";
@@ -74,11 +82,12 @@ std::string_view BearerToken(std::string_view header) {
 
 class Authenticator::State {
  public:
-  State(const Directory& directory, const Clock& clock, const AuthenticatorOptions& options)
+  State(Directory& directory, const Clock& clock, const AuthenticatorOptions& options)
       : directory_(directory),
         clock_(clock),
         verifier_(directory, clock, options.leeway_seconds),
-        limiter_(clock, options.requests_per_second, options.burst) {}
+        limiter_(clock, options.requests_per_second, options.burst),
+        refused_limiter_(clock, options.refused_per_second, options.refused_burst) {}
 
   std::variant<AuthenticatedPrincipal, Refusal> Authenticate(const http::Request& request,
                                                              const http::RequestContext& context,
@@ -95,6 +104,30 @@ class Authenticator::State {
     const std::int64_t now = clock_.NowSeconds();
     if (now < facts->not_before || now > facts->not_after)
       return Unauthorized("the client certificate is not valid now", kRealm, "certificate-expired", actor);
+    if (auto refused = RefuseAssertedIdentity(request, actor)) return std::move(*refused);
+    auto verified = ReadToken(request, actor);
+    if (auto* refused = std::get_if<Refusal>(&verified)) return std::move(*refused);
+    return Authorize(std::get<AccessTokenClaims>(verified), *context.certificate, facts->spki, principal,
+                     required_scope);
+  }
+
+  std::variant<AuthenticatedUe, Refusal> AuthenticateUe(const http::Request& request,
+                                                        const http::RequestContext& context,
+                                                        const std::string& required_scope) {
+    auto authenticated = KnowUe(request, context, required_scope);
+    const auto* refused = std::get_if<Refusal>(&authenticated);
+    // Whoever has a token is counted for himself; without one they share a bucket, or anybody could have the
+    // audit chain written as fast as he can ask.
+    if (refused != nullptr) {
+      const int wait = refused_limiter_.Take(refused->actor);
+      if (wait > 0) return TooMany(wait, refused->actor);
+    }
+    return authenticated;
+  }
+
+ private:
+  /// The one access token of a request, verified; or 401.
+  std::variant<AccessTokenClaims, Refusal> ReadToken(const http::Request& request, const std::string& actor) {
     const std::size_t headers = request.headers.Count("Authorization");
     if (headers == 0) return Unauthorized("an access token is needed", kRealm, "token-missing", actor);
     if (headers > 1) return InvalidToken("token-doubled", actor);
@@ -103,42 +136,83 @@ class Authenticator::State {
     auto verified = verifier_.Verify(token);
     if (const auto* refused = std::get_if<TokenRefusal>(&verified))
       return InvalidToken(refused->reason, actor);
-    return Authorize(std::get<AccessTokenClaims>(verified), *context.certificate, facts->spki, principal,
-                     required_scope);
+    return std::move(std::get<AccessTokenClaims>(verified));
   }
 
- private:
+  static bool BoundTo(const AccessTokenClaims& claims, const http::PeerCertificate& certificate) {
+    const std::string presented = ToBase64Url(Sha256(certificate.der));
+    return ConstantTimeEqual(AsBytes(presented), AsBytes(claims.certificate_sha256));
+  }
+
+  static bool HasScope(const AccessTokenClaims& claims, const std::string& scope) {
+    return std::find(claims.scopes.begin(), claims.scopes.end(), scope) != claims.scopes.end();
+  }
+
+  static Refusal NoScope(const std::string& scope, const std::string& actor) {
+    return Forbidden("the access token does not cover this API",
+                     std::string(kRealm) + ", error=\"insufficient_scope\", scope=\"" + scope + "\"",
+                     "token-scope", actor);
+  }
+
+  std::variant<AuthenticatedUe, Refusal> KnowUe(const http::Request& request,
+                                                const http::RequestContext& context,
+                                                const std::string& required_scope) {
+    const std::string actor = "ue";
+    if (auto refused = RefuseAssertedIdentity(request, actor)) return std::move(*refused);
+    auto verified = ReadToken(request, actor);
+    if (auto* refused = std::get_if<Refusal>(&verified)) return std::move(*refused);
+    auto& claims = std::get<AccessTokenClaims>(verified);
+    AuthenticatedUe ue;
+    if (!claims.certificate_sha256.empty()) {
+      const auto facts = context.certificate ? ReadCertificate(context.certificate->der) : std::nullopt;
+      const std::int64_t now = clock_.NowSeconds();
+      if (!facts || !BoundTo(claims, *context.certificate) || now < facts->not_before ||
+          now > facts->not_after)
+        return InvalidToken("token-bound-to-another-certificate", actor);
+      ue.certificate_public_key = facts->spki;
+    }
+    if (!HasScope(claims, required_scope)) return NoScope(required_scope, actor);
+    if (!claims.services || claims.services->empty())
+      return Forbidden("the access token names no VAL service", "", "token-services", actor);
+    const std::string identity =
+        claims.issuer_id + '\n' + claims.client_id + '\n' + claims.user + '\n' + claims.ue;
+    if (const int wait = limiter_.Take("ue\n" + identity); wait > 0) return TooMany(wait, actor);
+    ue.issuer = std::move(claims.issuer_id);
+    ue.services = std::move(*claims.services);
+    ue.user = std::move(claims.user);
+    ue.ue = std::move(claims.ue);
+    ue.client = std::move(claims.client);
+    ue.key_thumbprint = std::move(claims.key_thumbprint);
+    ue.token_sha256 = Sha256(AsBytes(BearerToken(*request.headers.Find("Authorization"))));
+    return ue;
+  }
+
   static std::variant<AuthenticatedPrincipal, Refusal> Authorize(
       const AccessTokenClaims& claims, const http::PeerCertificate& certificate, const Bytes& spki,
       const std::optional<DirectoryPrincipal>& principal, const std::string& required_scope) {
     const std::string actor = principal ? principal->id : "unknown";
-    if (!claims.certificate_sha256.empty()) {
-      const std::string presented = ToBase64Url(Sha256(certificate.der));
-      if (!ConstantTimeEqual(AsBytes(presented), AsBytes(claims.certificate_sha256))) {
-        return InvalidToken("token-bound-to-another-certificate", actor);
-      }
-    }
+    if (!claims.certificate_sha256.empty() && !BoundTo(claims, certificate))
+      return InvalidToken("token-bound-to-another-certificate", actor);
+    // No proof of another key comes with a request here.
+    if (claims.certificate_sha256.empty() && !claims.key_thumbprint.empty())
+      return InvalidToken("token-bound-to-a-key", actor);
     if (!principal)
       return Forbidden("this client certificate is not enrolled", "", "certificate-unknown", actor);
-    if (std::find(claims.scopes.begin(), claims.scopes.end(), required_scope) == claims.scopes.end()) {
-      return Forbidden(
-          "the access token does not cover this API",
-          std::string(kRealm) + ", error=\"insufficient_scope\", scope=\"" + required_scope + "\"",
-          "token-scope", actor);
-    }
+    if (!HasScope(claims, required_scope)) return NoScope(required_scope, actor);
     if (!ConstantTimeEqual(AsBytes(claims.client_id), AsBytes(principal->client_id))) {
       return Forbidden("the access token is another client's", "", "client-id-mismatch", actor);
     }
-    return AuthenticatedPrincipal{principal->id, principal->role, spki};
+    return AuthenticatedPrincipal{principal->id, principal->role, spki, claims.services, claims.provisioning};
   }
 
-  const Directory& directory_;
+  Directory& directory_;
   const Clock& clock_;
   AccessTokenVerifier verifier_;
   RateLimiter limiter_;
+  RateLimiter refused_limiter_;
 };
 
-Authenticator::Authenticator(const Directory& directory, const Clock& clock, AuthenticatorOptions options)
+Authenticator::Authenticator(Directory& directory, const Clock& clock, AuthenticatorOptions options)
     : state_(std::make_unique<State>(directory, clock, options)) {}
 Authenticator::~Authenticator() = default;
 
@@ -146,6 +220,12 @@ std::variant<AuthenticatedPrincipal, Refusal> Authenticator::Authenticate(const 
                                                                           const http::RequestContext& context,
                                                                           const std::string& required_scope) {
   return state_->Authenticate(request, context, required_scope);
+}
+
+std::variant<AuthenticatedUe, Refusal> Authenticator::AuthenticateUe(const http::Request& request,
+                                                                     const http::RequestContext& context,
+                                                                     const std::string& required_scope) {
+  return state_->AuthenticateUe(request, context, required_scope);
 }
 
 }  // namespace skms::auth

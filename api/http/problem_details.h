@@ -4,8 +4,11 @@
 // socket.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "api/http/message.h"
@@ -19,6 +22,9 @@ struct InvalidParam {
   std::string reason;
 };
 
+/// Extension members (RFC 9457 3.2): texts and numbers.
+using ProblemMembers = std::vector<std::pair<std::string, std::variant<std::string, std::int64_t>>>;
+
 struct ProblemDetails {
   int status = 500;
   std::string title;
@@ -26,6 +32,7 @@ struct ProblemDetails {
   std::string cause;       ///< TS 29.500 table 5.2.7.2-1, e.g. "MANDATORY_QUERY_PARAM_MISSING"
   std::string error_code;  ///< "01" to "04" of TS 33.434 table 5.3.3-2; empty where it does not apply
   std::vector<InvalidParam> invalid_params;
+  ProblemMembers members;
   /// Sent as headers: Retry-After (seconds), WWW-Authenticate, Allow. Empty or 0: not sent.
   int retry_after = 0;
   std::string www_authenticate;

@@ -26,47 +26,50 @@ int SelectAlpn(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_size,
   return SSL_TLSEXT_ERR_OK;
 }
 
-Error FileError(const char* key, const std::string& path) {
+Error FileError(const std::string& key, const std::string& path) {
   const unsigned long code = ERR_peek_last_error();
   const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
   ERR_clear_error();
-  return ConfigurationError(std::string(key) + ": " + path + ": " +
-                            (reason == nullptr ? "cannot be used" : reason));
+  return ConfigurationError(key + ": " + path + ": " + (reason == nullptr ? "cannot be used" : reason));
 }
 
-Status CheckKeyMode(const std::string& path) {
+Status CheckKeyMode(const std::string& section, const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return IoError(path, errno);
   if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
-    return ConfigurationError("listen.private_key: " + path + ": readable by others; run: chmod 0400 " +
+    return ConfigurationError(section + ".private_key: " + path + ": readable by others; run: chmod 0400 " +
                               path);
   }
   return Ok();
 }
 
 Status Configure(SSL_CTX* context, const DirectOptions& options) {
-  static constexpr unsigned char kSessionContext[] = "skms-direct";
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context,
                       SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                 SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   SSL_CTX_set_alpn_select_cb(context, SelectAlpn, nullptr);
   // Without it OpenSSL refuses to resume sessions that have a client certificate.
-  SSL_CTX_set_session_id_context(context, kSessionContext, sizeof kSessionContext - 1);
+  // A session of one listener is none of another's.
+  SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(options.section.data()),
+                                 static_cast<unsigned>(options.section.size()));
   if (SSL_CTX_set_cipher_list(context, kTls12Ciphers) != 1)
     return InternalError("the TLS 1.2 cipher list is refused");
-  SKMS_TRYV(CheckKeyMode(options.private_key_path));
+  SKMS_TRYV(CheckKeyMode(options.section, options.private_key_path));
   if (SSL_CTX_use_certificate_chain_file(context, options.certificate_path.c_str()) != 1) {
-    return FileError("listen.certificate", options.certificate_path);
+    return FileError(options.section + ".certificate", options.certificate_path);
   }
   if (SSL_CTX_use_PrivateKey_file(context, options.private_key_path.c_str(), SSL_FILETYPE_PEM) != 1 ||
       SSL_CTX_check_private_key(context) != 1) {
-    return FileError("listen.private_key", options.private_key_path);
+    return FileError(options.section + ".private_key", options.private_key_path);
   }
+  if (options.client_ca_path.empty() && !options.client_certificate_required) return Ok();
+  SSL_CTX_set_verify(
+      context, SSL_VERIFY_PEER | (options.client_certificate_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+      nullptr);
   if (SSL_CTX_load_verify_locations(context, options.client_ca_path.c_str(), nullptr) != 1) {
-    return FileError("listen.client_ca", options.client_ca_path);
+    return FileError(options.section + ".client_ca", options.client_ca_path);
   }
   SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(options.client_ca_path.c_str()));
   return Ok();

@@ -1,4 +1,5 @@
-// TlsServer: the server's side of mutual TLS, 1.2 and 1.3 only (TS 33.210 6.2, TS 33.434 5.1.1.4).
+// TlsServer: the server's side of TLS, mutual or not, 1.2 and 1.3 only (TS 33.210 6.2, TS 33.434 5.1.1.4,
+// 5.1.1.5).
 //
 // Immutable after Create; thread-safe.
 #pragma once

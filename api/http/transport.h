@@ -24,7 +24,11 @@ struct DirectOptions {
   int port = 8443;  ///< 0: any free port, see port()
   std::string certificate_path;
   std::string private_key_path;
-  std::string client_ca_path;  ///< PEM bundle; client certificates are mandatory and verified against it
+  std::string client_ca_path;  ///< PEM bundle that client certificates are verified against
+  /// False: a client may come without a certificate; one that it shows is verified all the same. Without a CA
+  /// none is asked for.
+  bool client_certificate_required = true;
+  std::string section = "listen";                 ///< of the configuration, named in errors
   std::size_t max_connections = 64;               ///< threads; the next connection waits, then is closed
   std::chrono::milliseconds keep_alive{2000};     ///< idle time before a kept connection is closed
   std::chrono::milliseconds request_time{10000};  ///< from first byte of a request to its last

@@ -16,11 +16,12 @@ using nlohmann::json;
 Result<std::string> EncodeDiscovery(const DiscoveryDocument& document) {
   json apis = json::array();
   for (const PublishedApi& api : document.apis) {
-    apis.push_back({{"apiName", api.name},
-                    {"apiVersion", api.version},
-                    {"referencePoint", api.reference_point},
-                    {"uri", document.skms_uri + "/" + api.name + "/" + api.version},
-                    {"scope", api.scope}});
+    apis.push_back(
+        {{"apiName", api.name},
+         {"apiVersion", api.version},
+         {"referencePoint", api.reference_point},
+         {"uri", (api.root.empty() ? document.skms_uri : api.root) + "/" + api.name + "/" + api.version},
+         {"scope", api.scope}});
   }
   json keys = json::array();
   for (const PublishedKey& key : document.keys) {

@@ -18,6 +18,7 @@ struct PublishedApi {
   std::string version;          ///< second segment: "v1"
   std::string reference_point;  ///< "KM-S"
   std::string scope;            ///< that the access token must carry
+  std::string root{};           ///< its apiRoot where it is another than the server's own
 };
 
 struct PublishedKey {

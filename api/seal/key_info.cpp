@@ -91,13 +91,18 @@ std::string UserUri(const Selector& selector, const keystore::Service& service, 
   return base;
 }
 
-Result<std::string> EncodeKeyInfo(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame) {
+Result<nlohmann::json> KeyInfoObject(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame) {
   nlohmann::json keys = nlohmann::json::array();
   for (const DeliveredVersion& key : answer.keys) {
     SKMS_TRY(nlohmann::json encoded, EncodeKey(key));
     keys.push_back(std::move(encoded));
   }
-  return nlohmann::json{{"keys", std::move(keys)}, {"skms", frame.skms_id}, {"time", frame.time}}.dump();
+  return nlohmann::json{{"keys", std::move(keys)}, {"skms", frame.skms_id}, {"time", frame.time}};
+}
+
+Result<std::string> EncodeKeyInfo(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame) {
+  SKMS_TRY(const nlohmann::json object, KeyInfoObject(answer, frame));
+  return object.dump();
 }
 
 Result<std::string> EncodeValKeyInfo(const Selector& selector, const keystore::DeliveryAnswer& answer,

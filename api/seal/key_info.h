@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "keystore/key_store.h"
@@ -18,7 +19,9 @@ struct AnswerFrame {
   std::int64_t time = 0;  ///< seconds since 1970
 };
 
-/// `{"keys":[…],"skms":…,"time":…}` as text. Errors: kInternal when a version carries no material.
+/// `{"keys":[…],"skms":…,"time":…}`. Errors: kInternal when a version carries no material.
+Result<nlohmann::json> KeyInfoObject(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame);
+/// The same as text. Errors: kInternal when a version carries no material.
 Result<std::string> EncodeKeyInfo(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame);
 
 /// ValKeyInfo {userUri, skmsId, valService, valTgtUe, keyInfo} as text.

@@ -45,6 +45,8 @@ class KeyRecords {
     const auto answer = store.Deliver(RequesterOf(principal, context), selector);
     if (answer.has_error()) return Reception::Fail(answer.error(), context);
 
+    const keystore::Service& service = answer.value().service;
+    if (!service.access.home.empty()) return reception_.Redirect(service, request, context);
     const std::string tag = EntityTag(answer.value());
     if (http::HasEntity(request, tag)) return http::NotModified(tag);
     const AnswerFrame frame{skms_id_, reception_.options().api_root, clock.NowSeconds()};

@@ -3,13 +3,17 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/param_build.h>
 #include <openssl/x509.h>
 
 #include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <string_view>
 
+#include "base/digest.h"
 #include "base/encoding.h"
 
 namespace skms::seal {
@@ -57,6 +61,77 @@ Result<nlohmann::json> PublicJwk(ByteView spki) {
     return nlohmann::json{{"kty", "EC"}, {"crv", "P-256"}, {"x", x}, {"y", y}};
   }
   return InternalError("a public key is neither RSA nor EC P-256");
+}
+
+namespace {
+
+struct FreeBuilder {
+  void operator()(OSSL_PARAM_BLD* builder) const { OSSL_PARAM_BLD_free(builder); }
+};
+struct FreeParameters {
+  void operator()(OSSL_PARAM* parameters) const { OSSL_PARAM_free(parameters); }
+};
+struct FreeContext {
+  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
+};
+using NumberPtr = std::unique_ptr<BIGNUM, FreeNumber>;
+
+/// Base64urlUInt: no zeros in front. nullopt: another form.
+std::optional<Bytes> UnsignedMember(const nlohmann::json& jwk, const char* name) {
+  const auto member = jwk.find(name);
+  if (member == jwk.end() || !member->is_string()) return std::nullopt;
+  auto octets = FromBase64Url(member->get<std::string>());
+  if (!octets || octets->empty() || octets->front() == 0) return std::nullopt;
+  return octets;
+}
+
+Result<Bytes> RsaSpki(const Bytes& modulus, const Bytes& exponent) {
+  const NumberPtr n(BN_bin2bn(modulus.data(), static_cast<int>(modulus.size()), nullptr));
+  const NumberPtr e(BN_bin2bn(exponent.data(), static_cast<int>(exponent.size()), nullptr));
+  const std::unique_ptr<OSSL_PARAM_BLD, FreeBuilder> builder(OSSL_PARAM_BLD_new());
+  if (!n || !e || !builder || OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get()) != 1 ||
+      OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get()) != 1)
+    return InternalError("no memory for a key");
+  const std::unique_ptr<OSSL_PARAM, FreeParameters> parameters(OSSL_PARAM_BLD_to_param(builder.get()));
+  const std::unique_ptr<EVP_PKEY_CTX, FreeContext> context(
+      EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+  EVP_PKEY* raw = nullptr;
+  if (!parameters || !context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &raw, EVP_PKEY_PUBLIC_KEY, parameters.get()) != 1)
+    return InvalidArgument("is no RSA key");
+  const std::unique_ptr<EVP_PKEY, FreeKey> key(raw);
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(key.get(), &der);
+  if (size <= 0) return InvalidArgument("is no RSA key");
+  Bytes spki(der, der + size);
+  OPENSSL_free(der);
+  return spki;
+}
+
+}  // namespace
+
+Result<RsaJwk> ReadRsaJwk(const nlohmann::json& jwk) {
+  constexpr std::size_t kSmallest = 256;  // octets: RSA-2048
+  constexpr std::size_t kLargest = 1024;
+  if (!jwk.is_object() || jwk.value("kty", nlohmann::json()) != "RSA")
+    return InvalidArgument("must be a JWK of an RSA key");
+  for (const char* secret : {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}) {
+    if (jwk.contains(secret)) return InvalidArgument("holds private members; send the public key alone");
+  }
+  const auto modulus = UnsignedMember(jwk, "n");
+  const auto exponent = UnsignedMember(jwk, "e");
+  if (!modulus || !exponent) return InvalidArgument("must have n and e as base64url without zeros in front");
+  if (modulus->size() < kSmallest || modulus->size() > kLargest)
+    return InvalidArgument("must be an RSA key of 2048 to 8192 bits");
+  if (exponent->size() > 8 || (exponent->back() & 1U) == 0 || *exponent == Bytes{1} ||
+      (modulus->back() & 1U) == 0)
+    return InvalidArgument("is no RSA key");
+  const std::string text =
+      R"({"e":")" + ToBase64Url(*exponent) + R"(","kty":"RSA","n":")" + ToBase64Url(*modulus) + "\"}";
+  RsaJwk key;
+  key.thumbprint = ToBase64Url(Sha256(AsBytes(text)));
+  SKMS_TRY(key.spki, RsaSpki(*modulus, *exponent));
+  return key;
 }
 
 }  // namespace skms::seal

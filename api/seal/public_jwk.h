@@ -1,7 +1,8 @@
-// A public key as a JSON Web Key (RFC 7517, 7518): of kind EC P-256 or RSA. Pure function; thread-safe.
+// A public key as a JSON Web Key (RFC 7517, 7518): of kind EC P-256 or RSA. Pure functions; thread-safe.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -10,5 +11,15 @@ namespace skms::seal {
 
 /// "kty" and the key's own members from SubjectPublicKeyInfo DER. kInternal: another kind of key.
 Result<nlohmann::json> PublicJwk(ByteView spki);
+
+/// An RSA public key that somebody sent.
+struct RsaJwk {
+  Bytes spki;
+  std::string thumbprint;  ///< RFC 7638, SHA-256, base64url: what a token's cnf.jkt (RFC 9449) names
+};
+
+/// kInvalidArgument: no RSA key of 2048 to 8192 bits, private members, numbers in another form than RFC
+/// 7518 6.3.1 (which would give one key two thumbprints).
+Result<RsaJwk> ReadRsaJwk(const nlohmann::json& jwk);
 
 }  // namespace skms::seal

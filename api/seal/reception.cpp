@@ -26,14 +26,41 @@ std::variant<AuthenticatedPrincipal, Response> Reception::Admit(const Request& r
     return Refuse(refusal->problem, refusal->actor, refusal->reason, context);
   }
   auto& principal = std::get<AuthenticatedPrincipal>(authenticated);
+  if (const auto problem = Check(request)) return Refuse(*problem, principal.id, "request-invalid", context);
+  return std::move(principal);
+}
+
+std::optional<ProblemDetails> Reception::Check(const Request& request) const {
   std::optional<ProblemDetails> problem = CheckTarget(request, root_);
   if (!problem)
     problem = CheckTimestamp(request, dependencies_.clock.NowMilliseconds(), options_.time_window_ms);
-  if (!problem && !http::AcceptsJson(request)) {
+  if (!problem && !http::AcceptsJson(request))
     problem = http::Problem(406, "Not Acceptable", "answers are application/json", "");
-  }
-  if (problem) return Refuse(*problem, principal.id, "request-invalid", context);
-  return std::move(principal);
+  return problem;
+}
+
+Response Reception::ServeUe(const Request& request, const RequestContext& context,
+                            const std::function<Response(const UeCall&)>& action) const {
+  auto authenticated = dependencies_.authenticator.AuthenticateUe(request, context, options_.scope);
+  if (const auto* refusal = std::get_if<Refusal>(&authenticated))
+    return Refuse(refusal->problem, refusal->actor, refusal->reason, context);
+  if (const auto problem = Check(request)) return Refuse(*problem, "ue", "request-invalid", context);
+  return action({request, context, std::get<auth::AuthenticatedUe>(authenticated)});
+}
+
+Response Reception::Redirect(const keystore::Service& service, const Request& request,
+                             const RequestContext& context) const {
+  const keystore::AccessPolicy& access = service.access;
+  const std::string rest =
+      request.path.substr(root_.prefix.size()) + (request.query.empty() ? "" : "?" + request.query);
+  ProblemDetails problem =
+      access.home_permanent
+          ? http::Problem(308, "Permanent Redirect", "another key management server has this service", "")
+          : http::Problem(307, "Temporary Redirect", "another key management server has this service for now",
+                          "");
+  Response response = http::ToResponse(problem, context.request_id);
+  response.headers.Set("Location", access.home + rest);
+  return response;
 }
 
 Response Reception::Serve(const Request& request, const RequestContext& context,
@@ -53,7 +80,12 @@ Response Reception::NotJson(const Call& call) const {
 }
 
 Response Reception::Fail(const Error& error, const RequestContext& context) {
-  const ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
+  return Fail(error, context, {});
+}
+
+Response Reception::Fail(const Error& error, const RequestContext& context, http::ProblemMembers members) {
+  ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
+  problem.members = std::move(members);
   if (problem.status >= 500) {
     LogError("request " + context.request_id + ": " + error.Describe());
   } else {
@@ -79,7 +111,10 @@ Response Reception::Refuse(const ProblemDetails& problem, const std::string& act
 keystore::Requester Call::by() const { return RequesterOf(principal, context); }
 
 keystore::Requester RequesterOf(const AuthenticatedPrincipal& principal, const RequestContext& context) {
-  return {keystore::PrincipalId(principal.id), principal.certificate_public_key, context.request_id};
+  return {.principal = keystore::PrincipalId(principal.id),
+          .certificate_spki = principal.certificate_public_key,
+          .request_id = context.request_id,
+          .token_services = principal.services};
 }
 
 }  // namespace skms::seal

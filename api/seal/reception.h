@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -40,6 +41,13 @@ struct Call {
   keystore::Requester by() const;
 };
 
+/// One request of an admitted UE.
+struct UeCall {
+  const http::Request& request;
+  const http::RequestContext& context;
+  const auth::AuthenticatedUe& ue;
+};
+
 class Reception {
  public:
   Reception(ReceptionOptions options, SealDependencies dependencies);
@@ -60,14 +68,25 @@ class Reception {
   http::Response Serve(const http::Request& request, const http::RequestContext& context,
                        const http::PathValues& values,
                        const std::function<http::Response(const Call&)>& action) const;
+  /// As Serve, for KM-UU.
+  http::Response ServeUe(const http::Request& request, const http::RequestContext& context,
+                         const std::function<http::Response(const UeCall&)>& action) const;
   /// What was sent cannot be used: Refuse, as "request-invalid".
   http::Response Invalid(const http::ProblemDetails& problem, const Call& call) const;
   /// 415: a body that must be application/json.
   http::Response NotJson(const Call& call) const;
   /// An error of the key store, which has audited its own refusals.
   static http::Response Fail(const Error& error, const http::RequestContext& context);
+  /// As the other, with the members that the answer must have beside (table 5.3.3-1).
+  static http::Response Fail(const Error& error, const http::RequestContext& context,
+                             http::ProblemMembers members);
+  /// 307 or 308 to the same resource at the service's home (TS 29.122 5.2.10).
+  http::Response Redirect(const keystore::Service& service, const http::Request& request,
+                          const http::RequestContext& context) const;
 
  private:
+  /// Target, time, accepted answers: the same for everybody.
+  std::optional<http::ProblemDetails> Check(const http::Request& request) const;
   const ReceptionOptions options_;
   const ApiRoot root_;
   const SealDependencies dependencies_;

@@ -39,6 +39,13 @@ std::optional<http::ProblemDetails> CheckTarget(const http::Request& request, co
                       "does not name this key management server; use " + root.uri);
 }
 
+bool SameRoot(const std::string& uri, const ApiRoot& root) {
+  constexpr std::string_view kScheme = "https://";
+  if (uri.rfind(kScheme, 0) != 0 || uri.size() == kScheme.size()) return false;
+  const ApiRoot other = ParseApiRoot(uri.back() == '/' ? uri.substr(0, uri.size() - 1) : uri);
+  return other.authority == root.authority && other.prefix == root.prefix;
+}
+
 std::optional<http::ProblemDetails> CheckTimestamp(const http::Request& request, std::int64_t now_ms,
                                                    std::int64_t window_ms) {
   const std::string* value = request.headers.Find(kTimestampHeader);

@@ -26,6 +26,9 @@ ApiRoot ParseApiRoot(const std::string& uri);
 /// nullopt: for us. Otherwise 400 with ErrorCode 04: the client talks to another server's name.
 std::optional<http::ProblemDetails> CheckTarget(const http::Request& request, const ApiRoot& root);
 
+/// Do both name the same server, whatever the case of the host and the form of the port?
+bool SameRoot(const std::string& uri, const ApiRoot& root);
+
 /// nullopt: absent or inside ±`window_ms` of `now_ms`. Otherwise 400 (unreadable, doubled) or 403 (too old or
 /// in the future: perhaps a replay), both ErrorCode 04.
 std::optional<http::ProblemDetails> CheckTimestamp(const http::Request& request, std::int64_t now_ms,

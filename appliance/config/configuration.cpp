@@ -32,16 +32,28 @@ void ReadToken(SectionReader& reader, Configuration& out) {
 
 void ReadStore(SectionReader& reader, Configuration& out) { reader.Path("path", out.store.path); }
 
+void ReadListener(SectionReader& reader, ListenSection& out) {
+  reader.Text("address", out.address);
+  reader.Number("port", out.port, 0, 65535);
+  reader.Path("certificate", out.certificate, true);
+  reader.Path("private_key", out.private_key, true);
+  reader.Number("max_connections", out.max_connections, 1, 4096);
+  reader.Number("keep_alive_ms", out.keep_alive_ms, 1, 60000);
+  reader.Number("request_time_ms", out.request_time_ms, 100, 600000);
+}
+
 void ReadListen(SectionReader& reader, Configuration& out) {
   reader.OneOf("mode", out.listen.mode, {"direct"});
-  reader.Text("address", out.listen.address);
-  reader.Number("port", out.listen.port, 0, 65535);
-  reader.Path("certificate", out.listen.certificate, true);
-  reader.Path("private_key", out.listen.private_key, true);
+  ReadListener(reader, out.listen);
   reader.Path("client_ca", out.listen.client_ca, true);
-  reader.Number("max_connections", out.listen.max_connections, 1, 4096);
-  reader.Number("keep_alive_ms", out.listen.keep_alive_ms, 1, 60000);
-  reader.Number("request_time_ms", out.listen.request_time_ms, 100, 600000);
+}
+
+void ReadListenUe(SectionReader& reader, Configuration& out) {
+  out.listen_ue.present = reader.present();
+  if (!out.listen_ue.present) return;
+  reader.Text("uri", out.listen_ue.uri, true);
+  ReadListener(reader, out.listen_ue.listen);
+  reader.Path("client_ca", out.listen_ue.listen.client_ca);
 }
 
 void ReadLimits(SectionReader& reader, Configuration& out) {
@@ -55,6 +67,9 @@ void ReadLimits(SectionReader& reader, Configuration& out) {
   reader.Number("max_wait_ms", out.limits.max_wait_ms, 0, 60000);
   reader.Real("requests_per_second", out.limits.requests_per_second, 0.01, 1e6);
   reader.Real("burst", out.limits.burst, 1, 1e6);
+  reader.Real("refused_per_second", out.limits.refused_per_second, 0.01, 1e6);
+  reader.Real("refused_burst", out.limits.refused_burst, 1, 1e6);
+  reader.Number("payload_bytes", out.limits.payload_bytes, 1, 8U << 20U);
 }
 
 void ReadAdmin(SectionReader& reader, Configuration& out) {
@@ -68,6 +83,10 @@ void ReadAccessToken(SectionReader& reader, Configuration& out) {
   reader.Text("scope_ss_kir", out.access_token.scope_ss_kir, false);
   reader.Text("scope_seal_x1", out.access_token.scope_seal_x1, false);
   reader.Text("scope_skms_events", out.access_token.scope_skms_events, false);
+  reader.Text("scope_ss_kpp", out.access_token.scope_ss_kpp, false);
+  reader.Text("scope_skm", out.access_token.scope_skm, false);
+  reader.Flag("refuse_replays", out.access_token.refuse_replays);
+  reader.Number("jwks_refresh_s", out.access_token.jwks_refresh_s, 1, 604800);
 }
 
 void ReadRotation(SectionReader& reader, Configuration& out) {
@@ -97,6 +116,7 @@ constexpr Section kSections[] = {
     {"token", ReadToken},
     {"store", ReadStore},
     {"listen", ReadListen},
+    {"listen_ue", ReadListenUe},
     {"limits", ReadLimits},
     {"admin", ReadAdmin},
     {"access_token", ReadAccessToken},
@@ -112,10 +132,11 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
     bool known = false;
     for (const Section& section : kSections) known = known || key == section.name;
     if (!known) {
-      return ConfigurationErrorAt(path, entry.first.Mark(),
-                                  "unknown section '" + key +
-                                      "'; known sections: skms, token, store, listen, limits, admin, "
-                                      "access_token, rotation, notify, log");
+      return ConfigurationErrorAt(
+          path, entry.first.Mark(),
+          "unknown section '" + key +
+              "'; known sections: skms, token, store, listen, listen_ue, limits, admin, "
+              "access_token, rotation, notify, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");
@@ -124,18 +145,24 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
   return Ok();
 }
 
+Status CheckUri(const Configuration& configuration, const char* key, const std::string& uri) {
+  if (uri.rfind("https://", 0) == 0 && uri.size() > 8 && uri.back() != '/') return Ok();
+  return ConfigurationError(configuration.path + ": '" + key +
+                            "' must be https://host[:port][/prefix] without a slash at the end");
+}
+
 Status CheckTogether(const Configuration& configuration) {
-  const std::string& uri = configuration.skms.uri;
-  if (uri.rfind("https://", 0) != 0 || uri.size() <= 8 || uri.back() == '/') {
-    return ConfigurationError(configuration.path +
-                              ": 'skms.uri' must be https://host[:port][/prefix] without a slash at the end");
-  }
+  SKMS_TRYV(CheckUri(configuration, "skms.uri", configuration.skms.uri));
+  if (configuration.listen_ue.present)
+    SKMS_TRYV(CheckUri(configuration, "listen_ue.uri", configuration.listen_ue.uri));
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
   for (const auto& [key, scope] :
        {std::pair("scope_ss_kir", configuration.access_token.scope_ss_kir),
         std::pair("scope_seal_x1", configuration.access_token.scope_seal_x1),
-        std::pair("scope_skms_events", configuration.access_token.scope_skms_events)}) {
+        std::pair("scope_skms_events", configuration.access_token.scope_skms_events),
+        std::pair("scope_ss_kpp", configuration.access_token.scope_ss_kpp),
+        std::pair("scope_skm", configuration.access_token.scope_skm)}) {
     if (scope.empty())
       return ConfigurationError(configuration.path + ": 'access_token." + key + "' must not be empty");
   }

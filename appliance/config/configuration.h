@@ -45,6 +45,14 @@ struct ListenSection {
   std::uint32_t request_time_ms = 10000;
 };
 
+/// KM-UU: UEs' key management clients, by TLS without a client certificate. Not opened unless a port is
+/// given.
+struct ListenUeSection {
+  bool present = false;
+  std::string uri;       ///< apiRoot of KM-UU, as UEs reach it
+  ListenSection listen;  ///< `client_ca` is optional: only certificates that tokens are bound to need it
+};
+
 struct LimitsSection {
   std::uint32_t target_bytes = 8000;  ///< path and query, at most 8000
   std::uint32_t header_fields = 100;
@@ -55,6 +63,9 @@ struct LimitsSection {
   std::uint32_t max_wait_ms = 1000;
   double requests_per_second = 200;  ///< per principal
   double burst = 400;
+  double refused_per_second = 10;  ///< requests of UEs without a usable token, all together
+  double refused_burst = 100;
+  std::uint32_t payload_bytes = 65536;  ///< of a provisioned payload
 };
 
 struct AdminSection {
@@ -68,6 +79,10 @@ struct AccessTokenSection {
   std::string scope_ss_kir = "ss-kir";            ///< scope that opens KM-S key retrieval
   std::string scope_seal_x1 = "seal-x1";          ///< scope that opens SEAL-X1
   std::string scope_skms_events = "skms-events";  ///< scope that opens subscriptions to key events
+  std::string scope_ss_kpp = "ss-kpp";            ///< scope that opens key provisioning
+  std::string scope_skm = "skm";                  ///< scope that opens KM-UU
+  bool refuse_replays = false;          ///< KM-UU: the same token, dateTime and selector once in the window
+  std::uint32_t jwks_refresh_s = 3600;  ///< how often issuers' URIs are read
 };
 
 struct RotationSection {
@@ -93,6 +108,7 @@ struct Configuration {
   TokenSection token;
   StoreSection store;
   ListenSection listen;
+  ListenUeSection listen_ue;
   LimitsSection limits;
   AdminSection admin;
   AccessTokenSection access_token;

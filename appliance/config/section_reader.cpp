@@ -58,6 +58,8 @@ SectionReader::SectionReader(std::string file, std::string name, const YAML::Nod
   }
 }
 
+bool SectionReader::present() const { return section_.IsDefined(); }
+
 void SectionReader::Fail(const char* key, const std::string& message) {
   errors_.push_back(ConfigurationErrorAt(file_, section_[key].Mark(),
                                          "'" + name_ + "." + std::string(key) + "' " + message));

@@ -25,6 +25,8 @@ class SectionReader {
   /// `section` may be undefined (the section is absent: every default stands).
   SectionReader(std::string file, std::string name, const YAML::Node& section);
 
+  /// The section stands in the file.
+  bool present() const;
   void Text(const char* key, std::string& out, bool required = false);
   /// A path; relative ones are taken from the configuration file's directory.
   void Path(const char* key, std::string& out, bool required = false);

@@ -163,7 +163,26 @@ TEST_CASE("no kid looks like an option") {
 TEST_CASE("a database of schema version 1 comes forward with its keys") {
   StoreFixture f;
   const Kid kid = FirstKid(f, ForService());
+  Must(f.store->AddRecipient(f.admin,
+                             {RecipientId("r"), PrincipalId("val-1"), hsm::RsaRecipient{f.client.spki}}));
   f.Close();
+  f.Tamper("DROP TABLE payloads");
+  f.Tamper("ALTER TABLE recipients RENAME TO newer");
+  f.Tamper(
+      "CREATE TABLE recipients (id TEXT PRIMARY KEY, principal TEXT NOT NULL UNIQUE REFERENCES "
+      "principals(id),"
+      " kind TEXT NOT NULL, public_key TEXT NOT NULL, kek_generation INTEGER NOT NULL, wrap_format TEXT NOT "
+      "NULL,"
+      " wrapped TEXT NOT NULL, mac_generation INTEGER NOT NULL, mac TEXT NOT NULL)");
+  f.Tamper(
+      "INSERT INTO recipients SELECT id, principal, kind, public_key, kek_generation, wrap_format, wrapped,"
+      " mac_generation, mac FROM newer");
+  f.Tamper("DROP TABLE newer");
+  for (const char* column : {"provisioners", "ue_issuers", "ue_service_key", "home", "home_permanent"})
+    f.Tamper(std::string("ALTER TABLE services DROP COLUMN ") + column);
+  for (const char* column : {"jwks_uri", "jwks_ca", "services_claim", "user_claim", "ue_claim",
+                             "client_claim", "provisioning_claim", "provisioning_values"})
+    f.Tamper(std::string("ALTER TABLE issuers DROP COLUMN ") + column);
   for (const char* index : {"ahead", "ending", "rotating", "promised"})
     f.Tamper(std::string("DROP INDEX key_versions_") + index);
   for (const char* table : {"service_records", "group_members", "val_groups", "subscription_positions",
@@ -177,9 +196,10 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
     f.Tamper(std::string("ALTER TABLE key_versions DROP COLUMN ") + column);
   f.Tamper("UPDATE meta SET value = '1' WHERE name = 'schema_version'");
   f.Reopen();
-  CHECK(f.store->schema_version() == 3);
+  CHECK(f.store->schema_version() == 4);
   CHECK(f.Number("SELECT records FROM service_records WHERE service = 's'") == 1);
   CHECK(FirstKid(f, ForService()) == kid);
+  CHECK(f.store->Recipients().size() == 1);
   CHECK(Step(f, kid, "suspend").state == KeyState::kSuspended);
 }
 

@@ -1,0 +1,173 @@
+#include "api/seal/km_uu.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "api/http/json.h"
+#include "api/http/negotiation.h"
+#include "api/seal/key_info.h"
+#include "api/seal/km_message.h"
+#include "api/seal/public_jwk.h"
+#include "api/seal/replay_guard.h"
+#include "api/seal/seal_problem.h"
+#include "base/digest.h"
+#include "base/secret_bytes.h"
+
+namespace skms::seal {
+namespace {
+
+using http::ProblemDetails;
+using http::Request;
+using http::RequestContext;
+using http::Response;
+using nlohmann::json;
+
+constexpr const char* kRecipientKey = "recipientKey";
+
+class KeyRequest {
+ public:
+  KeyRequest(KmUuOptions options, ReceptionOptions reception, SealDependencies dependencies)
+      : options_(std::move(options)), reception_(std::move(reception), dependencies) {
+    roots_.push_back(ParseApiRoot(reception_.options().api_root));
+    for (const std::string& root : options_.other_roots) roots_.push_back(ParseApiRoot(root));
+  }
+
+  std::string path() const { return reception_.Path("/skm/v1/key-request"); }
+
+  Response Post(const Request& request, const RequestContext& context) {
+    return reception_.ServeUe(request, context, [&](const UeCall& call) { return Answer(call); });
+  }
+
+ private:
+  Response Invalid(ProblemDetails problem, const UeCall& call, http::ProblemMembers members = {}) const {
+    problem.members = std::move(members);
+    return reception_.Refuse(problem, "ue", "request-invalid", call.context);
+  }
+
+  Response Answer(const UeCall& call) {
+    if (!http::HasJsonBody(call.request))
+      return Invalid(http::Problem(415, "Unsupported Media Type", "the body must be application/json", ""),
+                     call);
+    const auto parsed = http::ParseJson(call.request.body);
+    if (parsed.has_error() || !parsed.value().is_object())
+      return Invalid(http::Problem(400, "Bad Request", "the body must be one JSON object"), call);
+    const json& body = parsed.value();
+    const auto& clock = reception_.dependencies().clock;
+    const KmExpectation expected{roots_, clock.NowSeconds(), reception_.options().time_window_ms / 1000};
+    KmMessage message;
+    if (auto problem = DecodeKmMessage(body, expected, message))
+      return Invalid(*problem, call, Members(message));
+    keystore::UeRequester ue = RequesterOf(call);
+    if (auto problem = TakeRecipientKey(body, call, ue)) return Invalid(*problem, call, Members(message));
+    if (auto problem = CheckReplay(call, message, expected)) return Invalid(*problem, call, Members(message));
+    return Deliver(call, message, ue);
+  }
+
+  static keystore::UeRequester RequesterOf(const UeCall& call) {
+    keystore::UeRequester ue;
+    ue.issuer = keystore::IssuerId(call.ue.issuer);
+    ue.services = call.ue.services;
+    ue.user = call.ue.user;
+    ue.ue = call.ue.ue;
+    ue.client = call.ue.client;
+    ue.bound_to_key = !call.ue.key_thumbprint.empty();
+    ue.certificate_spki = call.ue.certificate_public_key;
+    ue.request_id = call.context.request_id;
+    return ue;
+  }
+
+  /// A key to deliver to is one that the token is bound to: else whoever has seen a token could have keys
+  /// wrapped to himself.
+  static std::optional<ProblemDetails> TakeRecipientKey(const json& body, const UeCall& call,
+                                                        keystore::UeRequester& ue) {
+    const auto member = body.find(kRecipientKey);
+    if (member == body.end()) return std::nullopt;
+    const std::string pointer = std::string("/") + kRecipientKey;
+    auto key = ReadRsaJwk(*member);
+    if (key.has_error()) return BadParameter("OPTIONAL_IE_INCORRECT", pointer, key.error().detail);
+    if (!ConstantTimeEqual(AsBytes(key.value().thumbprint), AsBytes(call.ue.key_thumbprint))) {
+      ProblemDetails problem =
+          BadParameter("", pointer, "is not the key that the access token is bound to (cnf.jkt)");
+      problem.status = 403;
+      problem.title = "Forbidden";
+      return problem;
+    }
+    ue.key = hsm::RsaRecipient{std::move(key.value().spki)};
+    ue.key_id = "jkt:" + key.value().thumbprint;
+    return std::nullopt;
+  }
+
+  std::optional<ProblemDetails> CheckReplay(const UeCall& call, const KmMessage& message,
+                                            const KmExpectation& expected) {
+    if (!options_.refuse_replays) return std::nullopt;
+    Bytes fields(call.ue.token_sha256.begin(), call.ue.token_sha256.end());
+    AppendField(fields, message.date_time);
+    AppendField(fields, Name(message.selector.kind));
+    AppendField(fields, message.selector.service.value());
+    AppendField(fields, message.selector.target);
+    switch (guard_.Take(Sha256(fields), expected.now, message.date_time + expected.window)) {
+      case ReplayGuard::Verdict::kFresh:
+        return std::nullopt;
+      case ReplayGuard::Verdict::kSeen:
+        return http::Problem(403, "Forbidden",
+                             "this request was served already; ask again with the present time", "");
+      case ReplayGuard::Verdict::kFull:
+        break;
+    }
+    ProblemDetails full = http::ProblemFor(ErrorCode::kResourceExhausted);
+    return full;
+  }
+
+  /// What an answer has beside its payload, and an error too (table 5.3.3-1).
+  http::ProblemMembers Members(const KmMessage& message) const {
+    http::ProblemMembers members{{"skmsUri", reception_.options().api_root},
+                                 {"skmsId", options_.skms_id},
+                                 {"dateTime", reception_.dependencies().clock.NowSeconds()}};
+    if (message.selector.service.value().empty()) return members;  // nothing was readable
+    keystore::Service unknown;
+    unknown.id = message.selector.service;
+    members.emplace_back("userUri", UserUri(message.selector, unknown, reception_.options().api_root));
+    for (auto& [name, value] : Echo(message.selector)) members.emplace_back(name, std::move(value));
+    return members;
+  }
+
+  Response Deliver(const UeCall& call, const KmMessage& message, const keystore::UeRequester& ue) {
+    const auto& [store, authenticator, clock] = reception_.dependencies();
+    const auto answer = store.DeliverToUe(ue, message.selector);
+    if (answer.has_error()) return Reception::Fail(answer.error(), call.context, Members(message));
+    const keystore::Service& service = answer.value().service;
+    if (!service.access.home.empty()) return reception_.Redirect(service, call.request, call.context);
+    const std::string& root = reception_.options().api_root;
+    const AnswerFrame frame{options_.skms_id, root, clock.NowSeconds()};
+    auto payload = KeyInfoObject(answer.value(), frame);
+    if (payload.has_error()) return Reception::Fail(payload.error(), call.context, Members(message));
+    json out{{"userUri", UserUri(message.selector, service, root)},
+             {"skmsUri", root},
+             {"skmsId", options_.skms_id},
+             {"dateTime", frame.time},
+             {"payload", std::move(payload).value()}};
+    for (const auto& [name, value] : Echo(message.selector)) out[name] = value;
+    return http::JsonAnswer(200, out.dump());
+  }
+
+  const KmUuOptions options_;
+  const Reception reception_;
+  std::vector<ApiRoot> roots_;
+  ReplayGuard guard_;
+};
+
+}  // namespace
+
+void RegisterKmUu(http::Api& api, KmUuOptions options, ReceptionOptions reception,
+                  SealDependencies dependencies) {
+  auto resource = std::make_shared<KeyRequest>(std::move(options), std::move(reception), dependencies);
+  api.Add("POST", resource->path(),
+          [resource](const Request& request, RequestContext& context, const http::PathValues&) {
+            return resource->Post(request, context);
+          });
+}
+
+}  // namespace skms::seal
