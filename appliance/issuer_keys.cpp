@@ -127,7 +127,7 @@ class IssuerKeys::State {
     progress.under_way = true;
     progress.tried = clock_.Monotonic();
     lock.unlock();
-    const Status done = Renew(id);
+    Status done = Renew(id);
     lock.lock();
     progress.under_way = false;
     if (done.has_value()) {

@@ -39,6 +39,8 @@ struct Capabilities {
   bool ec_p256 = false;
   bool ecdsa = false;
   bool rsa_pss = false;
+  bool aes_gcm = false;       ///< encrypts as a software AES-GCM does, and tells a changed tag
+  bool aes_key_wrap = false;  ///< CKM_AES_KEY_WRAP gives RFC 3394 bytes (A256KW of JOSE)
 
   /// False when any row is kFail.
   bool usable() const;

@@ -35,6 +35,8 @@ class Probe {
     capabilities_.ec_p256 = found.ec_p256;
     capabilities_.ecdsa = found.ecdsa;
     capabilities_.rsa_pss = found.rsa_pss;
+    capabilities_.aes_gcm = found.aes_gcm;
+    capabilities_.aes_key_wrap = found.aes_key_wrap;
     for (CapabilityRow& row : found.rows) capabilities_.rows.push_back(std::move(row));
     if (!found.ecdsa && !found.rsa_pss) Row("signing key", Finding::kFail, "neither ECDSA nor RSA-PSS works");
     return std::move(capabilities_);

@@ -96,6 +96,17 @@ class CryptoModule {
   /// `capabilities().oaep_hash`) and keeps it wrapped under the KEK. Errors: kInvalidArgument (does not
   /// decrypt, or not 32 bytes).
   Result<WrappedKey> AdmitTransportKey(ByteView oaep_block);
+  // Payloads of any bytes, by AES-256-GCM in the token. kUnsupported: the token cannot.
+  /// Under a fresh content key that is kept wrapped.
+  Result<SealedPayload> Seal(ByteView plain, ByteView aad);
+  /// The plaintext, for `delivery: tls` alone. kIntegrity: it was changed, or sealed with other `aad`.
+  Result<SecretBytes> Unseal(const SealedPayload& sealed, ByteView aad);
+  /// The content key for a recipient, in a form that JOSE knows: "RSA-OAEP", "RSA-OAEP-256", "A256KW".
+  /// Errors: as RewrapFor.
+  Result<DeliveredKey> RewrapContentKey(const Recipient& recipient, const WrappedKey& key);
+  /// The plaintext of what was encrypted to the transfer key. kInvalidArgument: it does not decrypt.
+  Result<SecretBytes> OpenForTransfer(const TransferredPayload& sent);
+
   /// SubjectPublicKeyInfo DER of the newest transfer key.
   Result<Bytes> TransferPublicKey();
 
@@ -122,8 +133,9 @@ class CryptoModule {
   };
   SessionUse session_use() const;
 
+  class State;  ///< for the files that implement the verbs
+
  private:
-  class State;
   explicit CryptoModule(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

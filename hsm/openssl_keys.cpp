@@ -74,6 +74,35 @@ Result<SecretBytes> UnwrapRfc5649(ByteView kek, ByteView wrapped) {
   return SecretBytes::TakeFrom(plain);
 }
 
+Result<Bytes> WrapRfc3394(ByteView kek, ByteView key) {
+  const std::unique_ptr<EVP_CIPHER_CTX, FreeCipher> context(EVP_CIPHER_CTX_new());
+  Bytes out(key.size() + 8);
+  int size = 0;
+  if (!context || kek.size() != 32) return InternalError("RFC 3394 needs a 32-byte key");
+  EVP_CIPHER_CTX_set_flags(context.get(), EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+  if (EVP_EncryptInit_ex(context.get(), EVP_aes_256_wrap(), nullptr, kek.data(), nullptr) != 1 ||
+      EVP_EncryptUpdate(context.get(), out.data(), &size, key.data(), static_cast<int>(key.size())) != 1 ||
+      static_cast<std::size_t>(size) != out.size())
+    return InternalError("RFC 3394 failed");
+  return out;
+}
+
+Result<Bytes> GcmEncrypt(ByteView key, ByteView nonce, ByteView aad, ByteView plain) {
+  constexpr int kTagBytes = 16;
+  const std::unique_ptr<EVP_CIPHER_CTX, FreeCipher> context(EVP_CIPHER_CTX_new());
+  Bytes out(plain.size() + kTagBytes);
+  int size = 0;
+  if (!context || key.size() != 32 || nonce.size() != 12) return InternalError("AES-256-GCM of another form");
+  if (EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.data(), nonce.data()) != 1 ||
+      EVP_EncryptUpdate(context.get(), nullptr, &size, aad.data(), static_cast<int>(aad.size())) != 1 ||
+      EVP_EncryptUpdate(context.get(), out.data(), &size, plain.data(), static_cast<int>(plain.size())) !=
+          1 ||
+      EVP_EncryptFinal_ex(context.get(), out.data() + size, &size) != 1 ||
+      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kTagBytes, out.data() + plain.size()) != 1)
+    return InternalError("AES-256-GCM failed");
+  return out;
+}
+
 Result<RsaPublicNumbers> RsaNumbersFromSpki(ByteView spki) {
   const unsigned char* data = spki.data();
   const PkeyPtr key(d2i_PUBKEY(nullptr, &data, static_cast<long>(spki.size())));

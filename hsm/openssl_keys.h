@@ -22,6 +22,11 @@ using PkeyPtr = std::unique_ptr<EVP_PKEY, FreePkey>;
 Result<Bytes> WrapRfc5649(ByteView kek, ByteView key);
 Result<SecretBytes> UnwrapRfc5649(ByteView kek, ByteView wrapped);
 
+/// RFC 3394 (AES-256 key wrap without padding), of 16, 24 or 32 octets.
+Result<Bytes> WrapRfc3394(ByteView kek, ByteView key);
+/// AES-256-GCM with a 96-bit nonce: ciphertext, then the 128-bit tag.
+Result<Bytes> GcmEncrypt(ByteView key, ByteView nonce, ByteView aad, ByteView plain);
+
 struct RsaPublicNumbers {
   Bytes modulus;  ///< big-endian, no leading zero
   Bytes exponent;

@@ -4,6 +4,8 @@
 
 #include "hsm/key_operations.h"
 #include "hsm/key_pair.h"
+#include "hsm/openssl_keys.h"
+#include "hsm/payload_cipher.h"
 
 namespace skms::hsm {
 namespace {
@@ -78,21 +80,42 @@ Status TryPss(Token& token) {
   return TrySign(lease, &mechanism, pair.private_key);
 }
 
+/// Encrypts, compares with a software AES-GCM, decrypts, and must refuse a changed tag.
 Status TryGcm(Token& token) {
+  const Bytes octets(32, 0x5A);
+  const Bytes nonce(12, 1);
+  const Bytes aad(5, 3);
+  const Bytes plain(21, 2);
+  SKMS_TRY(const Bytes expected, GcmEncrypt(octets, nonce, aad, plain));
   SKMS_TRY(SessionLease lease, token.Lease());
-  SKMS_TRY(const SessionObject key,
-           GenerateSecret(lease, CKM_AES_KEY_GEN,
-                          SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.encrypt = true}), 32));
-  Bytes nonce(12, 1);
-  CK_GCM_PARAMS parameters{nonce.data(), nonce.size(), nonce.size() * 8, nullptr, 0, 128};
-  CK_MECHANISM mechanism{CKM_AES_GCM, &parameters, sizeof parameters};
-  SKMS_TRYV(
-      lease.Check("C_EncryptInit", lease.p11()->C_EncryptInit(lease.handle(), &mechanism, key.handle())));
-  Bytes plain(16, 2);
-  Bytes out(64);
-  CK_ULONG size = out.size();
-  return lease.Check("C_Encrypt",
-                     lease.p11()->C_Encrypt(lease.handle(), plain.data(), plain.size(), out.data(), &size));
+  AttributeTemplate known =
+      SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.encrypt = true, .decrypt = true});
+  known.Octets(CKA_VALUE, octets);
+  SKMS_TRY(const SessionObject key, Create(lease, std::move(known)));
+  SKMS_TRY(Bytes sealed, EncryptGcm(lease, key.handle(), nonce, aad, plain));
+  if (sealed != expected) return InternalError("other bytes than a software AES-GCM");
+  SKMS_TRYV(DecryptGcm(lease, key.handle(), nonce, aad, sealed));
+  sealed.back() ^= 1U;
+  if (DecryptGcm(lease, key.handle(), nonce, aad, sealed).has_value())
+    return InternalError("it decrypts what has a wrong tag");
+  return Ok();
+}
+
+Status TryKeyWrap(Token& token) {
+  const Bytes kek(32, 0x5A);
+  const Bytes secret(32, 0xC3);
+  SKMS_TRY(const Bytes expected, WrapRfc3394(kek, secret));
+  SKMS_TRY(SessionLease lease, token.Lease());
+  AttributeTemplate wrapping = SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true});
+  wrapping.Octets(CKA_VALUE, kek);
+  SKMS_TRY(const SessionObject with, Create(lease, std::move(wrapping)));
+  AttributeTemplate target = SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {});
+  target.Octets(CKA_VALUE, secret);
+  SKMS_TRY(const SessionObject key, Create(lease, std::move(target)));
+  CK_MECHANISM wrap{CKM_AES_KEY_WRAP, nullptr, 0};
+  SKMS_TRY(const Bytes wrapped, Wrap(lease, &wrap, with.handle(), key.handle()));
+  if (wrapped != expected) return InternalError("other bytes than a software RFC 3394");
+  return Ok();
 }
 
 }  // namespace
@@ -107,7 +130,12 @@ Result<MechanismFindings> ProbeMechanisms(Token& token) {
   out.rsa_pss = pss.has_value();
   out.rows.push_back(RowFor("RSA-PSS with SHA-256", pss, "CKM_RSA_PKCS_PSS"));
   out.rows.push_back(RowFor("ECDH", TryEcdh(token), "CKM_ECDH1_DERIVE without KDF"));
-  out.rows.push_back(RowFor("AES-GCM", TryGcm(token), "6-field parameters"));
+  const Status gcm = TryGcm(token);
+  out.aes_gcm = gcm.has_value();
+  out.rows.push_back(RowFor("AES-GCM", gcm, "same bytes as a software AES-GCM, 6-field parameters"));
+  const Status key_wrap = TryKeyWrap(token);
+  out.aes_key_wrap = key_wrap.has_value();
+  out.rows.push_back(RowFor("wrap RFC 3394 (KW)", key_wrap, "same bytes as a software RFC 3394"));
   bool kwp_ec = false;
   for (const CK_MECHANISM_TYPE kwp : {kMechanismAesKeyWrapKwp, CK_MECHANISM_TYPE{CKM_AES_KEY_WRAP_PAD}}) {
     kwp_ec = kwp_ec || TryWrapEc(token, kwp).has_value();

@@ -12,6 +12,8 @@ struct MechanismFindings {
   bool ec_p256 = false;
   bool ecdsa = false;
   bool rsa_pss = false;
+  bool aes_gcm = false;
+  bool aes_key_wrap = false;
   std::vector<CapabilityRow> rows;
 };
 

@@ -61,4 +61,19 @@ struct DeliveredKey {
   Bytes wrapped_key;    ///< RSA-AES only: the key under the ephemeral AES-256 key (RFC 5649)
 };
 
+/// A payload under AES-256-GCM.
+struct SealedPayload {
+  WrappedKey key;    ///< the content key
+  Bytes nonce;       ///< 96 bits
+  Bytes ciphertext;  ///< with the 128-bit tag at its end
+};
+
+/// A payload that somebody encrypted to our transfer key.
+struct TransferredPayload {
+  Bytes encrypted_key;  ///< RSA-OAEP block of an AES-256 key
+  Bytes nonce;
+  Bytes aad;
+  Bytes ciphertext;  ///< with the 128-bit tag at its end
+};
+
 }  // namespace skms::hsm

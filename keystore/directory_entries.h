@@ -90,7 +90,9 @@ struct Principal {
 struct UeIdentity {
   TargetKind kind = TargetKind::kUe;  ///< kUser or kUe
   std::string id;
-  auto operator<=>(const UeIdentity&) const = default;
+  bool operator<(const UeIdentity& other) const {
+    return kind != other.kind ? kind < other.kind : id < other.id;
+  }
 };
 
 /// Where a principal's, user's or UE's keys are wrapped to: at most one for each. A principal without one has

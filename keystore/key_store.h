@@ -36,7 +36,7 @@ struct Requester {
   Bytes certificate_spki;  ///< recipient of last resort
   std::string request_id;
   bool administrator = false;  ///< on the admin socket: needs no role
-  /// VAL services that the access token names, where its issuer's tokens name them: others are not for it.
+  /// VAL services that the access token names: others are not for it. nullopt: it names none.
   std::optional<std::vector<std::string>> token_services{};
 };
 

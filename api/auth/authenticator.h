@@ -31,9 +31,10 @@ struct ProvisioningGrant {
 /// Who is asking, after both credentials agreed.
 struct AuthenticatedPrincipal {
   std::string id;
-  std::string role;                                    ///< "val-server", "group-server"
-  Bytes certificate_public_key;                        ///< SubjectPublicKeyInfo DER of the client certificate
-  std::optional<std::vector<std::string>> services{};  ///< that the token names; nullopt: its issuer's do not
+  std::string role;              ///< "val-server", "group-server"
+  Bytes certificate_public_key;  ///< SubjectPublicKeyInfo DER of the client certificate
+  std::optional<std::vector<std::string>>
+      services{};  ///< that the token names; nullopt: it names none, and policy alone decides
   ProvisioningGrant provisioning{};
 };
 

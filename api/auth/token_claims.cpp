@@ -78,7 +78,6 @@ bool ReadBinding(const json& payload, AccessTokenClaims& claims) {
 
 bool ReadServices(const json& payload, const std::string& claim, AccessTokenClaims& claims) {
   if (claim.empty()) return true;
-  claims.services.emplace();
   const auto member = payload.find(claim);
   if (member == payload.end()) return true;
   if (member->is_string()) {

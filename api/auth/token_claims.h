@@ -21,7 +21,7 @@ struct AccessTokenClaims {
   std::vector<std::string> scopes;
   std::string certificate_sha256;                    ///< cnf.x5t#S256 (RFC 8705), empty where there is none
   std::string key_thumbprint;                        ///< cnf.jkt (RFC 9449), empty where there is none
-  std::optional<std::vector<std::string>> services;  ///< nullopt: the tokens of this issuer do not say
+  std::optional<std::vector<std::string>> services;  ///< nullopt: the token does not say
   std::string user;                                  ///< empty: not vouched for, likewise below
   std::string ue;
   std::string client;

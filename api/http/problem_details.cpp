@@ -74,9 +74,8 @@ Response ToResponse(const ProblemDetails& problem, std::string_view request_id) 
   for (const InvalidParam& invalid : problem.invalid_params) {
     body["invalidParams"].push_back({{"param", invalid.param}, {"reason", invalid.reason}});
   }
-  for (const auto& [name, value] : problem.members) {
-    std::visit([&](const auto& plain) { body[name] = plain; }, value);
-  }
+  for (const auto& member : problem.members)
+    std::visit([&](const auto& plain) { body[member.first] = plain; }, member.second);
   Response response;
   response.status = problem.status;
   response.headers.Set("Content-Type", "application/problem+json");

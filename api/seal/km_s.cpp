@@ -46,7 +46,7 @@ class KeyRecords {
     if (answer.has_error()) return Reception::Fail(answer.error(), context);
 
     const keystore::Service& service = answer.value().service;
-    if (!service.access.home.empty()) return reception_.Redirect(service, request, context);
+    if (!service.access.home.empty()) return reception_.Redirect(service, request);
     const std::string tag = EntityTag(answer.value());
     if (http::HasEntity(request, tag)) return http::NotModified(tag);
     const AnswerFrame frame{skms_id_, reception_.options().api_root, clock.NowSeconds()};

@@ -139,7 +139,7 @@ class KeyRequest {
     const auto answer = store.DeliverToUe(ue, message.selector);
     if (answer.has_error()) return Reception::Fail(answer.error(), call.context, Members(message));
     const keystore::Service& service = answer.value().service;
-    if (!service.access.home.empty()) return reception_.Redirect(service, call.request, call.context);
+    if (!service.access.home.empty()) return reception_.Redirect(service, call.request);
     const std::string& root = reception_.options().api_root;
     const AnswerFrame frame{options_.skms_id, root, clock.NowSeconds()};
     auto payload = KeyInfoObject(answer.value(), frame);

@@ -48,18 +48,12 @@ Response Reception::ServeUe(const Request& request, const RequestContext& contex
   return action({request, context, std::get<auth::AuthenticatedUe>(authenticated)});
 }
 
-Response Reception::Redirect(const keystore::Service& service, const Request& request,
-                             const RequestContext& context) const {
-  const keystore::AccessPolicy& access = service.access;
-  const std::string rest =
-      request.path.substr(root_.prefix.size()) + (request.query.empty() ? "" : "?" + request.query);
-  ProblemDetails problem =
-      access.home_permanent
-          ? http::Problem(308, "Permanent Redirect", "another key management server has this service", "")
-          : http::Problem(307, "Temporary Redirect", "another key management server has this service for now",
-                          "");
-  Response response = http::ToResponse(problem, context.request_id);
-  response.headers.Set("Location", access.home + rest);
+Response Reception::Redirect(const keystore::Service& service, const Request& request) const {
+  const std::string query = request.query.empty() ? "" : "?" + request.query;
+  Response response;
+  response.status = service.access.home_permanent ? 308 : 307;
+  response.headers.Set("Location", service.access.home + request.path.substr(root_.prefix.size()) + query);
+  response.headers.Set("Cache-Control", "no-store");
   return response;
 }
 

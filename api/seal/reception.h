@@ -81,8 +81,7 @@ class Reception {
   static http::Response Fail(const Error& error, const http::RequestContext& context,
                              http::ProblemMembers members);
   /// 307 or 308 to the same resource at the service's home (TS 29.122 5.2.10).
-  http::Response Redirect(const keystore::Service& service, const http::Request& request,
-                          const http::RequestContext& context) const;
+  http::Response Redirect(const keystore::Service& service, const http::Request& request) const;
 
  private:
   /// Target, time, accepted answers: the same for everybody.

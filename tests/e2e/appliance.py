@@ -9,10 +9,14 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 from pki import Authority, TokenIssuer
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+from judge import judge  # noqa: E402: it stands in the neighbouring suite
 
 BIN = pathlib.Path(os.environ.get("SKMS_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/release/bin"))
 PIN = "648219"
@@ -25,6 +29,17 @@ def wait_for(condition, what):
     while not condition():
         assert time.monotonic() < end, f"waited {DEADLINE} s for {what}"
         time.sleep(0.02)
+
+
+def method_of(arguments):
+    """The method that curl will use."""
+    words = [str(a) for a in arguments]
+    for flag in ("--request", "-X"):
+        if flag in words:
+            return words[words.index(flag) + 1]
+    if "--head" in words:
+        return "HEAD"
+    return "POST" if any(word.startswith("--data") for word in words) else "GET"
 
 
 def free_port():
@@ -58,6 +73,8 @@ class Appliance:
         self.settings = settings
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
+        self.ue_port = free_port()
+        self.ue_url = f"https://localhost:{self.ue_port}"
         self.config = directory / "skms.yaml"
         self.environment = {**os.environ, "SOFTHSM2_CONF": str(directory / "softhsm2.conf")}
         self.environment.pop("CREDENTIALS_DIRECTORY", None)
@@ -98,6 +115,8 @@ class Appliance:
             "token": {"label": "skms", "pin_file": "pin"},
             "store": {"path": "skms.db"},
             "listen": {"port": self.port, "certificate": "server.pem", "private_key": "server.key", "client_ca": "ca.pem"},
+            "listen_ue": {"port": self.ue_port, "uri": self.ue_url, "certificate": "server.pem", "private_key": "server.key",
+                          "client_ca": "ca.pem"},
             "admin": {"socket": "admin.sock"},
         }
         for key, value in {**self.settings, **settings}.items():
@@ -131,7 +150,9 @@ class Appliance:
 
     def provision(self):
         """Issuer, two principals, and services: 's' for val-1, 't' for val-2."""
-        self.ctl("issuer", "add", "sim-s", "--issuer", "https://sim-s.test", "--audience", "skms", "--jwks", self.issuer.jwks_path)
+        self.ctl("issuer", "add", "sim-s", "--issuer", "https://sim-s.test", "--audience", "skms", "--jwks", self.issuer.jwks_path,
+                 "--services-claim", "val_service_ids", "--user-claim", "val_user_id", "--ue-claim", "val_ue_id",
+                 "--client-claim", "val_client_id")
         for principal in ("val-1", "val-2"):
             self.ctl("principal", "add", principal, "--certificate", self.directory / f"{principal}.pem")
         self.ctl("service", "add", "s", "--scope", "service,user,ue", "--reader", "val-1")
@@ -194,12 +215,13 @@ class Appliance:
         """JSON of one GET on the admin socket."""
         done = subprocess.run(["curl", "--silent", "--fail", "--unix-socket", self.directory / "admin.sock", "http://localhost" + path],
                               capture_output=True, check=True, timeout=DEADLINE)
+        judge("GET", path, 200, {"content-type": "application/json"}, done.stdout.decode())
         return json.loads(done.stdout)
 
     # -- requests -------------------------------------------------------------------------------------------------
 
-    def curl(self, target, *arguments, who="val-1", token="default", headers=()):
-        """One request with curl over mutual TLS. `token` None: without Authorization."""
+    def curl(self, target, *arguments, who="val-1", token="default", headers=(), url=None):
+        """One request with curl over mutual TLS, its answer judged. `token` None: without Authorization."""
         if token == "default":
             token = self.issuer.token(client_id=who)
         command = ["curl", "--silent", "--show-error", "--include", "--max-time", "30", "--cacert", self.directory / "ca.pem"]
@@ -209,16 +231,18 @@ class Appliance:
         if lines:
             (self.directory / "headers").write_text("\n".join(lines) + "\n")
             command += ["-H", f"@{self.directory / 'headers'}"]
-        done = subprocess.run([*map(str, command), *map(str, arguments), self.url + target], capture_output=True, timeout=DEADLINE)
+        done = subprocess.run([*map(str, command), *map(str, arguments), (url or self.url) + target], capture_output=True, timeout=DEADLINE)
         if done.returncode != 0:
             return Answer(0, {"curl": str(done.returncode)}, done.stderr.decode())
         head, _, body = done.stdout.decode().partition("\r\n\r\n")
         while head.startswith("HTTP/1.1 100"):
             head, _, body = body.partition("\r\n\r\n")
         status_line, *fields = head.split("\r\n")
-        return Answer(
+        answer = Answer(
             int(status_line.split()[1]), {f.split(":", 1)[0].lower(): f.split(":", 1)[1].strip() for f in fields}, body
         )
+        judge(method_of(arguments), target, answer.status, answer.headers, answer.body)
+        return answer
 
     def get(self, query="val-service-id=s", **options):
         return self.curl("/ss-kir/v1/key-records" + (f"?{query}" if query is not None else ""), **options)

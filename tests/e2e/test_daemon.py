@@ -323,7 +323,7 @@ def test_bash_completes_commands_and_options(fresh):
     script = subprocess.run([BIN / "skmsctl", "completion", "bash"], capture_output=True, text=True, check=True).stdout
     (fresh.directory / "completion").write_text(script)
     probe = (
-        f"source {fresh.directory}/completion; COMP_WORDS=(skmsctl service add --pro); COMP_CWORD=3; _skmsctl; "
+        f"source {fresh.directory}/completion; COMP_WORDS=(skmsctl service add --prof); COMP_CWORD=3; _skmsctl; "
         'echo "${COMPREPLY[@]}"; COMP_WORDS=(skmsctl serv); COMP_CWORD=1; _skmsctl; echo "${COMPREPLY[@]}"'
     )
     done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True)

@@ -1,0 +1,92 @@
+// Seal and its kin: payloads that VAL servers provision, encrypted in the token under keys that never leave
+// it but wrapped.
+#include <utility>
+
+#include "hsm/crypto_module_state.h"
+#include "hsm/key_operations.h"
+#include "hsm/payload_cipher.h"
+
+namespace skms::hsm {
+namespace {
+
+constexpr const char* kContentKeyWrap = "A256KW";
+
+Status NeedGcm(const Capabilities& capabilities) {
+  if (capabilities.aes_gcm) return Ok();
+  return Error{ErrorCode::kUnsupported,
+               "this token has no AES-GCM, so it cannot keep payloads; see: skmsctl token probe"};
+}
+
+AttributeTemplate ContentKeyTemplate(bool extractable, const KeyUsage& usage) {
+  return SecretKeyTemplate(CKK_AES, Lifetime::kSession, extractable, usage);
+}
+
+Result<SessionObject> UnwrapContentKey(SessionLease& lease, const CryptoModule::State& state,
+                                       const WrappedKey& key, bool extractable, const KeyUsage& usage) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state.capabilities));
+  if (key.format != kFormatRfc5649)
+    return Error{ErrorCode::kUnsupported, "a content key is wrapped in format '" + key.format + "'"};
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, state.keys.kek(key.kek_generation));
+  return Unwrap(lease, &kwp, kek, key.bytes, ContentKeyTemplate(extractable, usage),
+                {.extractable = extractable});
+}
+
+}  // namespace
+
+Result<SealedPayload> CryptoModule::Seal(ByteView plain, ByteView aad) {
+  SKMS_TRYV(NeedGcm(state_->capabilities));
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
+  SealedPayload out;
+  SKMS_TRY(out.nonce, Random(kGcmNonceBytes));
+  SKMS_TRY(SessionLease lease, state_->token->Lease());
+  SKMS_TRY(const SessionObject key,
+           GenerateSecret(lease, CKM_AES_KEY_GEN, ContentKeyTemplate(true, {.encrypt = true}), 32));
+  SKMS_TRY(out.ciphertext, EncryptGcm(lease, key.handle(), out.nonce, aad, plain));
+  out.key.kek_generation = state_->keys.generations().kek;
+  SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, state_->keys.newest_kek(), key.handle()));
+  return out;
+}
+
+Result<SecretBytes> CryptoModule::Unseal(const SealedPayload& sealed, ByteView aad) {
+  SKMS_TRYV(NeedGcm(state_->capabilities));
+  SKMS_TRY(SessionLease lease, state_->token->Lease());
+  SKMS_TRY(const SessionObject key, UnwrapContentKey(lease, *state_, sealed.key, false, {.decrypt = true}));
+  return DecryptGcm(lease, key.handle(), sealed.nonce, aad, sealed.ciphertext);
+}
+
+Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, const WrappedKey& key) {
+  const auto* transport = std::get_if<TransportKeyRecipient>(&recipient);
+  if (transport == nullptr) return RewrapFor(recipient, key, {KeyKind::kAes, 32});
+  // JOSE knows RFC 3394 alone, and a content key of 32 octets needs no padding.
+  if (!state_->capabilities.aes_key_wrap) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "this token cannot wrap by RFC 3394 (A256KW) to a transport key; enrol an RSA key"};
+  }
+  SKMS_TRY(SessionLease lease, state_->token->Lease());
+  SKMS_TRY(const SessionObject with, UnwrapContentKey(lease, *state_, transport->key, false, {.wrap = true}));
+  SKMS_TRY(const SessionObject target, UnwrapContentKey(lease, *state_, key, true, {}));
+  CK_MECHANISM wrap{CKM_AES_KEY_WRAP, nullptr, 0};
+  DeliveredKey out;
+  out.alg = kContentKeyWrap;
+  SKMS_TRY(out.encrypted_key, Wrap(lease, &wrap, with.handle(), target.handle()));
+  return out;
+}
+
+Result<SecretBytes> CryptoModule::OpenForTransfer(const TransferredPayload& sent) {
+  SKMS_TRYV(NeedGcm(state_->capabilities));
+  if (!state_->capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+  SKMS_TRY(SessionLease lease, state_->token->Lease());
+  OaepMechanism oaep(*state_->capabilities.oaep_hash);
+  auto key = Unwrap(lease, oaep.get(), state_->keys.transfer_private(), sent.encrypted_key,
+                    ContentKeyTemplate(false, {.decrypt = true}), {.extractable = false});
+  auto plain = key.has_value()
+                   ? DecryptGcm(lease, key.value().handle(), sent.nonce, sent.aad, sent.ciphertext)
+                   : Result<SecretBytes>(key.error());
+  if (plain.has_error() && plain.error().code == ErrorCode::kIntegrity) {
+    // One text for a wrong key and a wrong tag: whoever sends it learns nothing about which.
+    return InvalidArgument("it does not decrypt under our transfer key; fetch the published key again");
+  }
+  return plain;
+}
+
+}  // namespace skms::hsm
