@@ -10,6 +10,7 @@
 #include "api/admin/admin_api.h"
 #include "api/seal/discovery.h"
 #include "api/seal/event_subscriptions.h"
+#include "api/seal/key_provisioning.h"
 #include "api/seal/km_s.h"
 #include "api/seal/km_uu.h"
 #include "api/seal/seal_x1.h"
@@ -126,6 +127,13 @@ Status Appliance::Wire(const Configuration& configuration) {
       *api_, {configuration.skms.uri, configuration.access_token.scope_skms_events, window_ms, "subscribe"},
       dependencies);
 
+  seal::RegisterKeyProvisioning(
+      *api_,
+      {configuration.skms.id,
+       {published.keys.front().kid, published.keys.front().alg},
+       configuration.limits.payload_bytes},
+      {configuration.skms.uri, configuration.access_token.scope_ss_kpp, window_ms, "provision"},
+      dependencies);
   if (configuration.listen_ue.present) SKMS_TRYV(WireUe(configuration, published));
 
   RotationOptions rotation;

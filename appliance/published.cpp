@@ -11,10 +11,12 @@ Result<seal::DiscoveryDocument> Published(const Configuration& configuration, hs
   document.skms_uri = configuration.skms.uri;
   document.apis = {{"ss-kir", "v1", "KM-S", token.scope_ss_kir},
                    {"seal-x1", "v1", "SEAL-X1", token.scope_seal_x1},
+                   {"ss-kpp", "v1", "KM-S", token.scope_ss_kpp},
                    {"skms-events", "v1", "KM-S", token.scope_skms_events}};
   if (configuration.listen_ue.present)
     document.apis.push_back({"skm", "v1", "KM-UU", token.scope_skm, configuration.listen_ue.uri});
   document.wrapping = module.wrapping_algorithms();
+  document.payload_encryption = module.capabilities().aes_gcm ? "A256GCM" : "";
   SKMS_TRY(Bytes transfer, module.TransferPublicKey());
   SKMS_TRY(Bytes signing, module.SigningPublicKey());
   const hsm::TokenKeyGenerations& generations = module.generations();

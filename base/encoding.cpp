@@ -1,5 +1,6 @@
 #include "base/encoding.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -66,6 +67,17 @@ std::string ToBase64Url(ByteView bytes) {
   }
   if (bits > 0) text += kBase64Url[(buffer << (6 - bits)) & 63U];
   return text;
+}
+
+std::optional<Bytes> FromBase64(std::string_view text) {
+  if (text.size() % 4 != 0 || text.find_first_of("-_") != std::string_view::npos) return std::nullopt;
+  const std::size_t padding = text.size() - std::min(text.find('='), text.size());
+  if (padding > 2) return std::nullopt;
+  std::string url(text.substr(0, text.size() - padding));
+  if (text.find_first_not_of('=', url.size()) != std::string_view::npos) return std::nullopt;
+  std::replace(url.begin(), url.end(), '+', '-');
+  std::replace(url.begin(), url.end(), '/', '_');
+  return FromBase64Url(url);
 }
 
 std::optional<Bytes> FromBase64Url(std::string_view text) {

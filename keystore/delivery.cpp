@@ -164,8 +164,22 @@ Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, con
     }
     of_groups = Ranked(std::move(of_groups));
     std::move(of_groups.begin(), of_groups.end(), std::back_inserter(versions));
-    if (versions.empty()) return NoSuchKey();
-    return WrapAll(by, service, to, std::move(versions), entries);
+    std::vector<StoredPayload> payloads;
+    if (own) {
+      SKMS_TRY(payloads, CurrentPayloads(selector));
+    }
+    if (versions.empty() && payloads.empty()) return NoSuchKey();
+    SKMS_TRY(DeliveryAnswer all, WrapAll(by, service, to, std::move(versions), entries));
+    for (StoredPayload& stored : payloads) {
+      AuditEntry granted = EntryFor(by, "deliver", selector);
+      granted.kid = stored.payload.id;
+      granted.reason = std::string("delivery=") + (to.recipient ? "jwe" : "tls") + " payload" +
+                       (to.id.empty() ? "" : " recipient=" + to.id);
+      SKMS_TRY(DeliveredPayload delivered, Readdress(to, std::move(stored.payload)));
+      entries.push_back(std::move(granted));
+      all.payloads.push_back(std::move(delivered));
+    }
+    return all;
   }();
   if (answer.has_error()) return Refuse(entry, std::string(Name(answer.error().code)), answer.error());
   SKMS_TRYV(Record(entries));

@@ -5,6 +5,7 @@
 #include "keystore/directory.h"
 #include "keystore/directory_rows.h"
 #include "keystore/key_records.h"
+#include "keystore/payload_rows.h"
 
 namespace skms::keystore {
 namespace {
@@ -157,6 +158,10 @@ Status Directory::RemoveService(const Requester& by, const ValServiceId& id) {
   return Change(
       EntryFor(by, "service.remove", "", id.value()),
       [&](soci::session& session) -> Status {
+        if (CountPayloadSelectors(session, id) > 0) {
+          return Conflict("service '" + id.value() +
+                          "' has payloads; see: skmsctl payload list --service, and skmsctl payload remove");
+        }
         if (HasVersions(session, id)) {
           return Conflict("service '" + id.value() +
                           "' has keys; to stop delivery, take its readers away: skmsctl service set " +

@@ -9,16 +9,6 @@
 namespace skms::keystore {
 namespace {
 
-/// 128 random bits as base64url. One that begins with '-' would look like an option on a command line, and is
-/// drawn again.
-Result<Kid> FreshKid(hsm::CryptoModule& module) {
-  for (;;) {
-    SKMS_TRY(const Bytes random, module.Random(16));
-    std::string text = ToBase64Url(random);
-    if (text.front() != '-') return Kid(std::move(text));
-  }
-}
-
 Versions Bare(const std::vector<StoredKeyVersion>& stored) {
   Versions versions;
   versions.reserve(stored.size());
@@ -50,6 +40,16 @@ Versions After(Versions versions, const RotationPlan& plan) {
 
 }  // namespace
 
+/// 128 random bits as base64url. One that begins with '-' would look like an option on a command line, and is
+/// drawn again.
+Result<Kid> KeyStore::State::FreshKid() {
+  for (;;) {
+    SKMS_TRY(const Bytes random, module.Random(16));
+    std::string text = ToBase64Url(random);
+    if (text.front() != '-') return Kid(std::move(text));
+  }
+}
+
 std::mutex& KeyStore::State::LockFor(const Selector& selector) {
   const std::size_t hash = std::hash<std::string>()(selector.service.value() + '\n' + selector.target);
   return stripes_[hash % kStripes];
@@ -59,7 +59,7 @@ Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service,
                                                          const NextVersion& next,
                                                          std::int64_t group_revision) {
   SKMS_TRY(const KeyProfile profile, FindKeyProfile(service.profile));
-  SKMS_TRY(const Kid kid, FreshKid(module));
+  SKMS_TRY(const Kid kid, FreshKid());
   SKMS_TRY(hsm::GeneratedKey generated, module.GenerateWrapped(profile.spec));
   StoredKeyVersion made;
   made.version.kid = kid;

@@ -32,8 +32,11 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   SKMS_TRY(hsm::Mac key, module.ComputeMac(1, AsBytes("skms pseudonym v1")));
   SecretBytes pseudonym_key = SecretBytes::CopyOf(key);
   Wipe(key);
-  return std::unique_ptr<KeyStore>(new KeyStore(std::make_unique<State>(
-      module, clock, std::move(database), std::move(directory), std::move(pseudonym_key))));
+  SKMS_TRY(const bool payloads, HasPayloads(*database));
+  auto state = std::make_unique<State>(module, clock, std::move(database), std::move(directory),
+                                       std::move(pseudonym_key));
+  state->payloads_exist = payloads;
+  return std::unique_ptr<KeyStore>(new KeyStore(std::move(state)));
 }
 
 KeyStore::KeyStore(std::unique_ptr<State> state) : state_(std::move(state)) {}

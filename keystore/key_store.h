@@ -23,6 +23,7 @@
 #include "keystore/key_events.h"
 #include "keystore/key_profile.h"
 #include "keystore/key_version.h"
+#include "keystore/payloads.h"
 
 namespace skms::keystore {
 
@@ -64,10 +65,35 @@ struct DeliveredVersion {
   std::optional<SecretBytes> plaintext;  ///< delivery: tls only
 };
 
+/// A provisioned payload as handed out: metadata, ciphertext, and exactly one form of access to it.
+struct DeliveredPayload {
+  Payload payload;        ///< its wrapped content key is cleared
+  std::string recipient;  ///< as in DeliveredVersion
+  std::optional<hsm::DeliveredKey> content_key;
+  std::optional<SecretBytes> plaintext;  ///< delivery: tls only
+};
+
 struct DeliveryAnswer {
   Service service;  ///< with `access.home` set, nothing else is here: another server has its keys
   /// What protects now, will, and did, in this order; then likewise those of the user's or UE's groups.
   std::vector<DeliveredVersion> keys;
+  std::vector<DeliveredPayload> payloads;  ///< of the selector itself, by payload id
+};
+
+/// What a VAL server provisions.
+struct ProvisionOrder {
+  Selector selector;
+  std::string payload_id;                              ///< may be empty
+  SecretBytes sent;                                    ///< as it came: the payload, or the JWE that holds it
+  std::optional<hsm::TransferredPayload> encrypted{};  ///< where it came encrypted to our transfer key
+  bool granted = false;                                ///< SKeyProv of the access token is for this service
+};
+
+struct Provisioned {
+  Service service;  ///< with `access.home` set, nothing was stored: another server has it
+  std::string id;   ///< of the version
+  std::uint32_t version = 0;
+  bool changed = false;  ///< false: the same payload was there already
 };
 
 /// A refusal that never reached Deliver (bad token, unknown certificate …), to be written to the audit chain.
@@ -187,6 +213,18 @@ class KeyStore {
   /// (another's identity; the service's own key where policy keeps it; scope; no usable recipient),
   /// kIntegrity, kStorage, and the token's.
   Result<DeliveryAnswer> DeliverToUe(const UeRequester& ue, const Selector& selector);
+
+  /// Stores a payload as the next version of (selector, payload id), in one transaction with its audit entry;
+  /// what was there stays current until then. The same bytes again change nothing. Errors: kNotFound (service
+  /// unknown or not for this requester), kPermissionDenied (not a provisioner, not granted by the token,
+  /// scope, too many), kInvalidArgument (does not decrypt, empty), kUnsupported (the token has no AES-GCM),
+  /// kIntegrity, kStorage, and the token's.
+  Result<Provisioned> Provision(const Requester& by, const ProvisionOrder& order);
+  /// Newest versions without their content key, in order of their ids; `service` may be empty.
+  Result<std::vector<Payload>> ListPayloads(const std::string& service, const std::string& after,
+                                            std::uint32_t limit);
+  /// With all its former versions. kNotFound.
+  Status RemovePayload(const Requester& by, const std::string& id);
 
   /// The next version (the one made ahead where there is one) becomes active; the former ends after the
   /// service's overlap; one transaction. Makes version 1 if there is none. Errors: kNotFound (service),

@@ -11,9 +11,11 @@
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
 #include "keystore/directory.h"
+#include "keystore/directory_rows.h"
 #include "keystore/key_change_set.h"
 #include "keystore/key_records.h"
 #include "keystore/key_store.h"
+#include "keystore/payload_rows.h"
 #include "keystore/rotation.h"
 #include "keystore/rotation_run.h"
 
@@ -86,6 +88,19 @@ class KeyStore::State {
   /// Names who asks on KM-UU in the chain, as a pseudonym.
   PrincipalId ActorOf(const UeRequester& ue) const;
 
+  Result<Kid> FreshKid();
+  /// The newest version of each payload of a selector, MACs checked.
+  Result<std::vector<StoredPayload>> CurrentPayloads(const Selector& selector);
+  Result<DeliveredPayload> Readdress(const Destination& to, Payload payload);
+  /// Audits what it refuses, by `entry`.
+  Status MayProvision(const Requester& by, const ProvisionOrder& order, const AuditEntry& entry);
+  Result<std::string> DigestOf(const ProvisionOrder& order);
+  Result<StoredPayload> SealPayload(const Requester& by, const ProvisionOrder& order, std::uint32_t version,
+                                    std::string digest);
+  /// Under the selector's lock.
+  Result<Provisioned> StorePayload(const Requester& by, const Service& service, const ProvisionOrder& order,
+                                   AuditEntry entry);
+
   class GroupChange;
   /// kIntegrity: a version was made at a later revision of its group than the one that is stored.
   static Status CheckNotRolledBack(const std::vector<StoredKeyVersion>& stored, std::int64_t revision,
@@ -119,6 +134,7 @@ class KeyStore::State {
   const Clock& clock;
   const std::unique_ptr<Database> database;
   const std::unique_ptr<Directory> directory;
+  std::atomic<bool> payloads_exist{false};        ///< there may be some: a delivery looks for them
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;

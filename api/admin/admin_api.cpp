@@ -236,6 +236,18 @@ class AdminApi {
     return List("keys", keys.value());
   }
 
+  Response ListPayloads(Call& call) {
+    const auto query = PayloadQueryFromText(call.request.query, call.invalid);
+    if (query.has_error()) return Failed(query.error(), call);
+    const PayloadQuery& wanted = query.value();
+    const auto found = deps_.store.ListPayloads(wanted.service, wanted.page.after, wanted.page.limit);
+    if (found.has_error()) return Failed(found.error(), call);
+    return List("payloads", found.value());
+  }
+  Response RemovePayload(Call& call) {
+    return NoContent(deps_.store.RemovePayload(call.by(), call.values[0]), call);
+  }
+
   Response ShowKey(Call& call) {
     const auto key = deps_.store.ShowKey(keystore::Kid(call.values[0]));
     if (key.has_error()) return Failed(key.error(), call);
@@ -431,6 +443,8 @@ constexpr Route kRoutes[] = {
     {"POST", "/admin/v1/issuers", &AdminApi::AddIssuer},
     {"DELETE", "/admin/v1/issuers/{id}", &AdminApi::RemoveIssuer},
     {"POST", "/admin/v1/issuers/{id}/keys", &AdminApi::FetchIssuerKeys},
+    {"GET", "/admin/v1/payloads", &AdminApi::ListPayloads},
+    {"DELETE", "/admin/v1/payloads/{id}", &AdminApi::RemovePayload},
     {"GET", "/admin/v1/keys", &AdminApi::ListKeys},
     {"POST", "/admin/v1/keys/rotate", &AdminApi::Rotate},
     {"GET", "/admin/v1/keys/{kid}", &AdminApi::ShowKey},

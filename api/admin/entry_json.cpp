@@ -101,6 +101,19 @@ json ToJson(const RotationPreview& preview) {
           {"destroyedLater", preview.lost_later}};
 }
 
+json ToJson(const Payload& payload) {
+  constexpr std::size_t kTagBytes = 16;
+  return {{"id", payload.id},
+          {"service", payload.selector.service.value()},
+          {"scope", Name(payload.selector.kind)},
+          {"target", payload.selector.target},
+          {"payloadId", payload.payload_id},
+          {"version", payload.version},
+          {"created", Time(payload.created)},
+          {"provisionedBy", payload.provisioned_by.value()},
+          {"bytes", payload.sealed.ciphertext.size() - kTagBytes}};
+}
+
 json ToJson(const Subscription& subscription) {
   return {{"id", subscription.id.value()},
           {"principal", subscription.principal.value()},
@@ -274,6 +287,24 @@ Result<KeyListQuery> KeyQueryFromText(const std::string& query, InvalidParams& i
           if (!ReadLimit(value, wanted.limit)) return kLimitRule;
         } else {
           return "is no filter; known: service, state, expiringBefore, targetPrefix, after, limit";
+        }
+        return "";
+      }));
+  return wanted;
+}
+
+Result<PayloadQuery> PayloadQueryFromText(const std::string& query, InvalidParams& invalid) {
+  PayloadQuery wanted;
+  SKMS_TRYV(
+      ReadParameters(query, invalid, [&](const std::string& name, const std::string& value) -> std::string {
+        if (name == "service") {
+          wanted.service = value;
+        } else if (name == "after") {
+          wanted.page.after = value;
+        } else if (name == "limit") {
+          if (!ReadLimit(value, wanted.page.limit)) return kLimitRule;
+        } else {
+          return "is not known here; known: service, after, limit";
         }
         return "";
       }));

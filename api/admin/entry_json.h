@@ -24,6 +24,7 @@ nlohmann::json ToJson(const keystore::RecipientEntry& recipient);
 nlohmann::json ToJson(const keystore::Issuer& issuer, const KeyFetch& fetch);
 nlohmann::json ToJson(const keystore::KeyVersion& version);
 nlohmann::json ToJson(const keystore::RotationPreview& preview);
+nlohmann::json ToJson(const keystore::Payload& payload);
 nlohmann::json ToJson(const keystore::Subscription& subscription);
 nlohmann::json ToJson(const keystore::GroupRecord& group);     ///< without its members
 nlohmann::json ToJson(const hsm::Capabilities& capabilities);  ///< a list of rows
@@ -60,6 +61,12 @@ struct Page {
   std::string after;
   std::uint32_t limit = 100;  ///< 1 to 1000
 };
+/// "service=&after=&limit="
+struct PayloadQuery {
+  std::string service;  ///< empty: any
+  Page page;
+};
+Result<PayloadQuery> PayloadQueryFromText(const std::string& query, InvalidParams& invalid);
 Result<Page> PageFromText(const std::string& query, InvalidParams& invalid);
 
 }  // namespace skms::admin

@@ -31,12 +31,13 @@ Result<std::string> EncodeDiscovery(const DiscoveryDocument& document) {
     jwk["use"] = key.use;
     keys.push_back(std::move(jwk));
   }
-  return json{{"skmsId", document.skms_id},
-              {"skmsUri", document.skms_uri},
-              {"apis", std::move(apis)},
-              {"wrapping", document.wrapping},
-              {"jwks", {{"keys", std::move(keys)}}}}
-      .dump();
+  json out{{"skmsId", document.skms_id},
+           {"skmsUri", document.skms_uri},
+           {"apis", std::move(apis)},
+           {"wrapping", document.wrapping},
+           {"jwks", {{"keys", std::move(keys)}}}};
+  if (!document.payload_encryption.empty()) out["payloadEncryption"] = document.payload_encryption;
+  return out.dump();
 }
 
 Status RegisterDiscovery(http::Api& api, const DiscoveryDocument& document) {

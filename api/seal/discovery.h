@@ -34,6 +34,7 @@ struct DiscoveryDocument {
   std::vector<PublishedApi> apis;
   std::vector<std::string> wrapping;  ///< values of keyInfo's wrapped.alg
   std::vector<PublishedKey> keys;
+  std::string payload_encryption{};  ///< enc of provisioned payloads' JWEs; empty: the token keeps none
 };
 
 /// The JSON text. Errors: kInternal (a key that has no JWK form).

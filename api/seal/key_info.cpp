@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/seal/jwe.h"
 #include "api/seal/public_jwk.h"
 #include "base/digest.h"
 #include "base/encoding.h"
@@ -91,13 +92,39 @@ std::string UserUri(const Selector& selector, const keystore::Service& service, 
   return base;
 }
 
+namespace {
+
+Result<nlohmann::json> EncodePayload(const keystore::DeliveredPayload& delivered) {
+  const keystore::Payload& payload = delivered.payload;
+  nlohmann::json out{{"kid", payload.id},
+                     {"service", payload.selector.service.value()},
+                     {"scope", Name(payload.selector.kind)},
+                     {"nbf", payload.created},
+                     {"version", payload.version}};
+  if (payload.selector.kind != TargetKind::kService) out["target"] = payload.selector.target;
+  if (!payload.payload_id.empty()) out["payloadId"] = payload.payload_id;
+  if (delivered.plaintext) {
+    out["payload"] = ToBase64Url(delivered.plaintext->ExposeSecret());
+  } else {
+    SKMS_TRY(out["jwe"], EncodeJwe(delivered));
+  }
+  return out;
+}
+
+}  // namespace
+
 Result<nlohmann::json> KeyInfoObject(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame) {
   nlohmann::json keys = nlohmann::json::array();
   for (const DeliveredVersion& key : answer.keys) {
     SKMS_TRY(nlohmann::json encoded, EncodeKey(key));
     keys.push_back(std::move(encoded));
   }
-  return nlohmann::json{{"keys", std::move(keys)}, {"skms", frame.skms_id}, {"time", frame.time}};
+  nlohmann::json out{{"keys", std::move(keys)}, {"skms", frame.skms_id}, {"time", frame.time}};
+  for (const keystore::DeliveredPayload& payload : answer.payloads) {
+    SKMS_TRY(nlohmann::json encoded, EncodePayload(payload));
+    out["payloads"].push_back(std::move(encoded));
+  }
+  return out;
 }
 
 Result<std::string> EncodeKeyInfo(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame) {
@@ -126,6 +153,11 @@ std::string EntityTag(const keystore::DeliveryAnswer& answer) {
     AppendField(fields, key.version.not_after.value_or(-1));
     AppendField(fields, key.recipient);
     AppendField(fields, key.wrapped ? key.wrapped->alg : std::string());
+  }
+  for (const keystore::DeliveredPayload& delivered : answer.payloads) {
+    AppendField(fields, delivered.payload.id);
+    AppendField(fields, delivered.recipient);
+    AppendField(fields, delivered.content_key ? delivered.content_key->alg : std::string());
   }
   const Sha256Digest digest = Sha256(fields);
   return "W/\"" + ToBase64Url(ByteView(digest).first(16)) + "\"";

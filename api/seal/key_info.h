@@ -19,7 +19,7 @@ struct AnswerFrame {
   std::int64_t time = 0;  ///< seconds since 1970
 };
 
-/// `{"keys":[…],"skms":…,"time":…}`. Errors: kInternal when a version carries no material.
+/// `{"keys":[…],"payloads"?:[…],"skms":…,"time":…}`. Errors: kInternal when a version carries no material.
 Result<nlohmann::json> KeyInfoObject(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame);
 /// The same as text. Errors: kInternal when a version carries no material.
 Result<std::string> EncodeKeyInfo(const keystore::DeliveryAnswer& answer, const AnswerFrame& frame);

@@ -67,20 +67,7 @@ std::optional<http::ProblemDetails> SetTarget(const char* param, TargetKind kind
 std::optional<http::ProblemDetails> DecodeJsonTarget(const std::string& text, Selector& out) {
   const auto parsed = http::ParseJson(text, {.max_bytes = 4096, .max_depth = 4});
   if (parsed.has_error()) return BadParameter(kOptionalIncorrect, kTarget, "is not a JSON object");
-  const nlohmann::json& target = parsed.value();
-  if (!target.is_object()) return BadParameter(kOptionalIncorrect, kTarget, "is not a JSON object");
-  const bool has_user = target.contains(kUser);
-  const bool has_ue = target.contains(kUe);
-  if (has_user == has_ue) {
-    return BadParameter(kOptionalIncorrect, kTarget, "must hold exactly one of valUserId and valUeId");
-  }
-  const nlohmann::json& value = target[has_user ? kUser : kUe];
-  if (!value.is_string()) {
-    return BadParameter(kOptionalIncorrect, has_user ? "val-tgt-ue/valUserId" : "val-tgt-ue/valUeId",
-                        "must be a string");
-  }
-  return SetTarget(has_user ? "val-tgt-ue/valUserId" : "val-tgt-ue/valUeId",
-                   has_user ? TargetKind::kUser : TargetKind::kUe, value.get<std::string>(), out);
+  return DecodeValTargetUe(parsed.value(), kTarget, kOptionalIncorrect, out);
 }
 
 std::optional<http::ProblemDetails> DecodeTarget(Parameters& parameters, Selector& out) {
@@ -98,6 +85,23 @@ std::optional<http::ProblemDetails> DecodeTarget(Parameters& parameters, Selecto
 }
 
 }  // namespace
+
+std::optional<http::ProblemDetails> DecodeValTargetUe(const nlohmann::json& target, const std::string& at,
+                                                      const std::string& cause, Selector& out) {
+  if (!target.is_object()) return BadParameter(cause, at, "is not a JSON object");
+  const bool has_user = target.contains(kUser);
+  if (has_user == target.contains(kUe))
+    return BadParameter(cause, at, "must hold exactly one of valUserId and valUeId");
+  const char* name = has_user ? kUser : kUe;
+  const std::string param = at + "/" + name;
+  const nlohmann::json& value = target[name];
+  if (!value.is_string()) return BadParameter(cause, param, "must be a string");
+  if (keystore::CheckIdentifier(param, value.get_ref<const std::string&>()).has_error())
+    return BadParameter(cause, param, "must be 1 to 255 bytes of UTF-8 without control characters");
+  out.kind = has_user ? TargetKind::kUser : TargetKind::kUe;
+  out.target = value.get<std::string>();
+  return std::nullopt;
+}
 
 std::variant<Selector, http::ProblemDetails> DecodeSelector(std::string_view query) {
   const auto pairs = http::ParseQuery(query);

@@ -5,6 +5,9 @@
 // become a request for the whole service's key.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -15,5 +18,9 @@ namespace skms::seal {
 
 /// The selector, or the 400 to answer (causes of TS 29.500 table 5.2.7.2-1, with invalidParams).
 std::variant<keystore::Selector, http::ProblemDetails> DecodeSelector(std::string_view query);
+
+/// ValTargetUe as JSON into `out`. `at` names it in invalidParams ("val-tgt-ue", "/valTgtUe"). nullopt: well.
+std::optional<http::ProblemDetails> DecodeValTargetUe(const nlohmann::json& target, const std::string& at,
+                                                      const std::string& cause, keystore::Selector& out);
 
 }  // namespace skms::seal
