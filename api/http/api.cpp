@@ -65,6 +65,8 @@ std::optional<PathValues> Match(const std::vector<std::string>& pattern,
   return values;
 }
 
+const std::string kGet = "GET";
+
 }  // namespace
 
 class Api::State {
@@ -89,13 +91,17 @@ class Api::State {
   Response Handle(const Request& request, RequestContext& context) {
     if (const auto problem = CheckLimits(request)) return ToResponse(*problem, context.request_id);
     const std::vector<std::string> path = Segments(request.path);
+    // RFC 9110 9.3.2: as GET, and the transport sends no content.
+    const std::string& method = request.method == "HEAD" ? kGet : request.method;
     std::string allowed;
     for (const Route& route : routes_) {
       const auto values = Match(route.pattern, path);
       if (!values) continue;
-      if (route.method == request.method) return Admitted(route, request, context, *values);
-      allowed += (allowed.empty() ? "" : ", ") + route.method;
+      if (route.method == method) return Admitted(route, request, context, *values);
+      allowed += (allowed.empty() ? "" : ", ") + route.method + (route.method == kGet ? ", HEAD" : "");
     }
+    if (!allowed.empty()) allowed += ", OPTIONS";
+    if (request.method == "OPTIONS" && !allowed.empty()) return Options(allowed);
     return ToResponse(NoRoute(request.method, allowed), context.request_id);
   }
 
@@ -120,6 +126,14 @@ class Api::State {
       return Problem(413, "Content Too Large", "the body is larger than accepted", "");
     }
     return std::nullopt;
+  }
+
+  /// Says nothing that 405 does not say, so it needs no credentials.
+  static Response Options(const std::string& allowed) {
+    Response response;
+    response.status = 204;
+    response.headers.Set("Allow", allowed);
+    return response;
   }
 
   ProblemDetails NoRoute(const std::string& method, const std::string& allowed) const {

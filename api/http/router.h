@@ -46,7 +46,8 @@ class Api {
   /// The limit that holds for a request's body: its resource's, or the general one. Before the body is read.
   std::size_t BodyLimit(std::string_view method, std::string_view path) const;
 
-  /// Answers every request, whatever it holds. HEAD is not served (405).
+  /// Answers every request, whatever it holds. HEAD is answered like GET, with a body that the transport must
+  /// not send; OPTIONS of a known path with 204 and Allow.
   Response Handle(const Request& request, RequestContext& context);
 
   const Limits& limits() const;

@@ -154,16 +154,33 @@ def check_by(document, method, path, status, headers, body):
         document.validate(schema, base, body_of(status, headers, body, name))
 
 
+def check_head(path, status, headers):
+    """As GET, but for the body, which is not there to be judged."""
+    document, rest = document_for(path)
+    operation, _ = document.operation("GET", rest) if document else (None, False)
+    if status < 400 and (operation is None or str(status) not in operation["responses"]):
+        raise Verdict(f"HEAD {path}: {status} is not documented for GET")
+    if status not in NO_BODY and media_type(headers) not in ("application/json", PROBLEM):
+        raise Verdict(f"HEAD {path}: {status} is {media_type(headers) or 'without a media type'}")
+
+
 def judge(method, target, status, headers, body):
     """Raises Verdict for an answer that may not be. `target` is the path and query under the apiRoot."""
     path = target.partition("?")[0]
     if method == "HEAD":
-        body = ""
+        if body:
+            raise Verdict(f"HEAD {path}: has a body")
+        check_head(path, status, headers)
+        return
     if 400 <= status and method != "HEAD":
         check_problem(status, headers, body, f"{method} {path}")
     if status in NO_BODY and body:
         raise Verdict(f"{method} {path}: {status} has a body")
     document, rest = document_for(path)
+    if method == "OPTIONS" and document is not None and status == 204:
+        if "allow" not in headers:
+            raise Verdict(f"OPTIONS {path}: 204 without Allow")
+        return
     if document is None:
         if status < 400:
             raise Verdict(f"{method} {path}: {status} for a path that no OpenAPI file knows")

@@ -48,4 +48,4 @@ def test_it_holds_no_private_member_and_answers_other_methods_with_405(shared):
     for key in found["jwks"]["keys"]:
         assert not {"d", "p", "q", "k", "dp", "dq", "qi"} & set(key)
     refused = shared.curl("/.well-known/skms", "--request", "POST", "--data-binary", "{}", token=None)
-    assert refused.status == 405 and refused.headers["allow"] == "GET"
+    assert refused.status == 405 and refused.headers["allow"] == "GET, HEAD, OPTIONS"

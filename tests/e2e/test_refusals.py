@@ -55,6 +55,25 @@ def test_a_malformed_query_is_400_with_its_cause(shared, query, cause):
     assert problem["errorCode"] == "04" and problem["invalidParams"]
 
 
+def test_head_is_get_without_its_body_and_options_says_what_is_served(shared):
+    got = shared.get()
+    head = shared.curl("/ss-kir/v1/key-records?val-service-id=s", "--head")
+    assert head.status == 200 and head.body == ""
+    for field in ("content-type", "cache-control", "etag"):
+        assert head.headers[field] == got.headers[field]
+    assert shared.curl("/ss-kir/v1/key-records?val-service-id=nowhere", "--head").status == 404
+    assert shared.curl("/ss-kir/v1/key-records?val-service-id=s", "--head", token=None).status == 401
+    options = shared.curl("/ss-kir/v1/key-records", "--request", "OPTIONS", token=None)
+    assert options.status == 204 and options.headers["allow"] == "GET, HEAD, OPTIONS" and options.body == ""
+    assert shared.curl("/ss-kpp/v1/request", "--head").status == 405
+
+
+def test_an_asserted_identity_is_not_taken_from_here(shared):
+    for token in ("default", None):
+        problem = refused(shared.get(token=token, headers=["X-3GPP-Asserted-Identity: sip:admin@val"]), 403)
+        assert problem["errorCode"] == "04"
+
+
 def test_unknown_and_foreign_services_are_404_and_look_alike(shared):
     unknown = refused(shared.get("val-service-id=nowhere"), 404)
     foreign = refused(shared.get("val-service-id=t"), 404)
@@ -147,7 +166,7 @@ def test_tls_1_1_is_refused_and_1_2_served(shared):
 def test_methods_and_paths(shared):
     answer = shared.curl("/ss-kir/v1/key-records", "-X", "DELETE")
     refused(answer, 405)
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
     refused(shared.curl("/ss-kir/v1/key-records", "-X", "BREW"), 501)
     refused(shared.curl("/ss-kir/v1/nothing"), 404, "RESOURCE_URI_STRUCTURE_NOT_FOUND")
     refused(shared.curl("/ss-kir/v1/key-records/"), 404)

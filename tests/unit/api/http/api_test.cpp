@@ -52,8 +52,13 @@ TEST_CASE("a known path with another method says what is allowed") {
   api.Add("PUT", "/a", Echo(""));
   const Response response = Ask(api, To("DELETE", "/a"));
   CHECK(response.status == 405);
-  CHECK(*response.headers.Find("Allow") == "GET, PUT");
-  CHECK(Ask(api, To("HEAD", "/a")).status == 405);
+  CHECK(*response.headers.Find("Allow") == "GET, HEAD, PUT, OPTIONS");
+  CHECK(Ask(api, To("HEAD", "/a")).status == 200);
+  const Response options = Ask(api, To("OPTIONS", "/a"));
+  CHECK(options.status == 204);
+  CHECK(*options.headers.Find("Allow") == "GET, HEAD, PUT, OPTIONS");
+  CHECK(options.body.empty());
+  CHECK(Ask(api, To("OPTIONS", "/b")).status == 404);
   CHECK(Ask(api, To("BREW", "/a")).status == 501);
 }
 
