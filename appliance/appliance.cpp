@@ -101,6 +101,7 @@ Appliance::~Appliance() { Stop(); }
 Status Appliance::Wire(const Configuration& configuration) {
   started_ = clock_.NowSeconds();
   IssuerKeysOptions keys;
+  keys.look_at_most_every = std::chrono::seconds(configuration.access_token.jwks_new_key_s);
   keys.refresh_every = std::chrono::seconds(configuration.access_token.jwks_refresh_s);
   issuer_keys_ = std::make_unique<IssuerKeys>(*store_, clock_, keys);
   directory_ = std::make_unique<DirectoryAdapter>(*store_, *issuer_keys_);

@@ -108,7 +108,7 @@ class KeyProvisioning {
     }
     if (body.contains("payloadId")) out["payloadId"] = order.payload_id;
     if (features) out["suppFeat"] = "0";
-    return Provision(call, std::move(order), std::move(out), {});
+    return Provision(call, std::move(order), out, {});
   }
 
   /// KP Request.
@@ -144,7 +144,7 @@ class KeyProvisioning {
       problem->members = std::move(members);
       return reception_.Invalid(*problem, call);
     }
-    return Provision(call, std::move(order), std::move(out), std::move(members));
+    return Provision(call, std::move(order), out, std::move(members));
   }
 
  private:
@@ -171,7 +171,7 @@ class KeyProvisioning {
     return std::nullopt;
   }
 
-  Response Provision(const Call& call, ProvisionOrder order, json out, http::ProblemMembers members) {
+  Response Provision(const Call& call, ProvisionOrder order, const json& out, http::ProblemMembers members) {
     const auth::ProvisioningGrant& grant = call.principal.provisioning;
     const std::string& service = order.selector.service.value();
     order.granted =

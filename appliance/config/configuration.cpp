@@ -86,6 +86,7 @@ void ReadAccessToken(SectionReader& reader, Configuration& out) {
   reader.Text("scope_ss_kpp", out.access_token.scope_ss_kpp, false);
   reader.Text("scope_skm", out.access_token.scope_skm, false);
   reader.Flag("refuse_replays", out.access_token.refuse_replays);
+  reader.Number("jwks_new_key_s", out.access_token.jwks_new_key_s, 1, 86400);
   reader.Number("jwks_refresh_s", out.access_token.jwks_refresh_s, 1, 604800);
 }
 

@@ -82,6 +82,7 @@ struct AccessTokenSection {
   std::string scope_ss_kpp = "ss-kpp";            ///< scope that opens key provisioning
   std::string scope_skm = "skm";                  ///< scope that opens KM-UU
   bool refuse_replays = false;          ///< KM-UU: the same token, dateTime and selector once in the window
+  std::uint32_t jwks_new_key_s = 30;    ///< at most so often for a key that a token names and nobody has
   std::uint32_t jwks_refresh_s = 3600;  ///< how often issuers' URIs are read
 };
 
