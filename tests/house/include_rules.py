@@ -30,7 +30,7 @@ THIRD_PARTY = {
     "sqlite3.h": ({"keystore"}, False),
     "yaml-cpp/": ({"appliance/config"}, False),
     "cjose/": ({"api/auth"}, False),
-    "curl/": ({"client", "appliance/notifier.cpp"}, False),
+    "curl/": ({"client", "appliance/https.cpp", "appliance/issuer_keys.cpp", "appliance/notifier.cpp"}, False),
     "nlohmann/json.hpp": ({"api", "client", "provisioning"}, False),
     "nlohmann/json_fwd.hpp": ({"api", "client", "provisioning"}, True),
     "spdlog/": ({"base/log.cpp"}, False),

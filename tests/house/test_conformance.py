@@ -15,7 +15,7 @@ def rows():
 
 def all_tests():
     names = set()
-    for path in (ROOT / "tests/e2e").glob("test_*.py"):
+    for path in [*(ROOT / "tests/e2e").glob("test_*.py"), *(ROOT / "tests/conformance").glob("test_*.py")]:
         names |= set(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE))
     for path in (ROOT / "tests").rglob("*_test.cpp"):
         names |= {name.replace('\\"', '"') for name in re.findall(r'TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"', path.read_text())}
@@ -34,7 +34,7 @@ def test_every_row_has_a_test_or_says_that_it_is_open():
 
 
 def test_every_file_that_it_names_is_there():
-    known = {path.name for folder in ("api", "keystore", "appliance") for path in (ROOT / folder).rglob("*.cpp")}
+    known = {path.name for folder in ("api", "hsm", "keystore", "appliance") for path in (ROOT / folder).rglob("*.cpp")}
     for *_, where, _tests in rows():
         for name in re.findall(r"`([^`]+\.cpp)`", where):
             assert pathlib.Path(name).name in known, name
