@@ -19,7 +19,14 @@ while [ $# -gt 0 ]; do
 done
 
 "$root/provisioning/install_packages.sh" "$root/tests/packages.txt"
-mkdir -p "$root/build"
+# The OpenID provider of the end-to-end tests. Node from elsewhere will do, and Debian's npm conflicts with some.
+command -v npm >/dev/null || "$root/provisioning/install_packages.sh" "$root/tests/packages-node.txt"
+mkdir -p "$root/build/sims"
+if ! cmp -s "$root/tests/e2e/sims/package-lock.json" "$root/build/sims/package-lock.json"; then
+  cp "$root"/tests/e2e/sims/package*.json "$root/build/sims/"
+  (cd "$root/build/sims" && npm ci --no-audit --no-fund --ignore-scripts >npm.log 2>&1) ||
+    { tail -20 "$root/build/sims/npm.log" >&2; rm -f "$root/build/sims/package-lock.json"; exit 1; }
+fi
 bench=()
 [ "$preset" != release ] || bench=(-DSKMS_BUILD_BENCHMARKS=ON)
 echo "building ($preset; several minutes the first time)"
