@@ -113,29 +113,7 @@ Status Appliance::Wire(const Configuration& configuration) {
   options.refused_burst = configuration.limits.refused_burst;
   authenticator_ = std::make_unique<auth::Authenticator>(*directory_, clock_, options);
 
-  api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
-  const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
-  const seal::SealDependencies dependencies{*store_, *authenticator_, clock_};
-  SKMS_TRY(const seal::DiscoveryDocument published, Published(configuration, *module_));
-  SKMS_TRYV(seal::RegisterDiscovery(*api_, published));
-  seal::RegisterKmS(*api_, configuration.skms.id,
-                    {configuration.skms.uri, configuration.access_token.scope_ss_kir, window_ms, "deliver"},
-                    dependencies);
-  seal::RegisterSealX1(*api_, configuration.skms.id,
-                       {configuration.skms.uri, configuration.access_token.scope_seal_x1, window_ms, "group"},
-                       dependencies);
-  seal::RegisterEventSubscriptions(
-      *api_, {configuration.skms.uri, configuration.access_token.scope_skms_events, window_ms, "subscribe"},
-      dependencies);
-
-  seal::RegisterKeyProvisioning(
-      *api_,
-      {configuration.skms.id,
-       {published.keys.front().kid, published.keys.front().alg},
-       configuration.limits.payload_bytes},
-      {configuration.skms.uri, configuration.access_token.scope_ss_kpp, window_ms, "provision"},
-      dependencies);
-  if (configuration.listen_ue.present) SKMS_TRYV(WireUe(configuration, published));
+  SKMS_TRYV(WireSeal(configuration));
 
   RotationOptions rotation;
   rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
@@ -175,6 +153,33 @@ Status Appliance::Wire(const Configuration& configuration) {
   unix_options.group = group;
   SKMS_TRY(admin_, http::CreateUnixTransport(unix_options, *admin_api_));
   SKMS_TRY(direct_, http::CreateDirectTransport(DirectOptionsFrom(configuration.listen, "listen"), *api_));
+  return Ok();
+}
+
+Status Appliance::WireSeal(const Configuration& configuration) {
+  api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
+  const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
+  const seal::SealDependencies dependencies{*store_, *authenticator_, clock_};
+  SKMS_TRY(const seal::DiscoveryDocument published, Published(configuration, *module_));
+  SKMS_TRYV(seal::RegisterDiscovery(*api_, published));
+  seal::RegisterKmS(*api_, configuration.skms.id,
+                    {configuration.skms.uri, configuration.access_token.scope_ss_kir, window_ms, "deliver"},
+                    dependencies);
+  seal::RegisterSealX1(*api_, configuration.skms.id,
+                       {configuration.skms.uri, configuration.access_token.scope_seal_x1, window_ms, "group"},
+                       dependencies);
+  seal::RegisterEventSubscriptions(
+      *api_, {configuration.skms.uri, configuration.access_token.scope_skms_events, window_ms, "subscribe"},
+      dependencies);
+
+  seal::RegisterKeyProvisioning(
+      *api_,
+      {configuration.skms.id,
+       {published.keys.front().kid, published.keys.front().alg},
+       configuration.limits.payload_bytes},
+      {configuration.skms.uri, configuration.access_token.scope_ss_kpp, window_ms, "provision"},
+      dependencies);
+  if (configuration.listen_ue.present) SKMS_TRYV(WireUe(configuration, published));
   return Ok();
 }
 

@@ -49,6 +49,7 @@ class Appliance {
  private:
   Appliance() = default;
   Status Wire(const Configuration& configuration);
+  Status WireSeal(const Configuration& configuration);
   Status WireUe(const Configuration& configuration, const seal::DiscoveryDocument& published);
 
   SystemClock clock_;

@@ -85,7 +85,8 @@ class IssuerKeys::State {
 
   Status Fetch(const IssuerId& id) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !progress_[id.value()].under_way; });
+    changed_.wait(lock, [&] { return stopping_ || !progress_[id.value()].under_way; });
+    if (stopping_) return Error{ErrorCode::kResourceExhausted, "the daemon is about to stop"};
     return FetchLocked(id, lock);
   }
 
@@ -96,7 +97,7 @@ class IssuerKeys::State {
       if (progress.waiting >= kMostWaiting) return false;
       const std::uint64_t before = progress.fetches;
       ++progress.waiting;
-      changed_.wait(lock, [&] { return !progress.under_way; });
+      changed_.wait(lock, [&] { return stopping_ || !progress.under_way; });
       --progress.waiting;
       return progress.fetches != before;
     }
@@ -127,7 +128,7 @@ class IssuerKeys::State {
     progress.under_way = true;
     progress.tried = clock_.Monotonic();
     lock.unlock();
-    Status done = Renew(id);
+    Status done = RenewSafely(id);
     lock.lock();
     progress.under_way = false;
     if (done.has_value()) {
@@ -146,6 +147,15 @@ class IssuerKeys::State {
     return done;
   }
 
+  /// An exception must not leave the issuer marked as under way.
+  Status RenewSafely(const IssuerId& id) {
+    try {
+      return Renew(id);
+    } catch (const std::exception& exception) {
+      return InternalError(std::string("exception of type ") + typeid(exception).name());
+    }
+  }
+
   Status Renew(const IssuerId& id) {
     const auto issuer = Find(id);
     if (!issuer) return NotFound("there is no issuer '" + id.value() + "'");
@@ -153,7 +163,7 @@ class IssuerKeys::State {
       return InvalidArgument("issuer '" + id.value() + "' has no URI to fetch from");
     SKMS_TRY(const std::string jwks, Download(*issuer, options_.time_limit));
     SKMS_TRYV(auth::CheckJwks(jwks));
-    return store_.SetIssuerKeys({keystore::PrincipalId("skmsd"), {}, ""}, id, jwks);
+    return store_.SetIssuerKeys({keystore::PrincipalId("skmsd"), {}, ""}, *issuer, jwks);
   }
 
   void Loop() {

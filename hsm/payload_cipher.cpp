@@ -44,7 +44,14 @@ Result<SecretBytes> DecryptGcm(SessionLease& lease, CK_OBJECT_HANDLE key, ByteVi
                                ByteView sealed) {
   if (sealed.size() < kGcmTagBytes) return IntegrityError("shorter than a tag");
   GcmMechanism mechanism(nonce, aad);
-  SKMS_TRYV(lease.Check("C_DecryptInit", lease.p11()->C_DecryptInit(lease.handle(), mechanism.get(), key)));
+  const auto for_the_data = [](Error error) {
+    if (error.code != ErrorCode::kTokenUnavailable && error.code != ErrorCode::kResourceExhausted)
+      error.code = ErrorCode::kIntegrity;
+    return error;
+  };
+  const Status begun =
+      lease.Check("C_DecryptInit", lease.p11()->C_DecryptInit(lease.handle(), mechanism.get(), key));
+  if (begun.has_error()) return for_the_data(begun.error());
   Bytes copy(sealed.begin(), sealed.end());
   // Some modules want room for the tag too.
   SecretBytes plain(sealed.size());
@@ -52,12 +59,7 @@ Result<SecretBytes> DecryptGcm(SessionLease& lease, CK_OBJECT_HANDLE key, ByteVi
   const Status decrypted =
       lease.Check("C_Decrypt", lease.p11()->C_Decrypt(lease.handle(), copy.data(), copy.size(),
                                                       plain.ExposeForWriting().data(), &size));
-  if (decrypted.has_error()) {
-    Error error = decrypted.error();
-    if (error.code != ErrorCode::kTokenUnavailable && error.code != ErrorCode::kResourceExhausted)
-      error.code = ErrorCode::kIntegrity;
-    return error;
-  }
+  if (decrypted.has_error()) return for_the_data(decrypted.error());
   if (size != sealed.size() - kGcmTagBytes) return InternalError("C_Decrypt: AES-GCM of another length");
   plain.Truncate(size);
   return plain;

@@ -75,13 +75,19 @@ Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, 
 Result<SecretBytes> CryptoModule::OpenForTransfer(const TransferredPayload& sent) {
   SKMS_TRYV(NeedGcm(state_->capabilities));
   if (!state_->capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
   SKMS_TRY(SessionLease lease, state_->token->Lease());
-  OaepMechanism oaep(*state_->capabilities.oaep_hash);
-  auto key = Unwrap(lease, oaep.get(), state_->keys.transfer_private(), sent.encrypted_key,
-                    ContentKeyTemplate(false, {.decrypt = true}), {.extractable = false});
-  auto plain = key.has_value()
-                   ? DecryptGcm(lease, key.value().handle(), sent.nonce, sent.aad, sent.ciphertext)
-                   : Result<SecretBytes>(key.error());
+  auto plain = [&]() -> Result<SecretBytes> {
+    OaepMechanism oaep(*state_->capabilities.oaep_hash);
+    SKMS_TRY(const SessionObject key,
+             Unwrap(lease, oaep.get(), state_->keys.transfer_private(), sent.encrypted_key,
+                    ContentKeyTemplate(true, {.decrypt = true}), {.extractable = true}));
+    // A256GCM means 32 octets; not every token tells the length of an unwrapped key, its wrapped form does.
+    constexpr std::size_t kWrappedAes256Bytes = 40;
+    SKMS_TRY(const Bytes wrapped, Wrap(lease, &kwp, state_->keys.newest_kek(), key.handle()));
+    if (wrapped.size() != kWrappedAes256Bytes) return IntegrityError("a content key of another length");
+    return DecryptGcm(lease, key.handle(), sent.nonce, sent.aad, sent.ciphertext);
+  }();
   if (plain.has_error() && plain.error().code == ErrorCode::kIntegrity) {
     // One text for a wrong key and a wrong tag: whoever sends it learns nothing about which.
     return InvalidArgument("it does not decrypt under our transfer key; fetch the published key again");

@@ -279,11 +279,14 @@ Status Directory::AddIssuer(const Requester& by, const Issuer& issuer) {
       [&](DirectorySnapshot& next) { next.issuers.insert_or_assign(issuer.id.value(), issuer); });
 }
 
-Status Directory::SetIssuerKeys(const Requester& by, const IssuerId& id, const std::string& jwks) {
+Status Directory::SetIssuerKeys(const Requester& by, const Issuer& fetched_for, const std::string& jwks) {
+  const IssuerId& id = fetched_for.id;
   const std::lock_guard lock(change_mutex_);
   const auto now = snapshot();
   const auto present = now->issuers.find(id.value());
   if (present == now->issuers.end()) return NotFound("there is no issuer '" + id.value() + "'");
+  if (present->second.jwks_uri != fetched_for.jwks_uri || present->second.jwks_ca != fetched_for.jwks_ca)
+    return ChangedMeanwhile("issuer '" + id.value() + "' was changed while its keys were fetched");
   if (present->second.jwks == jwks) return Ok();
   Issuer issuer = present->second;
   issuer.jwks = jwks;

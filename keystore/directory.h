@@ -47,8 +47,8 @@ class Directory {
   Status AddRecipient(const Requester& by, const RecipientEntry& recipient);
   Status RemoveRecipient(const Requester& by, const RecipientId& id);
   Status AddIssuer(const Requester& by, const Issuer& issuer);
-  /// Keys that were fetched; the same again changes nothing.
-  Status SetIssuerKeys(const Requester& by, const IssuerId& id, const std::string& jwks);
+  /// Keys that were fetched; the same again changes nothing. kChangedMeanwhile: the issuer is another by now.
+  Status SetIssuerKeys(const Requester& by, const Issuer& fetched_for, const std::string& jwks);
   Status RemoveIssuer(const Requester& by, const IssuerId& id);
   Status AddSubscription(const Requester& by, const Subscription& subscription);
   Status RemoveSubscription(const Requester& by, const SubscriptionId& id);

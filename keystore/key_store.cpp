@@ -96,8 +96,8 @@ Status KeyStore::RemoveRecipient(const Requester& by, const RecipientId& id) {
 Status KeyStore::AddIssuer(const Requester& by, const Issuer& issuer) {
   return state_->directory->AddIssuer(by, issuer);
 }
-Status KeyStore::SetIssuerKeys(const Requester& by, const IssuerId& id, const std::string& jwks) {
-  return state_->directory->SetIssuerKeys(by, id, jwks);
+Status KeyStore::SetIssuerKeys(const Requester& by, const Issuer& fetched_for, const std::string& jwks) {
+  return state_->directory->SetIssuerKeys(by, fetched_for, jwks);
 }
 Status KeyStore::RemoveIssuer(const Requester& by, const IssuerId& id) {
   return state_->directory->RemoveIssuer(by, id);

@@ -38,6 +38,7 @@ struct Requester {
   std::string request_id;
   bool administrator = false;  ///< on the admin socket: needs no role
   /// VAL services that the access token names: others are not for it. nullopt: it names none.
+  /// Subscriptions are the principal's, whatever its tokens name: events hold no key material.
   std::optional<std::vector<std::string>> token_services{};
 };
 
@@ -220,7 +221,7 @@ class KeyStore {
   /// scope, too many), kInvalidArgument (does not decrypt, empty), kUnsupported (the token has no AES-GCM),
   /// kIntegrity, kStorage, and the token's.
   Result<Provisioned> Provision(const Requester& by, const ProvisionOrder& order);
-  /// Newest versions without their content key, in order of their ids; `service` may be empty.
+  /// Newest versions without key and ciphertext, in order of their ids; `service` may be empty.
   Result<std::vector<Payload>> ListPayloads(const std::string& service, const std::string& after,
                                             std::uint32_t limit);
   /// With all its former versions. kNotFound.
@@ -273,6 +274,8 @@ class KeyStore {
   Result<KeyVersion> ShowKey(const Kid& kid);                           ///< kNotFound
 
   Status RecordRefusal(const RefusedRequest& refusal);
+  /// The same of a UE's request that was refused before DeliverToUe.
+  Status RecordUeRefusal(const UeRequester& ue, const Selector& selector, const std::string& reason);
   // Whether rotation is held: audited, and outlives a restart. Nothing but the scheduler heeds it.
   Status HoldRotation(const PrincipalId& by, const RotationHold& hold);
   Status ResumeRotation(const PrincipalId& by, const std::string& reason);
@@ -296,8 +299,9 @@ class KeyStore {
   std::vector<RecipientEntry> Recipients() const;
 
   Status AddIssuer(const Requester& by, const Issuer& issuer);
-  /// Keys that were fetched from the issuer's URI. kNotFound.
-  Status SetIssuerKeys(const Requester& by, const IssuerId& id, const std::string& jwks);
+  /// Keys that were fetched from the URI of `fetched_for`. kNotFound; kChangedMeanwhile: it has another URI
+  /// by now.
+  Status SetIssuerKeys(const Requester& by, const Issuer& fetched_for, const std::string& jwks);
   Status RemoveIssuer(const Requester& by, const IssuerId& id);
   std::vector<Issuer> Issuers() const;
   std::uint64_t directory_version() const;  ///< grows with every change

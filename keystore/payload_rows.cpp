@@ -49,9 +49,10 @@ Result<StoredPayload> FromRow(const Row& row) {
       row.version < 1 || row.kek < 0) {
     return IntegrityError("the row of payload " + row.id + " is not readable: it was changed outside skms");
   }
-  ciphertext->insert(ciphertext->end(), tag->begin(), tag->end());
   StoredPayload out;
   Payload& payload = out.payload;
+  payload.bytes = ciphertext->size();
+  ciphertext->insert(ciphertext->end(), tag->begin(), tag->end());
   payload.id = row.id;
   payload.selector = {ValServiceId(row.service), kind.value(), row.target};
   payload.payload_id = row.payload_id;
@@ -137,13 +138,13 @@ Result<std::optional<StoredPayload>> ReadPayload(Database& database, const std::
   return found.empty() ? std::optional<StoredPayload>() : std::move(found.front());
 }
 
-Result<std::vector<StoredPayload>> ReadPayloadPage(Database& database, const std::string& service,
-                                                   const std::string& after, int limit) {
-  std::vector<StoredPayload> found;
+Result<std::vector<std::string>> ReadPayloadIds(Database& database, const std::string& service,
+                                                const std::string& after, int limit) {
+  std::vector<std::string> found;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    Row row;
+    std::string id;
     soci::statement statement(session);
-    Bind(statement, row);
+    statement.exchange(soci::into(id));
     std::string where = std::string(" WHERE id > :after AND ") + kNewest;
     statement.exchange(soci::use(after, "after"));
     if (!service.empty()) {
@@ -152,9 +153,10 @@ Result<std::vector<StoredPayload>> ReadPayloadPage(Database& database, const std
     }
     statement.exchange(soci::use(limit, "most"));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM payloads" + where +
-                      " ORDER BY id LIMIT :most");
-    return FetchAll(statement, row, found);
+    statement.prepare("SELECT id FROM payloads" + where + " ORDER BY id LIMIT :most");
+    statement.define_and_bind();
+    for (bool more = statement.execute(true); more; more = statement.fetch()) found.push_back(id);
+    return Ok();
   }));
   return found;
 }

@@ -23,9 +23,9 @@ std::string RowName(const Payload& payload);
 /// The newest version of each payload of a selector, by payload id.
 Result<std::vector<StoredPayload>> ReadCurrentPayloads(soci::session& session, const Selector& selector);
 Result<std::optional<StoredPayload>> ReadPayload(Database& database, const std::string& id);
-/// Newest versions, in order of their own ids behind `after`; of one service, or of all where it is empty.
-Result<std::vector<StoredPayload>> ReadPayloadPage(Database& database, const std::string& service,
-                                                   const std::string& after, int limit);
+/// Ids of newest versions, in their order behind `after`; of one service, or of all where it is empty.
+Result<std::vector<std::string>> ReadPayloadIds(Database& database, const std::string& service,
+                                                const std::string& after, int limit);
 Result<bool> HasPayloads(Database& database);
 
 // Inside a write transaction.

@@ -178,13 +178,16 @@ Result<Provisioned> KeyStore::Provision(const Requester& by, const ProvisionOrde
 Result<std::vector<Payload>> KeyStore::ListPayloads(const std::string& service, const std::string& after,
                                                     std::uint32_t limit) {
   if (limit < 1 || limit > 1000) return InvalidArgument("limit must be 1 to 1000");
-  SKMS_TRY(std::vector<StoredPayload> page,
-           ReadPayloadPage(*state_->database, service, after, static_cast<int>(limit)));
+  SKMS_TRY(const std::vector<std::string> ids,
+           ReadPayloadIds(*state_->database, service, after, static_cast<int>(limit)));
   std::vector<Payload> out;
-  for (StoredPayload& stored : page) {
-    SKMS_TRYV(CheckRowMac(state_->module, FieldsOf(stored.payload), stored.mac, RowName(stored.payload)));
-    stored.payload.sealed.key.bytes.clear();
-    out.push_back(std::move(stored.payload));
+  // One at a time: a page of whole payloads may be larger than the machine.
+  for (const std::string& id : ids) {
+    SKMS_TRY(std::optional<StoredPayload> stored, ReadPayload(*state_->database, id));
+    if (!stored) continue;  // removed meanwhile
+    SKMS_TRYV(CheckRowMac(state_->module, FieldsOf(stored->payload), stored->mac, RowName(stored->payload)));
+    stored->payload.sealed = {};
+    out.push_back(std::move(stored->payload));
   }
   return out;
 }

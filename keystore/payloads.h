@@ -25,6 +25,7 @@ struct Payload {
   std::string digest;  ///< keyed (HMAC in the token) over what was sent: tells the same payload sent again
   std::string protected_header;  ///< JWE Protected Header, base64url: the ciphertext's additional data
   hsm::SealedPayload sealed;
+  std::size_t bytes = 0;  ///< of the plaintext
 };
 
 }  // namespace skms::keystore

@@ -64,6 +64,14 @@ Result<KeyStore::State::Destination> KeyStore::State::DestinationOf(const UeRequ
       "add --ue or --user), nor a certificate, and the service's delivery is not tls");
 }
 
+Status KeyStore::RecordUeRefusal(const UeRequester& ue, const Selector& selector, const std::string& reason) {
+  const Requester by{state_->ActorOf(ue), {}, ue.request_id};
+  AuditEntry entry = state_->EntryFor(by, "deliver", selector);
+  entry.outcome = "refused";
+  entry.reason = reason;
+  return state_->Record({&entry, 1});
+}
+
 Result<DeliveryAnswer> KeyStore::DeliverToUe(const UeRequester& ue, const Selector& selector) {
   State& state = *state_;
   const Requester by{state.ActorOf(ue), ue.certificate_spki, ue.request_id};

@@ -369,6 +369,10 @@ class AdminApi {
   }
 
   Result<json> DoFetchIssuerKeys(const keystore::IssuerId& id) {
+    for (const keystore::Issuer& issuer : deps_.store.Issuers()) {
+      if (issuer.id == id && issuer.jwks_uri.empty())
+        return Conflict("issuer '" + id.value() + "' has no URI; its keys came from a file");
+    }
     const Status fetched = deps_.issuer_keys.fetch(id);
     // An issuer that is down is no fault of ours: what is known of it is the answer.
     if (fetched.has_error() && fetched.error().code == ErrorCode::kNotFound) return fetched.error();

@@ -102,7 +102,6 @@ json ToJson(const RotationPreview& preview) {
 }
 
 json ToJson(const Payload& payload) {
-  constexpr std::size_t kTagBytes = 16;
   return {{"id", payload.id},
           {"service", payload.selector.service.value()},
           {"scope", Name(payload.selector.kind)},
@@ -111,7 +110,7 @@ json ToJson(const Payload& payload) {
           {"version", payload.version},
           {"created", Time(payload.created)},
           {"provisionedBy", payload.provisioned_by.value()},
-          {"bytes", payload.sealed.ciphertext.size() - kTagBytes}};
+          {"bytes", payload.bytes}};
 }
 
 json ToJson(const Subscription& subscription) {

@@ -89,18 +89,26 @@ class AccessTokenVerifier::State {
     if (parts->header.contains("crit")) return Refused("token-malformed");
     if (!TypeFits(parts->header)) return Refused("token-malformed");
 
+    // Whose token it says it is comes first, so that no issuer's keys stand in the way of another's.
+    const auto named = StringMember(parts->payload, "iss");
     auto issuers = Issuers();
-    std::vector<Candidate> candidates = Candidates(*issuers, parts->header, *alg);
-    if (candidates.empty() && RefreshedFor(*issuers, parts->payload)) {
+    std::vector<Candidate> own = Candidates(*issuers, parts->header, *alg, named, true);
+    if (own.empty() && RefreshedFor(*issuers, named)) {
       issuers = Issuers();
-      candidates = Candidates(*issuers, parts->header, *alg);
+      own = Candidates(*issuers, parts->header, *alg, named, true);
     }
-    if (candidates.empty()) return Refused("token-key-unknown");
-    const auto signer = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& candidate) {
-      return SignatureFits(token, *candidate.key);
-    });
-    if (signer == candidates.end()) return Refused("token-signature");
-    return ReadClaims(parts->payload, signer->issuer->entry, clock_.NowSeconds(), leeway_);
+    const std::vector<Candidate> others = Candidates(*issuers, parts->header, *alg, named, false);
+    if (own.empty() && others.empty()) return Refused("token-key-unknown");
+    std::optional<TokenRefusal> refusal;
+    own.insert(own.end(), others.begin(), others.end());
+    for (const Candidate& candidate : own) {
+      if (!SignatureFits(token, *candidate.key)) continue;
+      auto claims = ReadClaims(parts->payload, candidate.issuer->entry, clock_.NowSeconds(), leeway_);
+      if (std::holds_alternative<AccessTokenClaims>(claims)) return claims;
+      // One provider may be entered twice, with two audiences.
+      if (!refusal) refusal = std::get<TokenRefusal>(claims);
+    }
+    return refusal.value_or(Refused("token-signature"));
   }
 
  private:
@@ -111,11 +119,13 @@ class AccessTokenVerifier::State {
   }
 
   static std::vector<Candidate> Candidates(const std::vector<ParsedIssuer>& issuers, const json& header,
-                                           const std::string& alg) {
+                                           const std::string& alg, const std::optional<std::string>& named,
+                                           bool of_named) {
     const auto kid = StringMember(header, "kid");
     std::vector<Candidate> found;
     if (header.contains("kid") && !kid) return found;
     for (const ParsedIssuer& issuer : issuers) {
+      if ((issuer.entry.issuer == named) != of_named) continue;
       for (const VerificationKey& key : issuer.keys) {
         if (key.alg == alg && (!kid || key.kid == *kid) && found.size() < kMostCandidates) {
           found.push_back({&issuer, &key});
@@ -126,8 +136,7 @@ class AccessTokenVerifier::State {
   }
 
   /// Newer keys of who the token says has made it. That word is not verified: the directory bounds how often.
-  bool RefreshedFor(const std::vector<ParsedIssuer>& issuers, const json& payload) {
-    const auto named = StringMember(payload, "iss");
+  bool RefreshedFor(const std::vector<ParsedIssuer>& issuers, const std::optional<std::string>& named) {
     bool refreshed = false;
     for (const ParsedIssuer& issuer : issuers) {
       if (issuer.entry.issuer == named) refreshed = directory_.RefreshKeys(issuer.entry.id) || refreshed;

@@ -87,6 +87,7 @@ class Authenticator::State {
         clock_(clock),
         verifier_(directory, clock, options.leeway_seconds),
         limiter_(clock, options.requests_per_second, options.burst),
+        ue_limiter_(clock, options.requests_per_second, options.burst),
         refused_limiter_(clock, options.refused_per_second, options.refused_burst) {}
 
   std::variant<AuthenticatedPrincipal, Refusal> Authenticate(const http::Request& request,
@@ -114,11 +115,12 @@ class Authenticator::State {
   std::variant<AuthenticatedUe, Refusal> AuthenticateUe(const http::Request& request,
                                                         const http::RequestContext& context,
                                                         const std::string& required_scope) {
-    auto authenticated = KnowUe(request, context, required_scope);
+    bool verified = false;
+    auto authenticated = KnowUe(request, context, required_scope, verified);
     const auto* refused = std::get_if<Refusal>(&authenticated);
     // Whoever has a token is counted for himself; without one they share a bucket, or anybody could have the
     // audit chain written as fast as he can ask.
-    if (refused != nullptr) {
+    if (refused != nullptr && !verified) {
       const int wait = refused_limiter_.Take(refused->actor);
       if (wait > 0) return TooMany(wait, refused->actor);
     }
@@ -139,6 +141,14 @@ class Authenticator::State {
     return std::move(std::get<AccessTokenClaims>(verified));
   }
 
+  /// Names a UE in memory without being its identity.
+  static std::string DigestOf(const AccessTokenClaims& claims) {
+    Bytes fields;
+    for (const std::string& field : {claims.issuer_id, claims.client_id, claims.user, claims.ue})
+      AppendField(fields, field);
+    return AsText(Sha256(fields));
+  }
+
   static bool BoundTo(const AccessTokenClaims& claims, const http::PeerCertificate& certificate) {
     const std::string presented = ToBase64Url(Sha256(certificate.der));
     return ConstantTimeEqual(AsBytes(presented), AsBytes(claims.certificate_sha256));
@@ -156,12 +166,14 @@ class Authenticator::State {
 
   std::variant<AuthenticatedUe, Refusal> KnowUe(const http::Request& request,
                                                 const http::RequestContext& context,
-                                                const std::string& required_scope) {
+                                                const std::string& required_scope, bool& verified_token) {
     const std::string actor = "ue";
     if (auto refused = RefuseAssertedIdentity(request, actor)) return std::move(*refused);
     auto verified = ReadToken(request, actor);
     if (auto* refused = std::get_if<Refusal>(&verified)) return std::move(*refused);
     auto& claims = std::get<AccessTokenClaims>(verified);
+    verified_token = true;
+    if (const int wait = ue_limiter_.Take(DigestOf(claims)); wait > 0) return TooMany(wait, actor);
     AuthenticatedUe ue;
     if (!claims.certificate_sha256.empty()) {
       const auto facts = context.certificate ? ReadCertificate(context.certificate->der) : std::nullopt;
@@ -174,9 +186,6 @@ class Authenticator::State {
     if (!HasScope(claims, required_scope)) return NoScope(required_scope, actor);
     if (!claims.services || claims.services->empty())
       return Forbidden("the access token names no VAL service", "", "token-services", actor);
-    const std::string identity =
-        claims.issuer_id + '\n' + claims.client_id + '\n' + claims.user + '\n' + claims.ue;
-    if (const int wait = limiter_.Take("ue\n" + identity); wait > 0) return TooMany(wait, actor);
     ue.issuer = std::move(claims.issuer_id);
     ue.services = std::move(*claims.services);
     ue.user = std::move(claims.user);
@@ -209,6 +218,7 @@ class Authenticator::State {
   const Clock& clock_;
   AccessTokenVerifier verifier_;
   RateLimiter limiter_;
+  RateLimiter ue_limiter_;
   RateLimiter refused_limiter_;
 };
 

@@ -6,7 +6,7 @@
 namespace skms::auth {
 namespace {
 
-// Names are enrolled principals, so this is far above any real number; a full map starts afresh.
+// Above it, whoever has not asked for a while is forgotten: his bucket is full again anyway.
 constexpr std::size_t kMostBuckets = 100000;
 
 }  // namespace
@@ -17,7 +17,11 @@ RateLimiter::RateLimiter(const Clock& clock, double per_second, double burst)
 int RateLimiter::Take(const std::string& name) {
   const auto now = clock_.Monotonic();
   const std::lock_guard lock(mutex_);
-  if (buckets_.size() >= kMostBuckets) buckets_.clear();
+  if (buckets_.size() >= kMostBuckets) {
+    const auto until_full = std::chrono::duration<double>(burst_ / per_second_);
+    std::erase_if(buckets_, [&](const auto& entry) { return now - entry.second.filled >= until_full; });
+    if (buckets_.size() >= kMostBuckets) buckets_.clear();
+  }
   auto [found, fresh] = buckets_.try_emplace(name, Bucket{burst_, now});
   Bucket& bucket = found->second;
   if (!fresh) {

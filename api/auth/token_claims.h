@@ -1,7 +1,7 @@
 // TokenClaims: what an access token's payload says, read by the profile of the issuer whose key verified it
 // (RFC 7519, 9068, 8705, 9449; TS 33.434 A.2.2).
 //
-// Pure functions; thread-safe. No JSON in this header: the payload comes as text that was parsed once before.
+// Pure functions; thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -47,6 +47,15 @@ class KeyRequest {
     return reception_.Refuse(problem, "ue", "request-invalid", call.context);
   }
 
+  /// A refusal of a UE that is known: the audit chain says which, as a pseudonym.
+  Response RefuseUe(ProblemDetails problem, const char* reason, const UeCall& call, const KmMessage& message,
+                    const keystore::UeRequester& ue) const {
+    const Status recorded = reception_.dependencies().store.RecordUeRefusal(ue, message.selector, reason);
+    if (recorded.has_error()) return Reception::Fail(recorded.error(), call.context, Members(message));
+    problem.members = Members(message);
+    return http::ToResponse(WithSealErrorCode(std::move(problem)), call.context.request_id);
+  }
+
   Response Answer(const UeCall& call) {
     if (!http::HasJsonBody(call.request))
       return Invalid(http::Problem(415, "Unsupported Media Type", "the body must be application/json", ""),
@@ -61,8 +70,10 @@ class KeyRequest {
     if (auto problem = DecodeKmMessage(body, expected, message))
       return Invalid(*problem, call, Members(message));
     keystore::UeRequester ue = RequesterOf(call);
-    if (auto problem = TakeRecipientKey(body, call, ue)) return Invalid(*problem, call, Members(message));
-    if (auto problem = CheckReplay(call, message, expected)) return Invalid(*problem, call, Members(message));
+    if (auto problem = TakeRecipientKey(body, call, ue))
+      return RefuseUe(*problem, "recipient-key", call, message, ue);
+    if (auto problem = CheckReplay(call, message, expected))
+      return RefuseUe(*problem, "replayed", call, message, ue);
     return Deliver(call, message, ue);
   }
 

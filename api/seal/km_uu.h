@@ -4,8 +4,8 @@
 //
 // The resource is ours (no stage 3 exists): api/openapi/skms_km_uu.yaml. Answers: 200; 307, 308 to the
 // service's home; 400, 401, 403, 404, 406, 413, 415, 429, 500, 503 as problem+json with errorCode and the
-// echoed fields. Every grant and refusal is in the audit chain, the UE as a pseudonym. Thread-safe; the
-// dependencies must outlive the Api.
+// echoed fields. Every grant and refusal is in the audit chain, the UE as a pseudonym once its request could
+// be read. Thread-safe; the dependencies must outlive the Api.
 #pragma once
 
 #include <string>

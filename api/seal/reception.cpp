@@ -97,6 +97,10 @@ Response Reception::Refuse(const ProblemDetails& problem, const std::string& act
         dependencies_.store.RecordRefusal({options_.action, actor, reason, context.request_id});
     if (recorded.has_error()) return Fail(recorded.error(), context);
   }
+  // Nor shall the log grow as fast as anybody can ask: one a second tells enough.
+  const std::int64_t now = dependencies_.clock.NowSeconds();
+  if (problem.status == 429 && told_429_.exchange(now) == now)
+    return http::ToResponse(WithSealErrorCode(problem), context.request_id);
   LogInfo("request " + context.request_id + ": refused " + actor + ": " + reason + " (" +
           std::to_string(problem.status) + ")");
   return http::ToResponse(WithSealErrorCode(problem), context.request_id);

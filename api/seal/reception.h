@@ -4,6 +4,7 @@
 // TS 33.434 5.3.2 and 5.8.2, TS 29.549 5.7.1.2.2.2. Thread-safe; the dependencies must outlive it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -89,6 +90,7 @@ class Reception {
   const ReceptionOptions options_;
   const ApiRoot root_;
   const SealDependencies dependencies_;
+  mutable std::atomic<std::int64_t> told_429_{0};  ///< second of the last one that was logged
 };
 
 keystore::Requester RequesterOf(const auth::AuthenticatedPrincipal& principal,

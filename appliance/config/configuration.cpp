@@ -51,6 +51,7 @@ void ReadListen(SectionReader& reader, Configuration& out) {
 void ReadListenUe(SectionReader& reader, Configuration& out) {
   out.listen_ue.present = reader.present();
   if (!out.listen_ue.present) return;
+  out.listen_ue.listen.port = 8444;
   reader.Text("uri", out.listen_ue.uri, true);
   ReadListener(reader, out.listen_ue.listen);
   reader.Path("client_ca", out.listen_ue.listen.client_ca);

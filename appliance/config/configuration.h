@@ -45,12 +45,13 @@ struct ListenSection {
   std::uint32_t request_time_ms = 10000;
 };
 
-/// KM-UU: UEs' key management clients, by TLS without a client certificate. Not opened unless a port is
-/// given.
+/// KM-UU: UEs' key management clients, by TLS without a client certificate. Opened where the section stands
+/// in the file.
 struct ListenUeSection {
   bool present = false;
-  std::string uri;       ///< apiRoot of KM-UU, as UEs reach it
-  ListenSection listen;  ///< `client_ca` is optional: only certificates that tokens are bound to need it
+  std::string uri;  ///< apiRoot of KM-UU, as UEs reach it
+  ListenSection
+      listen;  ///< port 8444 unless given; `client_ca` is optional: for tokens bound to certificates
 };
 
 struct LimitsSection {

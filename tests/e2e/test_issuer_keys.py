@@ -138,6 +138,8 @@ def test_nonsense_leaves_the_last_good_keys(appliance, answer):
         site.answer = answer
         refused = appliance.try_ctl("issuer", "fetch", "published")
         assert refused.returncode != 0 and "last good keys" in refused.stderr
+        from_file = appliance.try_ctl("issuer", "fetch", "sim-s")
+        assert from_file.returncode != 0 and "has no URI" in from_file.stderr
         assert appliance.get(token=token(good)).status == 200
         assert "failed" in appliance.ctl("issuer", "list")
 
@@ -157,7 +159,7 @@ def test_a_site_that_another_authority_vouches_for_is_not_believed(appliance):
 def test_what_is_no_https_uri_is_refused(appliance):
     for uri in ("http://127.0.0.1/jwks", "file:///etc/passwd", "https://", "https://user@host/jwks", "jwks.json"):
         refused = appliance.try_ctl("issuer", "add", "bad", "--issuer", "https://b.test", "--audience", "skms", "--jwks-uri", uri)
-        assert refused.returncode == 2 or "https URI" in refused.stderr, refused.stderr
+        assert refused.returncode == 1 and "https URI" in refused.stderr, refused.stderr
     both = appliance.try_ctl("issuer", "add", "bad", "--issuer", "https://b.test", "--audience", "skms", "--jwks-uri", "https://a/",
                              "--jwks", appliance.issuer.jwks_path)
     assert both.returncode == 2

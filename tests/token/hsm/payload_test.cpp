@@ -107,6 +107,10 @@ TEST_CASE("what is encrypted to the transfer key is opened in the token; everyth
   CHECK(tag.code == ErrorCode::kInvalidArgument);
   CHECK(block.code == ErrorCode::kInvalidArgument);
   CHECK(tag.detail == block.detail);
+  // AES-128 is no key of A256GCM, though the token could use it.
+  TransferredPayload short_key = sent;
+  short_key.encrypted_key = OaepEncrypt(module->TransferPublicKey().value(), Bytes(16, 0x33));
+  CHECK(module->OpenForTransfer(short_key).error().detail == tag.detail);
 }
 
 }  // namespace

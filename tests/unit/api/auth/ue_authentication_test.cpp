@@ -134,6 +134,27 @@ TEST_CASE("a key that nobody has makes the directory look for newer ones, once, 
   CHECK(f.directory.asked.size() == 2);
 }
 
+TEST_CASE("no issuer's keys stand in the way of another's") {
+  UeFixture f;
+  // 'a' comes first, publishes a copy of sim-s's key, and twenty of its kid.
+  json copies = json::array({RsaJwk(f.rsa.get(), "r")});
+  for (int i = 0; i < 20; ++i) copies.push_back(RsaJwk(f.second.get(), "r"));
+  f.directory.issuers.insert(f.directory.issuers.begin(),
+                             {"a", "https://a", "skms", json{{"keys", copies}}.dump()});
+  CHECK(f.Reason(f.Token(f.Claims())) == "accepted");
+  CHECK(f.ReasonWith("iss", "https://a") == "accepted");
+  CHECK(f.ReasonWith("iss", "https://second") == "token-issuer");
+  // One provider for two audiences.
+  DirectoryIssuer twice = f.directory.issuers[1];
+  twice.id = "twice";
+  twice.audience = "other";
+  f.directory.issuers.insert(f.directory.issuers.begin(), twice);
+  ++f.directory.version;
+  CHECK(f.Reason(f.Token(f.Claims())) == "accepted");
+  CHECK(f.ReasonWith("aud", "other") == "accepted");
+  CHECK(f.ReasonWith("aud", "third") == "token-audience");
+}
+
 TEST_CASE("kid, jku, x5u and jwk lead nowhere but to the keys that are trusted") {
   UeFixture f;
   const PkeyPtr own = Rsa();
