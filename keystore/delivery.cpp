@@ -8,16 +8,6 @@
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {
-namespace {
-
-Error NoSuchKey() { return NotFound("no key for this service, user or UE, or none for this requester"); }
-
-bool Holds(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-}  // namespace
-
 AuditEntry KeyStore::State::EntryFor(const Requester& by, const char* action,
                                      const Selector& selector) const {
   AuditEntry entry;
@@ -192,8 +182,7 @@ Result<DeliveryAnswer> KeyStore::Deliver(const Requester& requester, const Selec
   const auto now = state.directory->snapshot();
   const auto service = now->services.find(selector.service.value());
   if (service == now->services.end()) return state.Refuse(entry, "service-unknown", NoSuchKey());
-  const auto& readers = service->second.readers;
-  if (std::find(readers.begin(), readers.end(), requester.principal) == readers.end())
+  if (!Holds(service->second.readers, requester.principal))
     return state.Refuse(entry, "not-a-reader", NoSuchKey());
   if (requester.token_services && !Holds(*requester.token_services, selector.service.value()))
     return state.Refuse(entry, "service-not-in-token", NoSuchKey());

@@ -16,20 +16,11 @@ Selector KeyOf(const ValServiceId& service, const GroupId& group) {
   return {service, TargetKind::kGroup, group.value()};
 }
 
-bool Holds(const std::vector<ValServiceId>& services, const ValServiceId& service) {
-  return std::find(services.begin(), services.end(), service) != services.end();
-}
-
 /// A service that another server has is nobody's to manage here, nor one that his token does not name.
 bool Manages(const Requester& by, const Service& service) {
   if (by.administrator) return true;
-  const auto& servers = service.group_servers;
-  if (!service.access.home.empty() ||
-      std::find(servers.begin(), servers.end(), by.principal) == servers.end())
-    return false;
-  if (!by.token_services) return true;
-  const auto& named = *by.token_services;
-  return std::find(named.begin(), named.end(), service.id.value()) != named.end();
+  if (!service.access.home.empty() || !Holds(service.group_servers, by.principal)) return false;
+  return !by.token_services || Holds(*by.token_services, service.id.value());
 }
 
 /// Does he manage every service of the group? One he does not manage may be another's secret.

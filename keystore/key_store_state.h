@@ -1,6 +1,7 @@
 // What a KeyStore is made of; shared by the files that implement it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <memory>
@@ -20,6 +21,16 @@
 #include "keystore/rotation_run.h"
 
 namespace skms::keystore {
+
+template <class Value>
+bool Holds(const std::vector<Value>& values, const Value& value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+/// One text for what is not there and what is not for this requester.
+inline Error NoSuchKey() {
+  return NotFound("no key for this service, user or UE, or none for this requester");
+}
 
 class KeyStore::State {
  public:
@@ -92,8 +103,8 @@ class KeyStore::State {
   /// The newest version of each payload of a selector, MACs checked.
   Result<std::vector<StoredPayload>> CurrentPayloads(const Selector& selector);
   Result<DeliveredPayload> Readdress(const Destination& to, Payload payload);
-  /// Audits what it refuses, by `entry`.
-  Status MayProvision(const Requester& by, const ProvisionOrder& order, const AuditEntry& entry);
+  /// The service; audits what it refuses, by `entry`.
+  Result<Service> MayProvision(const Requester& by, const ProvisionOrder& order, const AuditEntry& entry);
   Result<std::string> DigestOf(const ProvisionOrder& order);
   Result<StoredPayload> SealPayload(const Requester& by, const ProvisionOrder& order, std::uint32_t version,
                                     std::string digest);

@@ -20,11 +20,6 @@ const std::string& ProtectedHeader() {
 
 Error NoSuchTarget() { return NotFound("no such service, client, UE or user for this requester"); }
 
-template <class Value>
-bool Holds(const std::vector<Value>& values, const Value& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
-
 }  // namespace
 
 Result<std::vector<StoredPayload>> KeyStore::State::CurrentPayloads(const Selector& selector) {
@@ -58,8 +53,8 @@ Result<DeliveredPayload> KeyStore::State::Readdress(const Destination& to, Paylo
 }
 
 /// Who may provision, and for what.
-Status KeyStore::State::MayProvision(const Requester& by, const ProvisionOrder& order,
-                                     const AuditEntry& entry) {
+Result<Service> KeyStore::State::MayProvision(const Requester& by, const ProvisionOrder& order,
+                                              const AuditEntry& entry) {
   const Selector& selector = order.selector;
   const auto now = directory->snapshot();
   const auto found = now->services.find(selector.service.value());
@@ -78,7 +73,7 @@ Status KeyStore::State::MayProvision(const Requester& by, const ProvisionOrder& 
                   PermissionDenied("the token's SKeyProv is not for this service"));
   if (!service.HasScope(selector.kind) || selector.kind == TargetKind::kGroup)
     return Refuse(entry, "scope-not-allowed", PermissionDenied("the service has no keys of this kind"));
-  return Ok();
+  return service;
 }
 
 Result<std::string> KeyStore::State::DigestOf(const ProvisionOrder& order) {
@@ -159,11 +154,7 @@ Result<Provisioned> KeyStore::State::StorePayload(const Requester& by, const Ser
 Result<Provisioned> KeyStore::Provision(const Requester& by, const ProvisionOrder& order) {
   State& state = *state_;
   AuditEntry entry = state.EntryFor(by, "provision", order.selector);
-  SKMS_TRYV(state.MayProvision(by, order, entry));
-  const auto now = state.directory->snapshot();
-  const auto found = now->services.find(order.selector.service.value());
-  if (found == now->services.end()) return state.Refuse(entry, "service-unknown", NoSuchTarget());
-  const Service& service = found->second;
+  SKMS_TRY(const Service service, state.MayProvision(by, order, entry));
   if (!service.access.home.empty()) {
     entry.reason = "redirected to " + service.access.home;
     SKMS_TRYV(state.Record({&entry, 1}));

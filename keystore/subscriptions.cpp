@@ -7,14 +7,6 @@
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {
-namespace {
-
-bool Holds(const std::vector<PrincipalId>& principals, const PrincipalId& principal) {
-  return std::find(principals.begin(), principals.end(), principal) != principals.end();
-}
-
-}  // namespace
-
 void WritePosition(soci::session& session, const SubscriptionId& id, std::int64_t position) {
   const long long place = position;
   DropPosition(session, id);

@@ -8,13 +8,6 @@
 namespace skms::keystore {
 namespace {
 
-Error NoSuchKey() { return NotFound("no key for this service, user or UE, or none for this requester"); }
-
-template <class Value>
-bool Holds(const std::vector<Value>& values, const Value& value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
-
 /// Is it the identity that the token vouches for?
 bool IsOwn(const UeRequester& ue, const Selector& selector) {
   switch (selector.kind) {

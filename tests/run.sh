@@ -3,7 +3,7 @@
 #
 #   ./tests/run.sh [-L LABEL] [--preset release|dev|asan|tsan]
 #
-# LABEL is a ctest label: unit, token, house, e2e. Root is needed only where Debian packages are missing.
+# LABEL is a ctest label: unit, token, house, e2e, conformance. Root is needed only where Debian packages are missing.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)

@@ -58,7 +58,6 @@ def test_a_success_where_nothing_is_documented_fails():
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="3GPP's files are not at hand")
 def test_3gpps_own_file_is_asked_too():
-    # Ours takes any text as the user's URI's value; theirs names the member as we do: both must agree.
     judge("GET", KIR, 200, JSON, json.dumps({**GOOD, "valTgtUe": {"valUserId": "u"}}))
     with pytest.raises(Verdict):
         judge("GET", KIR, 200, JSON, json.dumps({**GOOD, "valTgtUe": {"valUserId": "u", "valUeId": "e"}}))

@@ -16,7 +16,7 @@ import time
 from pki import Authority, TokenIssuer
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
-from judge import judge  # noqa: E402: it stands in the neighbouring suite
+from judge import ROOT, judge  # noqa: E402, F401: it stands in the neighbouring suite
 
 BIN = pathlib.Path(os.environ.get("SKMS_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/release/bin"))
 PIN = "648219"

@@ -1,14 +1,13 @@
 // Every kind of key to every kind of recipient, opened by OpenSSL, which knows nothing of the token.
 #include <doctest/doctest.h>
 #include <openssl/ec.h>
-#include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 #include <atomic>
 #include <thread>
 
 #include "hsm/crypto_module.h"
 #include "hsm/openssl_keys.h"
+#include "tests/token/hsm/oaep_encrypt.h"
 #include "tests/token/soft_token.h"
 
 namespace skms::hsm {
@@ -32,21 +31,6 @@ SecretBytes Open(const RsaPair& rsa, const DeliveredKey& delivered) {
   auto key = UnwrapRfc5649(block.value().ExposeSecret(), delivered.wrapped_key);
   REQUIRE(key.has_value());
   return std::move(key).value();
-}
-
-/// OAEP with SHA-1 to `spki`, as skmsctl does for a transport key.
-Bytes OaepEncrypt(ByteView spki, ByteView plain) {
-  const unsigned char* data = spki.data();
-  const PkeyPtr key(d2i_PUBKEY(nullptr, &data, static_cast<long>(spki.size())));
-  EVP_PKEY_CTX* context = EVP_PKEY_CTX_new(key.get(), nullptr);
-  Bytes out(1024);
-  std::size_t size = out.size();
-  REQUIRE(EVP_PKEY_encrypt_init(context) == 1);
-  REQUIRE(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) == 1);
-  REQUIRE(EVP_PKEY_encrypt(context, out.data(), &size, plain.data(), plain.size()) == 1);
-  EVP_PKEY_CTX_free(context);
-  out.resize(size);
-  return out;
 }
 
 TEST_CASE("what the recipient opens is what Reveal shows, for every kind of key") {

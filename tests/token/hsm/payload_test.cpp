@@ -1,30 +1,15 @@
 // Payloads sealed in the token, compared with what OpenSSL makes of the content key that went to a recipient.
 #include <doctest/doctest.h>
-#include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 #include "hsm/crypto_module.h"
 #include "hsm/openssl_keys.h"
+#include "tests/token/hsm/oaep_encrypt.h"
 #include "tests/token/soft_token.h"
 
 namespace skms::hsm {
 namespace {
 
 using test::SoftToken;
-
-Bytes OaepEncrypt(ByteView spki, ByteView plain) {
-  const unsigned char* data = spki.data();
-  const PkeyPtr key(d2i_PUBKEY(nullptr, &data, static_cast<long>(spki.size())));
-  EVP_PKEY_CTX* context = EVP_PKEY_CTX_new(key.get(), nullptr);
-  Bytes out(1024);
-  std::size_t size = out.size();
-  REQUIRE(EVP_PKEY_encrypt_init(context) == 1);
-  REQUIRE(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) == 1);
-  REQUIRE(EVP_PKEY_encrypt(context, out.data(), &size, plain.data(), plain.size()) == 1);
-  EVP_PKEY_CTX_free(context);
-  out.resize(size);
-  return out;
-}
 
 TEST_CASE("a sealed payload is AES-256-GCM under the key that a recipient gets, whatever its length") {
   const SoftToken token;
