@@ -69,6 +69,13 @@ std::string ToBase64Url(ByteView bytes) {
   return text;
 }
 
+std::string ToBase64(ByteView bytes) {
+  std::string text = ToBase64Url(bytes);
+  for (char& c : text) c = c == '-' ? '+' : c == '_' ? '/' : c;
+  text.append((4 - text.size() % 4) % 4, '=');
+  return text;
+}
+
 std::optional<Bytes> FromBase64(std::string_view text) {
   if (text.size() % 4 != 0 || text.find_first_of("-_") != std::string_view::npos) return std::nullopt;
   const std::size_t padding = text.size() - std::min(text.find('='), text.size());

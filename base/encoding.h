@@ -17,6 +17,7 @@ std::optional<Bytes> FromHex(std::string_view text);
 std::string ToBase64Url(ByteView bytes);  ///< no padding
 /// nullopt on padding, white space, a foreign character, an impossible length or non-zero trailing bits.
 std::optional<Bytes> FromBase64Url(std::string_view text);
+std::string ToBase64(ByteView bytes);  ///< RFC 4648 4, with padding
 /// RFC 4648 4, with padding; nullopt for anything else, blanks and line ends too.
 std::optional<Bytes> FromBase64(std::string_view text);
 

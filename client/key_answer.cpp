@@ -3,30 +3,28 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/encoding.h"
+#include "client/json_text.h"
 
 namespace skms::client {
 namespace {
 
 using nlohmann::json;
 
-std::string Text(const json& object, const char* name) {
-  const auto member = object.find(name);
-  return member != object.end() && member->is_string() ? member->get<std::string>() : std::string();
+/// The scope that a key of `query` has.
+const char* ScopeOf(const KeyQuery& query) {
+  if (!query.user.empty()) return "user";
+  if (!query.ue.empty()) return "ue";
+  return query.client.empty() ? "service" : "client";
 }
 
-Result<Bytes> Octets(const json& object, const char* name) {
-  auto octets = FromBase64Url(Text(object, name));
-  if (!octets) return IntegrityError(std::string("the answer's '") + name + "' is not base64url");
-  return std::move(*octets);
+bool HasTarget(const KeyQuery& query) {
+  return !query.user.empty() || !query.ue.empty() || !query.client.empty();
 }
 
 bool IsForQuery(const json& key, const KeyQuery& query) {
   if (Text(key, "service") != query.service) return false;
-  const bool has_target = !query.user.empty() || !query.ue.empty();
-  if (has_target && Text(key, "scope") == "group") return !Text(key, "target").empty();
-  const std::string scope = query.user.empty() ? (query.ue.empty() ? "service" : "ue") : "user";
-  return Text(key, "scope") == scope && Text(key, "target") == query.user + query.ue;
+  if (HasTarget(query) && Text(key, "scope") == "group") return !Text(key, "target").empty();
+  return Text(key, "scope") == ScopeOf(query) && Text(key, "target") == query.user + query.ue + query.client;
 }
 
 Result<ReceivedKey> DecodeKey(const json& key) {
@@ -55,11 +53,65 @@ Result<ReceivedKey> DecodeKey(const json& key) {
   return out;
 }
 
+Result<ReceivedPayload> DecodePayload(const json& payload) {
+  ReceivedPayload out;
+  out.kid = Text(payload, "kid");
+  out.payload_id = Text(payload, "payloadId");
+  out.not_before = payload.value("nbf", std::int64_t{0});
+  out.version = payload.value("version", std::uint64_t{0});
+  if (payload.contains("payload")) {
+    SKMS_TRY(Bytes plain, Octets(payload, "payload"));
+    out.plaintext = SecretBytes::TakeFrom(plain);
+    return out;
+  }
+  const json jwe = payload.value("jwe", json());
+  if (!jwe.is_object() || !jwe.contains("ciphertext"))
+    return IntegrityError("the answer's payload has no content");
+  const json header = jwe.value("header", json());
+  out.alg = Text(header, "alg");
+  out.recipient = Text(header, "kid");
+  out.protected_header = Text(jwe, "protected");
+  SKMS_TRY(out.encrypted_key, Octets(jwe, "encrypted_key"));
+  SKMS_TRY(out.iv, Octets(jwe, "iv"));
+  SKMS_TRY(out.ciphertext, Octets(jwe, "ciphertext"));
+  SKMS_TRY(out.tag, Octets(jwe, "tag"));
+  return out;
+}
+
 bool EchoesTarget(const json& info, const KeyQuery& query) {
   const auto target = info.find("valTgtUe");
   if (query.user.empty() && query.ue.empty()) return target == info.end();
   if (target == info.end() || !target->is_object()) return false;
   return Text(*target, "valUserId") == query.user && Text(*target, "valUeId") == query.ue;
+}
+
+/// keyInfo, or KM-UU's payload.
+Result<KeyAnswer> DecodeKeyInfo(const json& key_info, const KeyQuery& query) {
+  const json keys = key_info.is_object() ? key_info.value("keys", json::array()) : json();
+  const json payloads = key_info.is_object() ? key_info.value("payloads", json::array()) : json();
+  if (!keys.is_array() || !payloads.is_array() || (keys.empty() && payloads.empty()))
+    return IntegrityError("the answer holds neither keys nor payloads");
+  KeyAnswer answer;
+  answer.skms = Text(key_info, "skms");
+  bool of_groups = false;
+  for (const json& key : keys) {
+    if (!key.is_object() || !IsForQuery(key, query))
+      return IntegrityError("the answer holds a key that was not asked for");
+    SKMS_TRY(ReceivedKey decoded, DecodeKey(key));
+    of_groups = of_groups || !decoded.group.empty();
+    if (decoded.group == query.group) answer.keys.push_back(std::move(decoded));
+  }
+  for (const json& payload : payloads) {
+    if (!payload.is_object() || !IsForQuery(payload, query))
+      return IntegrityError("the answer holds a payload that was not asked for");
+    SKMS_TRY(ReceivedPayload decoded, DecodePayload(payload));
+    answer.payloads.push_back(std::move(decoded));
+  }
+  if (answer.keys.empty() && !query.group.empty())
+    return NotFound("the answer holds no key of group '" + query.group + "'");
+  if (answer.keys.empty() && answer.payloads.empty() && of_groups)
+    return NotFound("the answer holds keys of groups only; name one of them");
+  return answer;
 }
 
 Result<KeyAnswer> Decode(const std::string& body, const KeyQuery& query) {
@@ -68,45 +120,43 @@ Result<KeyAnswer> Decode(const std::string& body, const KeyQuery& query) {
   if (Text(info, "valService") != query.service || !EchoesTarget(info, query)) {
     return IntegrityError("the answer is for another service or target than asked");
   }
-  const json key_info = json::parse(Text(info, "keyInfo"), nullptr, false);
-  if (!key_info.is_object() || !key_info.contains("keys") || !key_info["keys"].is_array() ||
-      key_info["keys"].empty()) {
-    return IntegrityError("the answer's keyInfo holds no keys");
-  }
-  KeyAnswer answer;
-  answer.skms = Text(key_info, "skms");
+  SKMS_TRY(KeyAnswer answer, DecodeKeyInfo(json::parse(Text(info, "keyInfo"), nullptr, false), query));
   answer.user_uri = Text(info, "userUri");
-  for (const json& key : key_info["keys"]) {
-    if (!key.is_object() || !IsForQuery(key, query))
-      return IntegrityError("the answer holds a key that was not asked for");
-    SKMS_TRY(ReceivedKey decoded, DecodeKey(key));
-    if (decoded.group == query.group) answer.keys.push_back(std::move(decoded));
-  }
-  if (answer.keys.empty()) {
-    return NotFound(query.group.empty() ? "the answer holds keys of groups only; name one with --group"
-                                        : "the answer holds no key of group '" + query.group + "'");
-  }
   return answer;
 }
 
-}  // namespace
+Result<KeyAnswer> DecodeMessage(const std::string& body, const KeyQuery& query, const std::string& skms_uri) {
+  const json message = json::parse(body, nullptr, false);
+  if (!message.is_object()) return IntegrityError("the answer is not JSON");
+  if (Text(message, "skmsUri") != skms_uri)
+    return IntegrityError("the answer names another server as its sender");
+  if (Text(message, "serviceId") != query.service || Text(message, "userId") != query.user ||
+      Text(message, "deviceId") != query.ue || Text(message, "clientId") != query.client)
+    return IntegrityError("the answer is for another service or target than asked");
+  SKMS_TRY(KeyAnswer answer, DecodeKeyInfo(message.value("payload", json()), query));
+  answer.user_uri = Text(message, "userUri");
+  return answer;
+}
 
-Result<KeyAnswer> DecodeAnswer(const std::string& body, const KeyQuery& query) {
+/// `decode`, with nlohmann's complaint about a member's kind turned into an error.
+template <class Decoder>
+Result<KeyAnswer> Guarded(const Decoder& decode) {
   try {
-    return Decode(body, query);
+    return decode();
   } catch (const json::exception&) {
     return IntegrityError("the answer's members are of the wrong kind");
   }
 }
 
-std::string ProblemText(const std::string& body, const std::string& fallback) {
-  const json problem = json::parse(body, nullptr, false);
-  if (!problem.is_object()) return fallback;
-  std::string text = Text(problem, "title");
-  if (!Text(problem, "detail").empty()) text += ": " + Text(problem, "detail");
-  if (!Text(problem, "cause").empty()) text += " (" + Text(problem, "cause") + ")";
-  if (!Text(problem, "instance").empty()) text += " [" + Text(problem, "instance") + "]";
-  return text.empty() ? fallback : text;
+}  // namespace
+
+Result<KeyAnswer> DecodeAnswer(const std::string& body, const KeyQuery& query) {
+  return Guarded([&] { return Decode(body, query); });
+}
+
+Result<KeyAnswer> DecodeKmResponse(const std::string& body, const KeyQuery& query,
+                                   const std::string& skms_uri) {
+  return Guarded([&] { return DecodeMessage(body, query, skms_uri); });
 }
 
 }  // namespace skms::client

@@ -1,6 +1,7 @@
 // KeyAnswer: what a key management server answered, decoded and checked against what was asked.
 //
-// docs/wire-format.md; TS 29.549 7.6.1.4.2.2 (ValKeyInfo). Plain values; thread-safe functions.
+// docs/wire-format.md; TS 29.549 7.6.1.4.2.2 (ValKeyInfo), TS 33.434 table 5.3.3-1 (KM Response). Plain
+// values; thread-safe functions.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +14,14 @@
 
 namespace skms::client {
 
+/// What is asked for: a VAL service's own key, or that of one user, UE or client within it.
 struct KeyQuery {
   std::string service;
-  std::string user = {};  ///< at most one of user and ue
+  std::string user = {};  ///< at most one of user, ue and client
   std::string ue = {};
   std::string group =
       {};  ///< of the keys that come with the user's or UE's: this group's only; empty: his own
+  std::string client = {};  ///< KM-UU only: KM-S cannot name a VAL client
 };
 
 /// One key as it came, still closed.
@@ -37,18 +40,35 @@ struct ReceivedKey {
   SecretBytes plaintext;  ///< delivery: tls
 };
 
-struct KeyAnswer {
-  std::string skms;
-  std::string user_uri;
-  std::vector<ReceivedKey> keys;
+/// One payload that a VAL server provisioned (TS 33.434 5.8), still closed: a flattened JWE (RFC 7516 7.2.2),
+/// or plaintext.
+struct ReceivedPayload {
+  std::string kid;
+  std::string payload_id;  ///< empty: the selector's one payload without an id
+  std::int64_t not_before = 0;
+  std::uint64_t version = 0;
+  std::string alg;  ///< "RSA-OAEP", "RSA-OAEP-256", "A256KW"; empty for plaintext
+  std::string recipient;
+  std::string protected_header;  ///< as it came, base64url: it is the additional authenticated data
+  Bytes encrypted_key, iv, ciphertext, tag;
+  SecretBytes plaintext;  ///< delivery: tls
 };
 
-/// The keys that were asked for, in the order they came. A user's answer also holds the keys of his groups.
-/// Errors: kIntegrity: not a ValKeyInfo, or for another service or target than asked; kNotFound: it holds no
-/// key of the group, or groups' keys alone.
+struct KeyAnswer {
+  std::string skms;      ///< id of the server
+  std::string user_uri;  ///< for whom the answer is
+  std::vector<ReceivedKey> keys;
+  std::vector<ReceivedPayload> payloads;
+};
+
+/// The keys and payloads that were asked for, in the order they came, out of a ValKeyInfo. A user's answer
+/// also holds the keys of his groups. Errors: kIntegrity: not a ValKeyInfo, or for another service or target
+/// than asked; kNotFound: it holds no key of the group, or groups' keys alone.
 Result<KeyAnswer> DecodeAnswer(const std::string& body, const KeyQuery& query);
 
-/// The sentence a problem+json body says, or `fallback`.
-std::string ProblemText(const std::string& body, const std::string& fallback);
+/// The same out of a KM Response, which must name `skms_uri` as its sender and echo what was asked. Errors:
+/// as DecodeAnswer.
+Result<KeyAnswer> DecodeKmResponse(const std::string& body, const KeyQuery& query,
+                                   const std::string& skms_uri);
 
 }  // namespace skms::client

@@ -1,105 +1,78 @@
 #include "client/open_key.h"
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
-#include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/encoding.h"
+#include "client/crypto.h"
+#include "client/json_text.h"
 
 namespace skms::client {
 namespace {
 
-struct FreeAny {
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-  void operator()(PKCS8_PRIV_KEY_INFO* info) const { PKCS8_PRIV_KEY_INFO_free(info); }
-};
-using PkeyPtr = std::unique_ptr<EVP_PKEY, FreeAny>;
-
-Error DoesNotOpen(const char* with) {
-  return IntegrityError(std::string("the key does not open with this ") + with + ": is it the recipient's?");
+bool EndsWith(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-Result<PkeyPtr> ReadPrivateKey(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
-  if (!file) return IoError(path, errno);
-  PkeyPtr key(PEM_read_PrivateKey(file.get(), nullptr, nullptr, nullptr));
-  if (!key || EVP_PKEY_is_a(key.get(), "RSA") != 1)
-    return ConfigurationError(path + ": holds no RSA private key (PEM)");
-  return key;
+OaepHash HashOf(const std::string& alg) {
+  return EndsWith(alg, "-256") ? OaepHash::kSha256 : OaepHash::kSha1;
 }
 
-Result<SecretBytes> OaepDecrypt(const std::string& path, const EVP_MD* hash, const Bytes& block) {
-  SKMS_TRY(const PkeyPtr key, ReadPrivateKey(path));
-  const std::unique_ptr<EVP_PKEY_CTX, FreeAny> context(EVP_PKEY_CTX_new(key.get(), nullptr));
-  std::size_t size = static_cast<std::size_t>(EVP_PKEY_get_size(key.get()));
-  SecretBytes plain(size);
-  if (!context || EVP_PKEY_decrypt_init(context.get()) != 1 ||
-      EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_OAEP_PADDING) != 1 ||
-      EVP_PKEY_CTX_set_rsa_oaep_md(context.get(), hash) != 1 ||
-      EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), hash) != 1 ||
-      EVP_PKEY_decrypt(context.get(), plain.ExposeForWriting().data(), &size, block.data(), block.size()) !=
-          1) {
-    return DoesNotOpen("RSA key");
-  }
-  plain.Truncate(size);
-  return plain;
+Error NeedsRsa(const std::string& recipient) {
+  return InvalidArgument("it is wrapped to RSA recipient '" + recipient +
+                         "': an RSA private key is needed (--recipient-key)");
 }
 
-/// RFC 5649 with a 256-bit key.
-Result<SecretBytes> UnwrapKwp(ByteView kek, const Bytes& wrapped) {
-  const std::unique_ptr<EVP_CIPHER_CTX, FreeAny> context(EVP_CIPHER_CTX_new());
-  SecretBytes plain(wrapped.size() + 16);
-  int size = 0;
-  if (!context || kek.size() != 32) return DoesNotOpen("key");
-  EVP_CIPHER_CTX_set_flags(context.get(), EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
-  if (EVP_DecryptInit_ex(context.get(), EVP_aes_256_wrap_pad(), nullptr, kek.data(), nullptr) != 1 ||
-      EVP_DecryptUpdate(context.get(), plain.ExposeForWriting().data(), &size, wrapped.data(),
-                        static_cast<int>(wrapped.size())) != 1 ||
-      size <= 0) {
-    return DoesNotOpen("key");
-  }
-  plain.Truncate(static_cast<std::size_t>(size));
-  return plain;
+Error NeedsTransport(const std::string& recipient) {
+  return InvalidArgument("it is wrapped under transport key '" + recipient +
+                         "': that key is needed (--transport-key)");
+}
+
+Error Unknown(const std::string& alg) {
+  return {ErrorCode::kUnsupported, "it is wrapped by '" + alg + "', which this client does not know"};
 }
 
 /// Some tokens pad PKCS#8 with zeros to eight octets; the DER says its own length.
 Result<SecretBytes> TrimPkcs8(SecretBytes der) {
   const unsigned char* data = der.ExposeSecret().data();
   const unsigned char* end = data;
-  const std::unique_ptr<PKCS8_PRIV_KEY_INFO, FreeAny> info(
-      d2i_PKCS8_PRIV_KEY_INFO(nullptr, &end, static_cast<long>(der.size())));
+  const std::unique_ptr<PKCS8_PRIV_KEY_INFO, void (*)(PKCS8_PRIV_KEY_INFO*)> info(
+      d2i_PKCS8_PRIV_KEY_INFO(nullptr, &end, static_cast<long>(der.size())), &PKCS8_PRIV_KEY_INFO_free);
   if (!info) return IntegrityError("the opened key is not PKCS#8");
   der.Truncate(static_cast<std::size_t>(end - data));
   return der;
 }
 
 Result<SecretBytes> OpenMaterial(const ReceivedKey& key, const RecipientKey& recipient) {
-  const bool sha256 = key.wrap_alg.size() > 4 && key.wrap_alg.substr(key.wrap_alg.size() - 4) == "-256";
-  const EVP_MD* hash = sha256 ? EVP_sha256() : EVP_sha1();
   const bool oaep = key.wrap_alg == "RSA-OAEP" || key.wrap_alg == "RSA-OAEP-256";
   const bool rsa_aes = key.wrap_alg == "RSA-AES-KWP" || key.wrap_alg == "RSA-AES-KWP-256";
   if (oaep || rsa_aes) {
-    if (recipient.rsa_private_key_path.empty()) {
-      return InvalidArgument("the key is wrapped to RSA recipient '" + key.recipient +
-                             "': give --recipient-key");
-    }
-    SKMS_TRY(SecretBytes block, OaepDecrypt(recipient.rsa_private_key_path, hash, key.encrypted_key));
+    if (recipient.rsa_private_key_path.empty()) return NeedsRsa(key.recipient);
+    SKMS_TRY(SecretBytes block,
+             OaepDecrypt(recipient.rsa_private_key_path, HashOf(key.wrap_alg), key.encrypted_key));
     if (oaep) return block;
     return UnwrapKwp(block.ExposeSecret(), key.wrapped_key);
   }
   if (key.wrap_alg == "A256KWP") {
-    if (recipient.transport_key.empty()) {
-      return InvalidArgument("the key is wrapped under transport key '" + key.recipient +
-                             "': give --transport-key");
-    }
+    if (recipient.transport_key.empty()) return NeedsTransport(key.recipient);
     return UnwrapKwp(recipient.transport_key.ExposeSecret(), key.encrypted_key);
   }
-  return Error{ErrorCode::kUnsupported,
-               "the key is wrapped by '" + key.wrap_alg + "', which this skmc does not know"};
+  return Unknown(key.wrap_alg);
+}
+
+Result<SecretBytes> OpenContentKey(const ReceivedPayload& payload, const RecipientKey& recipient) {
+  if (payload.alg == "RSA-OAEP" || payload.alg == "RSA-OAEP-256") {
+    if (recipient.rsa_private_key_path.empty()) return NeedsRsa(payload.recipient);
+    return OaepDecrypt(recipient.rsa_private_key_path, HashOf(payload.alg), payload.encrypted_key);
+  }
+  if (payload.alg == "A256KW") {
+    if (recipient.transport_key.empty()) return NeedsTransport(payload.recipient);
+    return UnwrapKw(recipient.transport_key.ExposeSecret(), payload.encrypted_key);
+  }
+  return Unknown(payload.alg);
 }
 
 }  // namespace
@@ -111,6 +84,19 @@ Result<SecretBytes> OpenKey(const ReceivedKey& key, const RecipientKey& recipien
   }
   if (key.alg == "ES256") return TrimPkcs8(std::move(plain));
   return plain;
+}
+
+Result<SecretBytes> OpenPayload(const ReceivedPayload& payload, const RecipientKey& recipient) {
+  if (payload.alg.empty() && payload.ciphertext.empty()) return payload.plaintext.Clone();
+  // Everything that is protected must be understood (RFC 7516 5.2): the server's header says `enc` alone.
+  const auto header = FromBase64Url(payload.protected_header);
+  const nlohmann::json said =
+      header ? nlohmann::json::parse(AsText(*header), nullptr, false) : nlohmann::json();
+  if (!said.is_object() || said.size() != 1 || Text(said, "enc") != "A256GCM")
+    return Error{ErrorCode::kUnsupported, "the payload's protected header is not {\"enc\":\"A256GCM\"}"};
+  SKMS_TRY(const SecretBytes content_key, OpenContentKey(payload, recipient));
+  return OpenGcm(content_key.ExposeSecret(), {payload.iv, payload.ciphertext, payload.tag},
+                 AsBytes(payload.protected_header));
 }
 
 }  // namespace skms::client

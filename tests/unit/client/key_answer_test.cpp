@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "client/fetch.h"
+#include "client/key_management_client.h"
 #include "client/open_key.h"
 
 namespace skms::client {
@@ -110,17 +110,10 @@ TEST_CASE("plaintext keys open as they are; the right kind of recipient key is a
   CHECK(OpenKey(key, {}).error().code == ErrorCode::kUnsupported);
 }
 
-TEST_CASE("the request's URL is encoded whole") {
-  CHECK(KeyRecordsUrl("https://k", {"a b&c", "", ""}) ==
-        "https://k/ss-kir/v1/key-records?val-service-id=a%20b%26c");
-  CHECK(KeyRecordsUrl("https://k", kUserQuery) ==
-        "https://k/ss-kir/v1/key-records?val-service-id=s&val-tgt-ue=%7B%22valUserId%22%3A%22u%22%7D");
-}
-
-TEST_CASE("a problem is told in one sentence") {
-  CHECK(ProblemText(R"({"title":"Forbidden","detail":"no","cause":"X","instance":"urn:request:1"})", "") ==
-        "Forbidden: no (X) [urn:request:1]");
-  CHECK(ProblemText("<html>", "nothing") == "nothing");
+TEST_CASE("the request's target is encoded whole") {
+  CHECK(KeyRecordsTarget({"a b&c", "", ""}) == "/ss-kir/v1/key-records?val-service-id=a%20b%26c");
+  CHECK(KeyRecordsTarget(kUserQuery) ==
+        "/ss-kir/v1/key-records?val-service-id=s&val-tgt-ue=%7B%22valUserId%22%3A%22u%22%7D");
 }
 
 }  // namespace

@@ -1,0 +1,202 @@
+#include "client/key_management_client.h"
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/encoding.h"
+#include "client/crypto.h"
+#include "client/json_text.h"
+#include "client/jwe.h"
+
+namespace skms::client {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kMostRedirects = 3;
+constexpr const char* kKeyRequest = "/skm/v1/key-request";
+constexpr const char* kProvision = "/ss-kpp/v1/request";
+
+std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+Status CheckTarget(const KeyQuery& query) {
+  if (query.service.empty()) return InvalidArgument("a VAL service must be named");
+  const int named =
+      (query.user.empty() ? 0 : 1) + (query.ue.empty() ? 0 : 1) + (query.client.empty() ? 0 : 1);
+  if (named > 1) return InvalidArgument("at most one of user, UE and client can be asked for");
+  return Ok();
+}
+
+Discovery::TransferKey DecodeTransferKey(const json& jwk) {
+  Discovery::TransferKey key{Text(jwk, "kid"), Text(jwk, "alg"), {}, {}};
+  key.modulus = FromBase64Url(Text(jwk, "n")).value_or(Bytes());
+  key.exponent = FromBase64Url(Text(jwk, "e")).value_or(Bytes());
+  return key;
+}
+
+Result<Discovery> DecodeDiscovery(const std::string& body) {
+  const json said = json::parse(body, nullptr, false);
+  if (!said.is_object() || !said.contains("apis") || !said["apis"].is_array())
+    return IntegrityError("the answer is no discovery document of a SEAL key management server");
+  Discovery out;
+  out.skms_id = Text(said, "skmsId");
+  out.skms_uri = Text(said, "skmsUri");
+  for (const json& api : said["apis"]) {
+    out.apis.push_back({Text(api, "apiName"), Text(api, "apiVersion"), Text(api, "referencePoint"),
+                        Text(api, "uri"), Text(api, "scope")});
+  }
+  if (said.contains("wrapping") && said["wrapping"].is_array()) {
+    for (const json& alg : said["wrapping"])
+      if (alg.is_string()) out.wrapping.push_back(alg.get<std::string>());
+  }
+  if (!said.contains("jwks") || !said["jwks"].is_object() || !said["jwks"].contains("keys")) return out;
+  for (const json& jwk : said["jwks"]["keys"])
+    if (Text(jwk, "use") == "enc" && Text(jwk, "kty") == "RSA") out.transfer_key = DecodeTransferKey(jwk);
+  return out;
+}
+
+}  // namespace
+
+/// A request that can be made again for another server.
+struct KeyManagementClient::Ask {
+  std::string method;
+  std::string target;
+  std::vector<std::string> headers;
+  /// The body for a server of that apiRoot; empty function: no body.
+  std::function<std::string(const std::string& root)> body;
+  const SecretBytes* access_token = nullptr;
+};
+
+KeyManagementClient::KeyManagementClient(Endpoint server, const Clock& clock, ClientOptions options)
+    : https_(std::move(server)), clock_(clock), options_(options) {}
+
+Result<HttpAnswer> KeyManagementClient::Refuse(const HttpAnswer& answer) {
+  problem_ = ReadProblem(answer);
+  return ErrorOf(*problem_);
+}
+
+/// 200, or 304 where an entity tag was sent.
+Result<HttpAnswer> KeyManagementClient::Send(const Ask& ask) {
+  problem_.reset();
+  std::optional<HttpsClient> elsewhere;
+  for (int hop = 0;; ++hop) {
+    HttpsClient& server = elsewhere ? *elsewhere : https_;
+    asked_root_ = server.endpoint().url;
+    HttpRequest request{ask.method, ask.target, ask.headers, std::nullopt, ask.access_token};
+    if (ask.body) {
+      request.body = ask.body(asked_root_);
+      request.headers.emplace_back("Content-Type: application/json");
+    }
+    auto answer = server.Send(request);
+    if (request.body) Wipe(*request.body);
+    if (answer.has_error()) return std::move(answer).error();
+    const long status = answer.value().status;
+    if (status == 200 || status == 304) return answer;
+    const std::string location = answer.value().headers["location"];
+    const bool moved =
+        (status == 307 || status == 308) && location.size() > ask.target.size() &&
+        location.compare(location.size() - ask.target.size(), std::string::npos, ask.target) == 0;
+    if (!moved || !options_.follow_redirects || hop == kMostRedirects) return Refuse(answer.value());
+    Endpoint next = server.endpoint();
+    next.url = location.substr(0, location.size() - ask.target.size());
+    elsewhere.emplace(std::move(next));
+  }
+}
+
+Result<Discovery> KeyManagementClient::Discover() {
+  SKMS_TRY(const HttpAnswer answer,
+           Send({"GET", "/.well-known/skms", {"Accept: application/json"}, {}, nullptr}));
+  return DecodeDiscovery(answer.body);
+}
+
+std::string KeyRecordsTarget(const KeyQuery& query) {
+  std::string out = "/ss-kir/v1/key-records?val-service-id=" + PercentEncode(query.service);
+  json target;
+  if (!query.user.empty()) target["valUserId"] = query.user;
+  if (!query.ue.empty()) target["valUeId"] = query.ue;
+  if (!target.is_null()) out += "&val-tgt-ue=" + PercentEncode(Dump(target));
+  return out;
+}
+
+Result<HttpAnswer> KeyManagementClient::SendKeyQuery(const KeyQuery& query, const SecretBytes& access_token,
+                                                     const std::string& etag) {
+  SKMS_TRYV(CheckTarget(query));
+  if (!query.client.empty())
+    return InvalidArgument("KM-S has no way to name a VAL client (TS 29.549 7.3.1.4.2.3)");
+  Ask ask{"GET", KeyRecordsTarget(query), {"Accept: application/json"}, {}, &access_token};
+  if (!etag.empty()) ask.headers.push_back("If-None-Match: " + etag);
+  return Send(ask);
+}
+
+Result<KeyAnswer> KeyManagementClient::RetrieveKeys(const KeyQuery& query, const SecretBytes& access_token) {
+  SKMS_TRY(HttpAnswer answer, SendKeyQuery(query, access_token, ""));
+  auto decoded = DecodeAnswer(answer.body, query);
+  Wipe(answer.body);
+  return decoded;
+}
+
+Result<std::optional<KeyAnswer>> KeyManagementClient::RetrieveKeysIfChanged(const KeyQuery& query,
+                                                                            const SecretBytes& access_token,
+                                                                            std::string& etag) {
+  SKMS_TRY(HttpAnswer answer, SendKeyQuery(query, access_token, etag));
+  if (answer.status == 304) return std::optional<KeyAnswer>();
+  auto decoded = DecodeAnswer(answer.body, query);
+  Wipe(answer.body);
+  if (decoded.has_error()) return std::move(decoded).error();
+  etag = answer.headers["etag"];
+  return std::optional<KeyAnswer>(std::move(decoded).value());
+}
+
+Result<KeyAnswer> KeyManagementClient::RequestKeys(const KeyQuery& query, const SecretBytes& access_token,
+                                                   const std::string& bound_key_path) {
+  SKMS_TRYV(CheckTarget(query));
+  json message{{"version", "1.0.0"}, {"serviceId", query.service}};
+  if (!query.user.empty()) message["userId"] = query.user;
+  if (!query.ue.empty()) message["deviceId"] = query.ue;
+  if (!query.client.empty()) message["clientId"] = query.client;
+  if (!bound_key_path.empty()) {
+    SKMS_TRY(const std::string jwk, PublicJwk(bound_key_path));
+    message["recipientKey"] = json::parse(jwk);
+  }
+  const auto body = [&](const std::string& root) {
+    message["skmsUri"] = root;
+    message["dateTime"] = clock_.NowSeconds();
+    return Dump(message);
+  };
+  SKMS_TRY(HttpAnswer answer, Send({"POST", kKeyRequest, {"Accept: application/json"}, body, &access_token}));
+  auto decoded = DecodeKmResponse(answer.body, query, asked_root_);
+  Wipe(answer.body);
+  return decoded;
+}
+
+Status KeyManagementClient::Provision(const ProvisionRequest& request, const SecretBytes& access_token) {
+  SKMS_TRYV(CheckTarget({request.service, request.user, request.ue, {}, {}}));
+  SecretBytes sealed;
+  if (request.seal) {
+    SKMS_TRY(const Discovery server, Discover());
+    if (!server.transfer_key)
+      return Error{ErrorCode::kUnsupported, "the server publishes no transfer key to seal the payload to"};
+    SKMS_TRY(std::string jwe, SealJwe(request.payload, *server.transfer_key));
+    sealed = SecretBytes::TakeFrom(jwe);
+  }
+  json message{{"skmcUri", request.client_uri}, {"valServiceId", request.service}};
+  if (!request.user.empty()) message["valTgtUe"] = {{"valUserId", request.user}};
+  if (!request.ue.empty()) message["valTgtUe"] = {{"valUeId", request.ue}};
+  if (!request.payload_id.empty()) message["payloadId"] = request.payload_id;
+  const auto body = [&](const std::string&) {
+    json whole = message;
+    whole["payload"] = ToBase64(request.seal ? sealed.ExposeSecret() : request.payload);
+    std::string text = Dump(whole);
+    Wipe(whole["payload"].get_ref<std::string&>());
+    return text;
+  };
+  SKMS_TRY(const HttpAnswer answer,
+           Send({"POST", kProvision, {"Accept: application/json"}, body, &access_token}));
+  const json echo = json::parse(answer.body, nullptr, false);
+  if (Text(echo, "valServiceId") != request.service || Text(echo, "payloadId") != request.payload_id)
+    return IntegrityError("the answer is for another service or payload than was sent");
+  return Ok();
+}
+
+}  // namespace skms::client
