@@ -176,7 +176,8 @@ Status Appliance::WireSeal(const Configuration& configuration) {
       *api_,
       {configuration.skms.id,
        {published.keys.front().kid, published.keys.front().alg},
-       configuration.limits.payload_bytes},
+       configuration.limits.payload_bytes,
+       configuration.skms.also_known_as},
       {configuration.skms.uri, configuration.access_token.scope_ss_kpp, window_ms, "provision"},
       dependencies);
   if (configuration.listen_ue.present) SKMS_TRYV(WireUe(configuration, published));
@@ -191,9 +192,12 @@ Status Appliance::WireUe(const Configuration& configuration, const seal::Discove
   std::erase_if(document.apis, [](const seal::PublishedApi& one) { return one.reference_point != "KM-UU"; });
   SKMS_TRYV(seal::RegisterDiscovery(*ue_api_, document));
   const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
+  std::vector<std::string> other_roots = configuration.skms.also_known_as;
+  other_roots.push_back(configuration.skms.uri);
+  other_roots.insert(other_roots.end(), section.also_known_as.begin(), section.also_known_as.end());
   seal::RegisterKmUu(*ue_api_,
                      {.skms_id = configuration.skms.id,
-                      .other_roots = {configuration.skms.uri},
+                      .other_roots = std::move(other_roots),
                       .refuse_replays = configuration.access_token.refuse_replays},
                      {section.uri, configuration.access_token.scope_skm, window_ms, "deliver"},
                      {*store_, *authenticator_, clock_});

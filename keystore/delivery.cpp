@@ -44,8 +44,9 @@ Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error&
   return recorded.has_error() ? recorded.error() : error;
 }
 
-Result<DeliveryAnswer> KeyStore::State::SendHome(AuditEntry entry, const Service& service) {
-  entry.reason = "redirected to " + service.access.home;
+Result<DeliveryAnswer> KeyStore::State::SendHome(AuditEntry entry, const Service& service,
+                                                 const std::string& home) {
+  entry.reason = "redirected to " + home;
   SKMS_TRYV(Record({&entry, 1}));
   DeliveryAnswer answer;
   answer.service = service;
@@ -186,7 +187,8 @@ Result<DeliveryAnswer> KeyStore::Deliver(const Requester& requester, const Selec
     return state.Refuse(entry, "not-a-reader", NoSuchKey());
   if (requester.token_services && !Holds(*requester.token_services, selector.service.value()))
     return state.Refuse(entry, "service-not-in-token", NoSuchKey());
-  if (!service->second.access.home.empty()) return state.SendHome(entry, service->second);
+  const std::string& home = service->second.access.home;
+  if (!home.empty()) return state.SendHome(entry, service->second, home);
   return state.DeliverSelected(requester, service->second, selector,
                                state.DestinationOf(requester, service->second));
 }

@@ -49,8 +49,11 @@ struct AccessPolicy {
       provisioners;                  ///< may provision payloads (TS 33.434 5.8), with SKeyProv in a token
   std::vector<IssuerId> ue_issuers;  ///< whose access tokens open KM-UU to their users and UEs
   bool ue_service_key = false;       ///< a UE may have the service's own key, not only its user's and its own
-  std::string home;  ///< apiRoot of the key management server that has this service; empty: this one
+  std::string home;     ///< apiRoot of the key management server that has this service; empty: this one
+  std::string home_ue;  ///< its apiRoot of KM-UU, where that is another; empty: `home`. Never without `home`
   bool home_permanent = false;  ///< told with 308, else with 307
+
+  const std::string& home_for_ues() const { return home_ue.empty() ? home : home_ue; }
   bool operator==(const AccessPolicy&) const = default;
 };
 

@@ -2,6 +2,7 @@
 #include <set>
 #include <utility>
 
+#include "base/api_root.h"
 #include "keystore/directory.h"
 #include "keystore/directory_rows.h"
 #include "keystore/key_records.h"
@@ -27,6 +28,7 @@ std::string PolicyText(const Service& service) {
          " ue-issuers=" + list(service.access.ue_issuers) +
          " ue-service-key=" + (service.access.ue_service_key ? "yes" : "no") +
          (service.access.home.empty() ? "" : " home=" + service.access.home) +
+         (service.access.home_ue.empty() ? "" : " home-ue=" + service.access.home_ue) +
          " records=" + std::to_string(service.max_records) + " join=" + std::string(Name(service.join));
 }
 
@@ -66,13 +68,18 @@ Status CheckUeAccess(const Service& service, const DirectorySnapshot& now) {
                              "' says no VAL services in its tokens; add it again with --services-claim");
     }
   }
-  const std::string& home = service.access.home;
-  if (home.empty()) return Ok();
-  SKMS_TRYV(CheckIdentifier("a home", home));
-  constexpr std::string_view kScheme = "https://";
-  if (home.rfind(kScheme, 0) != 0 || home.size() == kScheme.size() || home.back() == '/' ||
-      home.find_first_of("?# \"<>\\^`{|}") != std::string::npos)
-    return InvalidArgument("a home is an apiRoot: https://host[:port][/prefix] without a slash at the end");
+  return Ok();
+}
+
+Status CheckHome(const AccessPolicy& access) {
+  for (const auto& [what, home] :
+       {std::pair("a home", access.home), std::pair("a home for UEs", access.home_ue)}) {
+    if (home.empty()) continue;
+    SKMS_TRYV(CheckIdentifier(what, home));
+    if (!IsApiRoot(home)) return InvalidArgument(std::string(what) + " is an apiRoot: " + kApiRootForm);
+  }
+  if (access.home.empty() && !access.home_ue.empty())
+    return InvalidArgument("a home for UEs needs a home: the server that has the service for VAL servers");
   return Ok();
 }
 
@@ -108,6 +115,7 @@ Status Directory::CheckService(const Service& service) const {
       return InvalidArgument("there is no principal '" + provisioner.value() + "'; add it first");
   }
   SKMS_TRYV(CheckUeAccess(service, *now));
+  SKMS_TRYV(CheckHome(service.access));
   if (!service.group_servers.empty() && !service.HasScope(TargetKind::kGroup))
     return InvalidArgument("a service with group servers needs the scope 'group'");
   return Ok();

@@ -91,8 +91,8 @@ class KeyStore::State {
   /// kPermissionDenied: there is none.
   Result<Destination> DestinationOf(const UeRequester& ue, const Service& service) const;
   Result<DeliveredVersion> Wrap(const Destination& to, KeyVersion version);
-  /// Another server has this service.
-  Result<DeliveryAnswer> SendHome(AuditEntry entry, const Service& service);
+  /// Another server has this service, at `home`.
+  Result<DeliveryAnswer> SendHome(AuditEntry entry, const Service& service, const std::string& home);
   /// What of the service a selector gets, wrapped and audited. kNotFound, kPermissionDenied (scope).
   Result<DeliveryAnswer> DeliverSelected(const Requester& by, const Service& service,
                                          const Selector& selector, const Destination& to);

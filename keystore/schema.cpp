@@ -149,8 +149,14 @@ Status ToVersion4(soci::session& session) {
   return Ok();
 }
 
+/// A home for UEs of its own. MACs of existing rows stay good.
+Status ToVersion5(soci::session& session) {
+  session << "ALTER TABLE services ADD COLUMN home_ue TEXT NOT NULL DEFAULT ''";
+  return Ok();
+}
+
 // The step at index n leads from version n to n + 1.
-constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3, ToVersion4};
+constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3, ToVersion4, ToVersion5};
 static_assert(std::size(kSteps) == kSchemaVersion);
 
 }  // namespace

@@ -54,6 +54,8 @@ void AddAccessPolicy(RowFields& fields, const AccessPolicy& access) {
       .Add(std::int64_t{access.ue_service_key ? 1 : 0})
       .Add(access.home)
       .Add(std::int64_t{access.home_permanent ? 1 : 0});
+  // Rows of schema version 4 keep the MAC they have.
+  if (!access.home_ue.empty()) fields.Add("home v5").Add(access.home_ue);
 }
 
 }  // namespace
@@ -91,16 +93,16 @@ void InsertRow(soci::session& session, const Service& service, const RowMac& mac
   const int home_permanent = service.access.home_permanent ? 1 : 0;
   session << "INSERT INTO services (id, profile, scopes, generate_on_request, delivery, readers, user_uri,"
              " crypto_period, overlap, make_ahead, versions_kept, max_records, group_servers, join_policy,"
-             " provisioners, ue_issuers, ue_service_key, home, home_permanent,"
+             " provisioners, ue_issuers, ue_service_key, home, home_ue, home_permanent,"
              " mac_generation, mac) VALUES (:id, :profile, :scopes, :generate, :delivery, :readers, :uri, "
              ":period, :overlap, :ahead, :kept, :records, :servers, :join, :provisioners, :ue_issuers, "
-             ":ue_service_key, :home, :permanent, :g, :mac)",
+             ":ue_service_key, :home, :home_ue, :permanent, :g, :mac)",
       soci::use(service.id.value()), soci::use(service.profile), soci::use(scopes), soci::use(generate),
       soci::use(delivery), soci::use(readers), soci::use(service.user_uri), soci::use(period),
       soci::use(overlap), soci::use(ahead), soci::use(kept), soci::use(records), soci::use(group_servers),
       soci::use(join), soci::use(provisioners), soci::use(ue_issuers), soci::use(ue_service_key),
-      soci::use(service.access.home), soci::use(home_permanent), soci::use(mac.generation),
-      soci::use(mac.text);
+      soci::use(service.access.home), soci::use(service.access.home_ue), soci::use(home_permanent),
+      soci::use(mac.generation), soci::use(mac.text);
 }
 
 void UpdateRow(soci::session& session, const Service& service, const RowMac& mac) {
@@ -119,7 +121,7 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
   std::vector<StoredEntry<Service>> rows;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
     std::string id, profile, scopes, delivery, readers, user_uri, group_servers, join, provisioners,
-        ue_issuers, home;
+        ue_issuers, home, home_ue;
     int ue_service_key = 0;
     int home_permanent = 0;
     int generate = 0;
@@ -132,13 +134,14 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
     soci::statement select =
         (session.prepare << "SELECT id, profile, scopes, generate_on_request, delivery, readers, user_uri,"
                             " crypto_period, overlap, make_ahead, versions_kept, max_records, group_servers,"
-                            " join_policy, provisioners, ue_issuers, ue_service_key, home, home_permanent,"
-                            " mac_generation, mac FROM services",
+                            " join_policy, provisioners, ue_issuers, ue_service_key, home, home_ue,"
+                            " home_permanent, mac_generation, mac FROM services",
          soci::into(id), soci::into(profile), soci::into(scopes), soci::into(generate), soci::into(delivery),
          soci::into(readers), soci::into(user_uri), soci::into(period), soci::into(overlap),
          soci::into(ahead), soci::into(kept), soci::into(records), soci::into(group_servers),
          soci::into(join), soci::into(provisioners), soci::into(ue_issuers), soci::into(ue_service_key),
-         soci::into(home), soci::into(home_permanent), soci::into(mac.generation), soci::into(mac.text));
+         soci::into(home), soci::into(home_ue), soci::into(home_permanent), soci::into(mac.generation),
+         soci::into(mac.text));
     select.execute();
     while (select.fetch()) {
       Service service;
@@ -158,8 +161,12 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
       service.rotation = {period, overlap, ahead, static_cast<std::uint32_t>(kept)};
       service.max_records = records;
       service.group_servers = SplitIds<PrincipalId>(group_servers);
-      service.access = {SplitIds<PrincipalId>(provisioners), SplitIds<IssuerId>(ue_issuers),
-                        ue_service_key == 1, home, home_permanent == 1};
+      service.access = {SplitIds<PrincipalId>(provisioners),
+                        SplitIds<IssuerId>(ue_issuers),
+                        ue_service_key == 1,
+                        home,
+                        home_ue,
+                        home_permanent == 1};
       service.delivery = parsed.value();
       service.generate_on_request = generate == 1;
       service.readers = SplitIds<PrincipalId>(readers);

@@ -82,7 +82,8 @@ Result<DeliveryAnswer> KeyStore::DeliverToUe(const UeRequester& ue, const Select
         entry, selector.kind == TargetKind::kService ? "service-key-not-for-ues" : "identity-mismatch",
         PermissionDenied("the access token does not give this UE this selector"));
   }
-  if (!service.access.home.empty()) return state.SendHome(entry, service);
+  const std::string& home = service.access.home_for_ues();
+  if (!home.empty()) return state.SendHome(entry, service, home);
   const auto to = state.DestinationOf(ue, service);
   if (to.has_error()) return state.Refuse(entry, "no-recipient", to.error());
   return state.DeliverSelected(by, service, selector, to.value());

@@ -47,6 +47,8 @@ void DescribePolicy(OptionsDescription& options) {
       "may a UE have the service's own key (default no: its user's, its own, and its groups')")(
       "home", po::value<std::string>()->value_name("URI"),
       "apiRoot of the key management server that has this service; clients are sent there; 'here' ends that")(
+      "home-ue", po::value<std::string>()->value_name("URI"),
+      "that server's apiRoot for UEs (KM-UU), where it is another than --home; 'here' forgets it")(
       "home-permanent", po::value<std::string>()->value_name("yes|no"),
       "tell clients that it has moved for good (308), not for now (307)");
 }
@@ -72,6 +74,11 @@ void ApplyPolicy(const Options& options, json& service) {
   if (options.count("home") > 0) {
     const std::string home = options["home"].as<std::string>();
     service["home"] = home == "here" ? "" : home;
+    if (home == "here") service["homeUe"] = "";
+  }
+  if (options.count("home-ue") > 0) {
+    const std::string home = options["home-ue"].as<std::string>();
+    service["homeUe"] = home == "here" ? "" : home;
   }
   for (const auto& [option, member] :
        {std::pair("generate-on-request", "generateOnRequest"), std::pair("ue-service-level", "ueServiceKey"),
@@ -115,6 +122,12 @@ std::string HomeText(const json& service) {
   const std::string home = service.value("home", "");
   if (home.empty()) return "here";
   return Printable(home) + (service.value("homePermanent", false) ? " (for good)" : " (for now)");
+}
+
+std::string UeHomeText(const json& service) {
+  const std::string home = service.value("homeUe", "");
+  if (!home.empty()) return Printable(home);
+  return service.value("home", "").empty() ? "here" : "the same";
 }
 
 }  // namespace
@@ -220,7 +233,8 @@ Status RunServiceShow(const Session& session, const Options& options) {
                             {"provisioners", Cell(service, "provisioners")},
                             {"issuers for UEs", Cell(service, "ueIssuers")},
                             {"UEs get its own key", Cell(service, "ueServiceKey")},
-                            {"home", HomeText(service)}});
+                            {"home", HomeText(service)},
+                            {"home for UEs", UeHomeText(service)}});
   return Ok();
 }
 

@@ -54,6 +54,7 @@ json ToJson(const Service& service) {
           {"ueIssuers", Ids(service.access.ue_issuers)},
           {"ueServiceKey", service.access.ue_service_key},
           {"home", service.access.home},
+          {"homeUe", service.access.home_ue},
           {"homePermanent", service.access.home_permanent}};
 }
 
@@ -180,6 +181,7 @@ Result<Service> ServiceFromJson(const json& body, InvalidParams& invalid) {
   for (const std::string& one : reader.Texts("ueIssuers", {})) service.access.ue_issuers.emplace_back(one);
   service.access.ue_service_key = reader.Flag("ueServiceKey", false);
   service.access.home = reader.Text("home", false);
+  service.access.home_ue = reader.Text("homeUe", false);
   service.access.home_permanent = reader.Flag("homePermanent", false);
   service.join = reader.Take("join", ParseJoinPolicy(join), JoinPolicy::kFromCurrent);
   SKMS_TRYV(reader.Finish());

@@ -63,6 +63,7 @@ class KeyProvisioning {
   KeyProvisioning(KeyProvisioningOptions options, ReceptionOptions reception, SealDependencies dependencies)
       : options_(std::move(options)), reception_(std::move(reception), dependencies) {
     roots_.push_back(ParseApiRoot(reception_.options().api_root));
+    for (const std::string& root : options_.other_roots) roots_.push_back(ParseApiRoot(root));
   }
 
   using Action = Response (KeyProvisioning::*)(const Call&, const json&);

@@ -24,6 +24,8 @@ struct KeyProvisioningOptions {
   std::string skms_id;
   TransferKey transfer;
   std::size_t max_payload_bytes = 65536;  ///< of the payload as sent, decoded
+  std::vector<std::string>
+      other_roots{};  ///< apiRoots beside `ReceptionOptions::api_root` that name this server
 };
 
 /// `reception.scope` is "ss-kpp" unless configured otherwise.

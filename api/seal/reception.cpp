@@ -49,10 +49,18 @@ Response Reception::ServeUe(const Request& request, const RequestContext& contex
 }
 
 Response Reception::Redirect(const keystore::Service& service, const Request& request) const {
+  return SendTo(service.access.home, service.access.home_permanent, request);
+}
+
+Response Reception::RedirectUe(const keystore::Service& service, const Request& request) const {
+  return SendTo(service.access.home_for_ues(), service.access.home_permanent, request);
+}
+
+Response Reception::SendTo(const std::string& root, bool permanent, const Request& request) const {
   const std::string query = request.query.empty() ? "" : "?" + request.query;
   Response response;
-  response.status = service.access.home_permanent ? 308 : 307;
-  response.headers.Set("Location", service.access.home + request.path.substr(root_.prefix.size()) + query);
+  response.status = permanent ? 308 : 307;
+  response.headers.Set("Location", root + request.path.substr(root_.prefix.size()) + query);
   response.headers.Set("Cache-Control", "no-store");
   return response;
 }

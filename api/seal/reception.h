@@ -83,8 +83,11 @@ class Reception {
                              http::ProblemMembers members);
   /// 307 or 308 to the same resource at the service's home (TS 29.122 5.2.10).
   http::Response Redirect(const keystore::Service& service, const http::Request& request) const;
+  /// As Redirect, for KM-UU: to the home for UEs where there is one.
+  http::Response RedirectUe(const keystore::Service& service, const http::Request& request) const;
 
  private:
+  http::Response SendTo(const std::string& root, bool permanent, const http::Request& request) const;
   /// Target, time, accepted answers: the same for everybody.
   std::optional<http::ProblemDetails> Check(const http::Request& request) const;
   const ReceptionOptions options_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "appliance/config/section_reader.h"
+#include "base/api_root.h"
 #include "base/file.h"
 
 namespace skms::appliance {
@@ -18,6 +19,7 @@ constexpr std::size_t kMaxConfigurationBytes = std::size_t{256} * 1024;
 void ReadSkms(SectionReader& reader, Configuration& out) {
   reader.Text("id", out.skms.id);
   reader.Text("uri", out.skms.uri);
+  reader.ApiRoots("also_known_as", out.skms.also_known_as, kMaxAlsoKnownAs);
 }
 
 void ReadToken(SectionReader& reader, Configuration& out) {
@@ -53,6 +55,7 @@ void ReadListenUe(SectionReader& reader, Configuration& out) {
   if (!out.listen_ue.present) return;
   out.listen_ue.listen.port = 8444;
   reader.Text("uri", out.listen_ue.uri, true);
+  reader.ApiRoots("also_known_as", out.listen_ue.also_known_as, kMaxAlsoKnownAs);
   ReadListener(reader, out.listen_ue.listen);
   reader.Path("client_ca", out.listen_ue.listen.client_ca);
 }
@@ -148,9 +151,8 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
 }
 
 Status CheckUri(const Configuration& configuration, const char* key, const std::string& uri) {
-  if (uri.rfind("https://", 0) == 0 && uri.size() > 8 && uri.back() != '/') return Ok();
-  return ConfigurationError(configuration.path + ": '" + key +
-                            "' must be https://host[:port][/prefix] without a slash at the end");
+  if (IsApiRoot(uri)) return Ok();
+  return ConfigurationError(configuration.path + ": '" + key + "' must be " + kApiRootForm);
 }
 
 Status CheckTogether(const Configuration& configuration) {

@@ -5,18 +5,25 @@
 // path.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/secret_bytes.h"
 
 namespace skms::appliance {
 
+inline constexpr std::size_t kMaxAlsoKnownAs = 16;
+
 struct SkmsSection {
   std::string id = "skms-1";  ///< skmsId in answers
   std::string uri =
       "https://localhost:8443";  ///< apiRoot: "https://host[:port][/prefix]", the target URI of requests
+  /// Other apiRoots that `skmsUri` of a request may name: those of servers that send their clients here
+  /// (TS 33.434 5.3.2 (iii)). KM-UU takes them too, as it takes `uri`. At most kMaxAlsoKnownAs.
+  std::vector<std::string> also_known_as;
 };
 
 struct TokenSection {
@@ -49,7 +56,8 @@ struct ListenSection {
 /// in the file.
 struct ListenUeSection {
   bool present = false;
-  std::string uri;  ///< apiRoot of KM-UU, as UEs reach it
+  std::string uri;                         ///< apiRoot of KM-UU, as UEs reach it
+  std::vector<std::string> also_known_as;  ///< as in SkmsSection; for KM-UU alone
   ListenSection
       listen;  ///< port 8444 unless given; `client_ca` is optional: for tokens bound to certificates
 };

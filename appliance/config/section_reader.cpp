@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "base/api_root.h"
+
 namespace skms::appliance {
 namespace {
 
@@ -143,6 +145,28 @@ void SectionReader::Flag(const char* key, bool& out) {
     return;
   }
   out = value == "true";
+}
+
+void SectionReader::ApiRoots(const char* key, std::vector<std::string>& out, std::size_t most) {
+  known_.emplace_back(key);
+  if (!section_.IsDefined() || !section_.IsMap() || !section_[key].IsDefined()) return;
+  const YAML::Node list = section_[key];
+  if (!list.IsSequence()) {
+    Fail(key, "must be a list: [https://host[:port][/prefix], …]");
+    return;
+  }
+  if (list.size() > most) {
+    Fail(key, "must name at most " + std::to_string(most));
+    return;
+  }
+  for (const YAML::Node& item : list) {
+    if (!item.IsScalar() || !IsApiRoot(item.Scalar())) {
+      errors_.push_back(ConfigurationErrorAt(
+          file_, item.Mark(), "'" + name_ + "." + key + "' must be a list, each item " + kApiRootForm));
+      return;
+    }
+    out.push_back(item.Scalar());
+  }
 }
 
 Status SectionReader::Finish() {

@@ -4,6 +4,7 @@
 // Internal to appliance/config. Not thread-safe. The node is borrowed for the reader's life.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ class SectionReader {
   void Number(const char* key, std::uint32_t& out, std::uint32_t smallest, std::uint32_t largest);
   void Real(const char* key, double& out, double smallest, double largest);
   void Flag(const char* key, bool& out);
+  /// A list of at most `most` apiRoots; a wrong one is refused where it stands.
+  void ApiRoots(const char* key, std::vector<std::string>& out, std::size_t most);
 
   /// kConfiguration for the first wrong value, else for the first key that nobody asked for or that stands
   /// twice.

@@ -235,7 +235,8 @@ class Appliance:
         if done.returncode != 0:
             return Answer(0, {"curl": str(done.returncode)}, done.stderr.decode())
         head, _, body = done.stdout.decode().partition("\r\n\r\n")
-        while head.startswith("HTTP/1.1 100"):
+        passed = ("100", "307", "308") if "--location-trusted" in arguments else ("100",)
+        while head.split(" ", 2)[1] in passed and body.startswith("HTTP/1.1 "):
             head, _, body = body.partition("\r\n\r\n")
         status_line, *fields = head.split("\r\n")
         answer = Answer(

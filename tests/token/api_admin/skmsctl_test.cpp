@@ -88,6 +88,30 @@ TEST_CASE("Setting a service changes only what is given") {
   CHECK(daemon.Run({"service", "set", "s", "--remove-reader", "val-1"}).code == 6);
 }
 
+TEST_CASE("A service has a home, and one for UEs where that is another; 'here' ends both") {
+  const Daemon daemon;
+  const auto shows = [&](const char* line) { return Has(daemon.Run({"service", "show", "s"}).out, line); };
+  daemon.Run({"service", "add", "s"});
+  CHECK(shows("home for UEs         here"));
+  const auto refused = daemon.Run({"service", "set", "s", "--home-ue", "https://h:8444"});
+  CHECK(refused.code == 1);
+  CHECK(Has(refused.err, "a home for UEs needs a home"));
+  CHECK(daemon.Run({"service", "set", "s", "--home", "https://h"}).code == 0);
+  CHECK(shows("home for UEs         the same"));
+  CHECK(daemon.Run({"service", "set", "s", "--home-ue", "https://h:8444"}).code == 0);
+  CHECK(shows("home                 https://h (for now)"));
+  CHECK(shows("home for UEs         https://h:8444"));
+  CHECK(Has(daemon.Run({"service", "list", "--output", "json"}).out, "\"homeUe\": \"https://h:8444\""));
+  CHECK(daemon.Run({"service", "set", "s", "--home-permanent", "yes"}).code == 0);
+  CHECK(shows("home for UEs         https://h:8444"));
+  CHECK(daemon.Run({"service", "set", "s", "--home-ue", "here"}).code == 0);
+  CHECK(shows("home for UEs         the same"));
+  daemon.Run({"service", "set", "s", "--home-ue", "https://h:8444"});
+  CHECK(daemon.Run({"service", "set", "s", "--home", "here"}).code == 0);
+  CHECK(daemon.store->FindService(keystore::ValServiceId("s")).value().access.home_ue.empty());
+  CHECK(daemon.Run({"service", "set", "s", "--home", "here", "--home-ue", "https://h"}).code == 1);
+}
+
 TEST_CASE("A rotation policy is given in days and shown in days, and a tenth ahead is the default") {
   const Daemon daemon;
   CHECK(

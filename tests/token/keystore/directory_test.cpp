@@ -17,6 +17,8 @@ TEST_CASE("entries survive a restart, field by field") {
   service.delivery = Delivery::kTls;
   service.readers = {PrincipalId("val-2"), PrincipalId("val-1")};
   service.user_uri = "https://uav.example";
+  service.access.home = "https://home.example";
+  service.access.home_ue = "https://home.example:8444/ue";
   REQUIRE(f.store->AddService(f.admin, service).has_value());
   const hsm::WrappedKey wrapped{1, "RFC5649", {1, 2, 3}};
   REQUIRE(f.store
@@ -33,6 +35,7 @@ TEST_CASE("entries survive a restart, field by field") {
   CHECK(read.delivery == Delivery::kTls);
   CHECK(read.readers == service.readers);
   CHECK(read.user_uri == "https://uav.example");
+  CHECK(read.access == service.access);
   REQUIRE(f.store->Recipients().size() == 1);
   CHECK(std::get<hsm::TransportKeyRecipient>(f.store->Recipients()[0].key).key.bytes == Bytes{1, 2, 3});
   CHECK(f.store->Issuers().at(0).audience == "skms");
@@ -73,6 +76,44 @@ TEST_CASE("a service that makes no sense is refused with what to mend") {
   refuse([](Service& s) { s.id = ValServiceId(std::string(256, 'x')); });
   refuse([](Service& s) { s.id = ValServiceId("a\nb"); });
   refuse([](Service& s) { s.user_uri = std::string(300, 'x'); });
+  for (const char* wrong : {"http://h", "https://", "https://h/", "https://h?x", "here", "https://h h"}) {
+    CAPTURE(wrong);
+    CHECK(refuse([&](Service& s) { s.access.home = wrong; }).find("a home is an apiRoot") == 0);
+    CHECK(refuse([&](Service& s) {
+            s.access.home = "https://h";
+            s.access.home_ue = wrong;
+          }).find("a home for UEs is an apiRoot") == 0);
+  }
+  CHECK(refuse([](Service& s) { s.access.home_ue = "https://h"; }).find("a home for UEs needs a home") == 0);
+}
+
+TEST_CASE("a service's homes are in the chain: where it went, and whom it sent where") {
+  StoreFixture f;
+  Issuer issuer{IssuerId("i"), "https://i", "skms", "{\"keys\":[]}"};
+  issuer.profile.services_claim = "services";
+  Must(f.store->AddIssuer(f.admin, issuer));
+  Service service = f.ServiceNamed("s");
+  service.access.ue_issuers = {IssuerId("i")};
+  service.access.home = "https://h";
+  UeRequester ue;
+  ue.issuer = IssuerId("i");
+  ue.services = {"s"};
+  ue.user = "alice";
+  const auto last = [&] { return f.Text("SELECT reason FROM audit ORDER BY seq DESC LIMIT 1"); };
+
+  Must(f.store->SetService(f.admin, service));
+  CHECK(last().find(" home=https://h ") != std::string::npos);
+  CHECK(last().find("home-ue") == std::string::npos);
+  Must(f.store->DeliverToUe(ue, ForUser("alice")));
+  CHECK(last() == "redirected to https://h");
+
+  service.access.home_ue = "https://h:8444";
+  Must(f.store->SetService(f.admin, service));
+  CHECK(last().find(" home=https://h home-ue=https://h:8444 ") != std::string::npos);
+  Must(f.store->DeliverToUe(ue, ForUser("alice")));
+  CHECK(last() == "redirected to https://h:8444");
+  Must(f.store->Deliver(f.Val1(), ForUser("alice")));
+  CHECK(last() == "redirected to https://h");
 }
 
 TEST_CASE("what is in use is not removed, and the error says what to do first") {

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/encoding.h"
+#include "keystore/row_mac.h"
 #include "tests/token/keystore/store_fixture.h"
 
 namespace skms::keystore {
@@ -178,7 +179,8 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
       "INSERT INTO recipients SELECT id, principal, kind, public_key, kek_generation, wrap_format, wrapped,"
       " mac_generation, mac FROM newer");
   f.Tamper("DROP TABLE newer");
-  for (const char* column : {"provisioners", "ue_issuers", "ue_service_key", "home", "home_permanent"})
+  for (const char* column :
+       {"provisioners", "ue_issuers", "ue_service_key", "home", "home_permanent", "home_ue"})
     f.Tamper(std::string("ALTER TABLE services DROP COLUMN ") + column);
   for (const char* column : {"jwks_uri", "jwks_ca", "services_claim", "user_claim", "ue_claim",
                              "client_claim", "provisioning_claim", "provisioning_values"})
@@ -196,11 +198,40 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
     f.Tamper(std::string("ALTER TABLE key_versions DROP COLUMN ") + column);
   f.Tamper("UPDATE meta SET value = '1' WHERE name = 'schema_version'");
   f.Reopen();
-  CHECK(f.store->schema_version() == 4);
+  CHECK(f.store->schema_version() == 5);
   CHECK(f.Number("SELECT records FROM service_records WHERE service = 's'") == 1);
   CHECK(FirstKid(f, ForService()) == kid);
   CHECK(f.store->Recipients().size() == 1);
   CHECK(Step(f, kid, "suspend").state == KeyState::kSuspended);
+}
+
+TEST_CASE("a database of schema version 4 comes forward, and its services' MACs stay good") {
+  StoreFixture f;
+  Service service = f.ServiceNamed("s");
+  service.access.home = "https://h";
+  Must(f.store->SetService(f.admin, service));
+  f.Close();
+  f.Tamper("ALTER TABLE services DROP COLUMN home_ue");
+  f.Tamper("UPDATE meta SET value = '4' WHERE name = 'schema_version'");
+  // The fields as version 4 wrote them, spelt out: what makes MACs today must not be its own measure.
+  RowFields fields("services v1");
+  fields.Add("s")
+      .Add("aes-256")
+      .Add("service,user,ue")
+      .Add(std::int64_t{1})
+      .Add("wrapped")
+      .Add("val-1")
+      .Add("");
+  fields.Add("access v4").Add("").Add("").Add(std::int64_t{0}).Add("https://h").Add(std::int64_t{0});
+  const std::string mac = Must(MakeRowMac(*f.module, fields)).text;
+  f.Tamper("UPDATE services SET mac = '" + mac + "'");
+  f.Reopen();
+  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "5");
+  CHECK(f.store->FindService(service.id).value().access == service.access);
+  service.access.home_ue = "https://h:8444";
+  Must(f.store->SetService(f.admin, service));
+  f.Reopen();
+  CHECK(f.store->FindService(service.id).value().access == service.access);
 }
 
 }  // namespace

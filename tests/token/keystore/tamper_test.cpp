@@ -70,6 +70,7 @@ TEST_CASE("a policy, principal, recipient or issuer changed by hand stops the ne
       {"UPDATE services SET readers = 'val-1,val-2'", "service 's'"},
       {"UPDATE services SET delivery = 'tls'", "service 's'"},
       {"UPDATE services SET id = 't'", "service 't'"},
+      {"UPDATE services SET home = 'https://evil'", "service 's'"},
       {"UPDATE principals SET client_id = 'val-2' WHERE id = 'val-1'", "principal 'val-1'"},
       {"UPDATE principals SET certificate_spki = 'AAAA' WHERE id = 'val-1'", "principal 'val-1'"},
       {"UPDATE recipients SET public_key = (SELECT certificate_spki FROM principals WHERE id = 'val-2')",
@@ -91,6 +92,23 @@ TEST_CASE("a policy, principal, recipient or issuer changed by hand stops the ne
     REQUIRE(refused.has_error());
     CHECK(refused.error().code == ErrorCode::kIntegrity);
     CHECK(refused.error().detail.find(row) != std::string::npos);
+  }
+}
+
+TEST_CASE("nobody with the database sends a moved service's UEs elsewhere") {
+  for (const char* edit : {"UPDATE services SET home_ue = 'https://evil'", "UPDATE services SET home_ue = ''",
+                           "UPDATE services SET home = home_ue"}) {
+    CAPTURE(edit);
+    StoreFixture f;
+    Service service = f.ServiceNamed("s");
+    service.access.home = "https://h";
+    service.access.home_ue = "https://h:8444";
+    Must(f.store->SetService(f.admin, service));
+    f.Close();
+    f.Tamper(edit);
+    const auto refused = KeyStore::Open(f.options(), *f.module, f.clock);
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == ErrorCode::kIntegrity);
   }
 }
 

@@ -32,9 +32,15 @@ TEST_CASE("A service needs only its id; the rest has the defaults of the directo
 
 TEST_CASE("A service comes back from its own JSON unchanged") {
   InvalidParams invalid;
-  const json body{{"id", "s"},           {"profile", "ec-p256"},  {"scopes", {"user", "ue"}},
-                  {"delivery", "tls"},   {"readers", {"a", "b"}}, {"generateOnRequest", false},
-                  {"userUri", "sip:s@x"}};
+  const json body{{"id", "s"},
+                  {"profile", "ec-p256"},
+                  {"scopes", {"user", "ue"}},
+                  {"delivery", "tls"},
+                  {"readers", {"a", "b"}},
+                  {"generateOnRequest", false},
+                  {"userUri", "sip:s@x"},
+                  {"home", "https://h"},
+                  {"homeUe", "https://h:1"}};
   const auto service = admin::ServiceFromJson(body, invalid);
   REQUIRE(service.has_value());
   json shown = admin::ToJson(service.value());

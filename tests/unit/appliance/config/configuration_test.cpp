@@ -92,6 +92,48 @@ TEST_CASE("what must be there and is not is named") {
             .find(": 'skms.uri' must be") == 0);
 }
 
+TEST_CASE("other names of this server are none unless listed, and each is an apiRoot") {
+  const std::string ue = "listen_ue: {uri: 'https://u', certificate: a, private_key: b, also_known_as: ";
+  const auto none = ConfigurationFile(kMinimal).Load();
+  CHECK(none.value().skms.also_known_as.empty());
+  CHECK(none.value().listen_ue.also_known_as.empty());
+
+  const auto loaded = ConfigurationFile(std::string(kMinimal) + ue + "['https://c:8444/x']}\n" +
+                                        "skms:\n  also_known_as:\n    - https://a\n    - https://b:1\n")
+                          .Load();
+  REQUIRE(loaded.has_value());
+  CHECK(loaded.value().skms.also_known_as == std::vector<std::string>{"https://a", "https://b:1"});
+  CHECK(loaded.value().listen_ue.also_known_as == std::vector<std::string>{"https://c:8444/x"});
+  CHECK(ConfigurationFile(std::string(kMinimal) + "skms: {also_known_as: []}\n").Load().has_value());
+
+  const std::string rule = "'skms.also_known_as' must be a list, each item https://host[:port][/prefix]";
+  for (const char* wrong :
+       {"http://b", "https://b/", "https://", "b", "https://b?c", "''", "[https://b]", "{}", "~"}) {
+    CAPTURE(wrong);
+    const std::string list = std::string("skms:\n  also_known_as:\n    - https://a\n    - ") + wrong + "\n";
+    CHECK(ConfigurationFile(kMinimal + list).Complaint().find(":10:7: " + rule) == 0);
+  }
+  CHECK(ConfigurationFile(std::string(kMinimal) + ue + "[http://c]}\n")
+            .Complaint()
+            .find(":7:79: 'listen_ue.also_known_as' must be a list, each item https://") == 0);
+  for (const char* wrong : {"https://a", "{a: https://a}", "~"}) {
+    CAPTURE(wrong);
+    CHECK(ConfigurationFile(std::string(kMinimal) + "skms:\n  also_known_as: " + wrong + "\n")
+              .Complaint()
+              .find(":8:18: 'skms.also_known_as' must be a list") == 0);
+  }
+}
+
+TEST_CASE("a server has sixteen other names at most") {
+  const auto with = [](int names) {
+    std::string text = std::string(kMinimal) + "skms:\n  also_known_as:\n";
+    for (int i = 0; i < names; ++i) text += "    - https://h" + std::to_string(i) + "\n";
+    return text;
+  };
+  CHECK(ConfigurationFile(with(16)).Load().has_value());
+  CHECK(ConfigurationFile(with(17)).Complaint() == ":9:5: 'skms.also_known_as' must name at most 16");
+}
+
 TEST_CASE("broken YAML and files that are no mapping are refused with their place") {
   CHECK(ConfigurationFile("token: [\n").Complaint().find(":2:1: ") == 0);
   CHECK(ConfigurationFile("- a\n").Complaint() == ": holds no sections");
