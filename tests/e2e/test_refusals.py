@@ -1,12 +1,14 @@
 """Bad input over the real transport: a clear problem, and the next client is served as if nothing had been."""
 
 import base64
+import dataclasses
 import datetime
 import hashlib
 import hmac
 import json
 import socket
 import ssl
+import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -21,6 +23,7 @@ JSON_TARGET = "val-tgt-ue=%7B%22valUserId%22%3A%22a%22%7D"
 def serves_the_next_client(shared):
     yield
     assert shared.get().status == 200
+    assert shared.curl("/.well-known/skms", who=None, token=None, url=shared.ue_url).status == 200
 
 
 def refused(answer, status, cause=None):
@@ -190,28 +193,44 @@ def test_long_queries_and_headers(shared):
     refused(shared.get(token="a" * 7000), 401)
 
 
-def raw(shared, octets, answers=1):
-    """Octets over a fresh mutual-TLS connection; everything until the server closes."""
-    context = ssl.create_default_context(cafile=shared.directory / "ca.pem")
-    context.load_cert_chain(shared.directory / "val-1.pem", shared.directory / "val-1.key")
-    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as tls:
-            tls.sendall(octets)
-            received = b""
-            while True:
-                try:
-                    chunk = tls.recv(65536)
-                except (ConnectionResetError, ssl.SSLError):
-                    break
-                if not chunk:
-                    break
-                received += chunk
-            return received
+@dataclasses.dataclass
+class Listener:
+    """One of the two, as a client without manners sees it."""
+
+    directory: object
+    port: int
+    resource: bytes
+    certificate: str | None = None
+
+    def raw(self, octets):
+        """Octets over a fresh TLS connection; everything until the server closes."""
+        context = ssl.create_default_context(cafile=self.directory / "ca.pem")
+        if self.certificate:
+            context.load_cert_chain(self.directory / f"{self.certificate}.pem", self.directory / f"{self.certificate}.key")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as tls:
+                tls.sendall(octets)
+                received = b""
+                while True:
+                    try:
+                        chunk = tls.recv(65536)
+                    except (ConnectionResetError, ssl.SSLError):
+                        break
+                    if not chunk:
+                        break
+                    received += chunk
+                return received
+
+    def request(self, extra=b"", method=b"GET", target=None):
+        line = b"%b %b HTTP/1.1\r\n" % (method, target or self.resource)
+        return line + b"Host: localhost:%d\r\n" % self.port + extra + b"\r\n"
 
 
-def request(shared, extra=b"", line=b"GET /ss-kir/v1/key-records?val-service-id=s HTTP/1.1"):
-    host = f"Host: localhost:{shared.port}\r\n".encode()
-    return line + b"\r\n" + host + extra + b"\r\n"
+@pytest.fixture(params=["KM-S", "KM-UU"])
+def listener(shared, request):
+    if request.param == "KM-S":
+        return Listener(shared.directory, shared.port, b"/ss-kir/v1/key-records?val-service-id=s", "val-1")
+    return Listener(shared.directory, shared.ue_port, b"/skm/v1/key-request")
 
 
 def status_of(octets):
@@ -219,44 +238,64 @@ def status_of(octets):
 
 
 HOSTILE = {
-    "a token of 1 MiB": (lambda s: request(s, b"Authorization: Bearer " + b"a" * (1 << 20) + b"\r\n"), 431),
-    "a header that never ends": (lambda s: request(s, b"X: ")[:-4] + b"y" * 3000000, 431),
-    "20,000 headers": (lambda s: request(s, b"".join(b"X-%d: y\r\n" % i for i in range(20000))), 431),
-    "a body on GET": (lambda s: request(s, b"Content-Length: 5\r\n") + b"hello", 400),
-    "chunked GET": (lambda s: request(s, b"Transfer-Encoding: chunked\r\n") + b"5\r\nhello\r\n0\r\n\r\n", 411),
-    "length and chunked": (lambda s: request(s, b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400),
-    "two lengths": (lambda s: request(s, b"Content-Length: 0\r\nContent-Length: 0\r\n"), 400),
-    "length +5": (lambda s: request(s, b"Content-Length: +5\r\n"), 400),
-    "length that overflows": (lambda s: request(s, b"Content-Length: 99999999999999999999999\r\n", b"POST / HTTP/1.1"), 413),
-    "a large body": (lambda s: request(s, b"Content-Length: 1000000\r\n", b"POST / HTTP/1.1") + b"x" * 1000000, 413),
-    "POST without length": (lambda s: request(s, b"", b"POST / HTTP/1.1"), 411),
-    "encoded body": (lambda s: request(s, b"Content-Encoding: gzip\r\nContent-Length: 1\r\n", b"POST / HTTP/1.1") + b"x", 415),
-    "blank before the colon": (lambda s: request(s, b"Accept : */*\r\n"), 400),
-    "folded line": (lambda s: request(s, b"Accept: a\r\n b\r\n"), 400),
-    "bare line feed": (lambda s: request(s, b"A: b\nC: d\r\n"), 400),
-    "no host": (lambda s: b"GET / HTTP/1.1\r\n\r\n", 400),
-    "two hosts": (lambda s: request(s, b"Host: other\r\n"), 400),
-    "encoded line break in a header": (lambda s: request(s, b"X-A: a%0d%0aX-B: b\r\nConnection: close\r\n"), 400),
-    "control character in the target": (lambda s: request(s, b"", b"GET /\x01 HTTP/1.1"), 400),
-    "HTTP/2 preface": (lambda s: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-    "not HTTP": (lambda s: b"hello\r\n\r\n", 400),
+    "a token of 1 MiB": (lambda to: to.request(b"Authorization: Bearer " + b"a" * (1 << 20) + b"\r\n"), 431),
+    "a header that never ends": (lambda to: to.request(b"X: ")[:-4] + b"y" * 3000000, 431),
+    "20,000 headers": (lambda to: to.request(b"".join(b"X-%d: y\r\n" % i for i in range(20000))), 431),
+    "a body on GET": (lambda to: to.request(b"Content-Length: 5\r\n") + b"hello", 400),
+    "chunked GET": (lambda to: to.request(b"Transfer-Encoding: chunked\r\n") + b"5\r\nhello\r\n0\r\n\r\n", 411),
+    "chunked POST": (lambda to: to.request(b"Transfer-Encoding: chunked\r\n", b"POST") + b"5\r\nhello\r\n0\r\n\r\n", 411),
+    "length and chunked": (lambda to: to.request(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400),
+    "length and chunked on POST": (lambda to: to.request(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"POST"), 400),
+    "two lengths": (lambda to: to.request(b"Content-Length: 0\r\nContent-Length: 0\r\n"), 400),
+    "two lengths on POST": (lambda to: to.request(b"Content-Length: 2\r\nContent-Length: 40\r\n", b"POST") + b"{}" + to.request(), 400),
+    "length +5": (lambda to: to.request(b"Content-Length: +5\r\n"), 400),
+    "length that overflows": (lambda to: to.request(b"Content-Length: 99999999999999999999999\r\n", b"POST"), 413),
+    "a large body": (lambda to: to.request(b"Content-Length: 1000000\r\n", b"POST") + b"x" * 1000000, 413),
+    "POST without length": (lambda to: to.request(method=b"POST"), 411),
+    "encoded body": (lambda to: to.request(b"Content-Encoding: gzip\r\nContent-Length: 1\r\n", b"POST") + b"x", 415),
+    "blank before the colon": (lambda to: to.request(b"Accept : */*\r\n"), 400),
+    "folded line": (lambda to: to.request(b"Accept: a\r\n b\r\n"), 400),
+    "bare line feed": (lambda to: to.request(b"A: b\nC: d\r\n"), 400),
+    "no host": (lambda to: b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (lambda to: to.request(b"Host: other\r\n"), 400),
+    "encoded line break in a header": (lambda to: to.request(b"X-A: a%0d%0aX-B: b\r\nConnection: close\r\n"), 400),
+    "control character in the target": (lambda to: to.request(target=b"/\x01"), 400),
+    "HTTP/2 preface": (lambda to: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "not HTTP": (lambda to: b"hello\r\n\r\n", 400),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_framing_is_refused_and_the_connection_closed(shared, kind):
+def test_hostile_framing_is_refused_and_the_connection_closed(listener, kind):
     make, status = HOSTILE[kind]
-    answer = raw(shared, make(shared))
+    answer = listener.raw(make(listener))
     assert status_of(answer) == status, answer[:300]
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"application/problem+json" in answer
 
 
-def test_pipelined_requests_are_each_answered(shared):
+@pytest.mark.parametrize("listener", ["KM-S"], indirect=True)
+def test_pipelined_requests_are_each_answered(shared, listener):
     token = f"Authorization: Bearer {shared.issuer.token()}\r\n".encode()
-    last = request(shared, token + b"Connection: close\r\n")
-    answer = raw(shared, request(shared, token) + request(shared, token) + last)
+    last = listener.request(token + b"Connection: close\r\n")
+    answer = listener.raw(listener.request(token) + listener.request(token) + last)
     assert answer.count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize("listener", ["KM-UU"], indirect=True)
+def test_pipelined_requests_with_bodies_are_each_answered(shared, listener):
+    shared.ctl("service", "add", "p", "--scope", "user", "--delivery", "tls", "--ue-issuer", "sim-s")
+    token = shared.issuer.token(client_id="sim-c", scope="skm", val_service_ids=["p"], val_user_id="alice")
+    order = {"version": "1.0.0", "skmsUri": shared.ue_url, "serviceId": "p", "userId": "alice", "dateTime": int(time.time())}
+
+    def post(extra=b"", **changes):
+        body = json.dumps({**order, **changes}).encode()
+        fields = f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return listener.request(fields.encode() + extra, b"POST") + body
+
+    # One in the middle is refused, and takes nothing of its neighbours with it.
+    answer = listener.raw(post() + post(userId="bob") + post(pad="x" * 5000) + post(b"Connection: close\r\n"))
+    assert [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]] == [200, 403, 200, 200]
 
 
 def test_a_user_is_never_named_in_the_log(shared):
