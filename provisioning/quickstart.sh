@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a key fetched over KM-S and opened, on a SoftHSM2 token with a test PKI.
+# From nothing to a key fetched over KM-S and opened, on a SoftHSM2 token with a test PKI; KM-UU and key provisioning are ready.
 #
 #   ./provisioning/quickstart.sh          everything; a second run is quick
 #   ./provisioning/quickstart.sh --stop   ends the daemon that it started
@@ -82,12 +82,22 @@ fi
 say "token 'skms-quickstart' in $home/tokens, PIN in $home/pin"
 [ -f "$home/pki/val-1.pem" ] || pki_make "$home/pki"
 [ -f "$home/pki/jwks.json" ] || issuer_make "$home/pki"
-say "CA, server and client certificates in $home/pki"
+[ -f "$home/pki/alice.key" ] || { openssl genrsa -out "$home/alice.key" 3072 2>/dev/null && mv "$home/alice.key" "$home/pki/"; }
+say "CA, server and client certificates, and a key of UE user alice in $home/pki"
+
+# free_port [TAKEN]: one that nobody listens on, and not TAKEN
+free_port() {
+  local port
+  port=$(shuf -i 20000-29999 -n 1)
+  while [ "$port" = "${1:-}" ] || (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  echo "$port"
+}
+# port_of SECTION, as skms.yaml has it
+port_of() { awk -v section="$1:" '/^[a-z]/ { here = $1 == section } here && $1 == "port:" { print $2 }' "$home/skms.yaml"; }
 
 step 4 "Configuration"
 if [ ! -f "$home/skms.yaml" ]; then
-  port=$(shuf -i 20000-29999 -n 1)
-  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  port=$(free_port)
   cat >"$home/skms.yaml" <<YAML
 skms:
   id: skms-quickstart
@@ -109,7 +119,22 @@ admin:
   socket: admin.sock
 YAML
 fi
-port=$(awk '$1 == "port:" { print $2 }' "$home/skms.yaml")
+port=$(port_of listen)
+if ! grep -q '^listen_ue:' "$home/skms.yaml"; then # a directory from before there was KM-UU has none
+  ue_port=$(free_port "$port")
+  cp "$home/skms.yaml" "$home/skms.yaml.new"
+  cat >>"$home/skms.yaml.new" <<YAML
+listen_ue:
+  uri: https://localhost:$ue_port
+  address: 127.0.0.1
+  port: $ue_port
+  certificate: pki/server.pem
+  private_key: pki/server.key
+YAML
+  mv "$home/skms.yaml.new" "$home/skms.yaml"
+  if running_pid >/dev/null; then stop | sed 's/^/      /'; fi # it is started again below, with KM-UU
+fi
+ue_port=$(port_of listen_ue)
 "$bin/skmsd" --config "$home/skms.yaml" --check-config | sed 's/^/      /'
 
 ctl() { "$bin/skmsctl" --config "$home/skms.yaml" "$@"; }
@@ -128,21 +153,32 @@ else
     sleep 0.1
   done
   ctl status >/dev/null || fail "skmsd does not answer: $home/skmsd.log"
-  say "skmsd ($(cat "$home/skmsd.pid")) listens on https://localhost:$port"
+  say "skmsd ($(cat "$home/skmsd.pid")) listens on https://localhost:$port, and for UEs on https://localhost:$ue_port"
 fi
 
-step 6 "Issuer, principal and service (skmsctl)"
+step 6 "Issuer, principal, service and recipient (skmsctl)"
+# An issuer from before there was KM-UU vouches for no UE.
+if ctl issuer list | grep -q '^sim-s ' && ! ctl issuer list --output json | grep -q '"val_user_id"'; then
+  ctl issuer remove sim-s | sed 's/^/      /'
+fi
 ctl issuer list | grep -q '^sim-s ' ||
-  ctl issuer add sim-s --issuer https://sim-s.example --audience skms --jwks "$home/pki/jwks.json" | sed 's/^/      /'
+  ctl issuer add sim-s --issuer https://sim-s.example --audience skms --jwks "$home/pki/jwks.json" \
+    --services-claim val_service_ids --user-claim val_user_id | sed 's/^/      /'
 ctl principal list | grep -q '^val-1 ' ||
   ctl principal add val-1 --certificate "$home/pki/val-1.pem" --client-id val-1 | sed 's/^/      /'
 ctl service list | grep -q '^demo ' ||
   ctl service add demo --profile aes-256 --scope service,user --reader val-1 | sed 's/^/      /'
+ctl service set demo --add-provisioner val-1 --add-ue-issuer sim-s | sed 's/^/      /'
+openssl pkey -in "$home/pki/alice.key" -pubout -out "$home/pki/alice.pub"
+ctl recipient list | grep -q '^alice ' ||
+  ctl recipient add alice --user alice --public-key "$home/pki/alice.pub" | sed 's/^/      /'
 ctl service show demo | sed 's/^/      /'
 
-token=$(issuer_token "$home/pki" val-1 3600)
+token=$(issuer_token "$home/pki" val-1 3600 '"scope":"ss-kir"')
 printf '%s\n' "$token" >"$home/token"
 printf 'Authorization: Bearer %s\n' "$token" >"$home/authorization"
+issuer_token "$home/pki" val-1 3600 '"scope":"ss-kpp","SKeyProv":true' >"$home/provision-token"
+issuer_token "$home/pki" sim-c 3600 '"scope":"skm","val_service_ids":["demo"],"val_user_id":"alice"' >"$home/ue-token"
 cat >"$home/env" <<ENV
 export SKMS_URL=https://localhost:$port
 export SKMS_CA=$home/pki/ca.pem
@@ -153,6 +189,10 @@ export SKMS_TOKEN_FILE=$home/token
 export SKMS_SERVICE=demo
 export SKMS_CONFIG=$home/skms.yaml
 export SKMS_RECIPIENT_KEY=$home/pki/val-1.key
+export SKMS_PROVISION_TOKEN_FILE=$home/provision-token
+export SKMS_UE_URL=https://localhost:$ue_port
+export SKMS_UE_TOKEN_FILE=$home/ue-token
+export SKMS_UE_RECIPIENT_KEY=$home/pki/alice.key
 export SOFTHSM2_CONF=$home/softhsm2.conf
 ENV
 
@@ -179,7 +219,8 @@ say "both opened the same $(wc -c <"$home/key.skmc") bytes, SHA-256 $(sha256sum 
 
 cat <<TXT
 
-Done. Try more (the environment holds URL, certificates and token; it is readable by you alone):
+Done. Try more (the environment holds URLs, certificates and tokens, good for an hour; it is readable by you alone;
+docs/recipes.md goes on from there, also as a UE):
   . build/quickstart/env; PATH=$bin:\$PATH
   curl --cacert \$SKMS_CA --cert \$SKMS_CERT --key \$SKMS_KEY -H @- "\$SKMS_URL/ss-kir/v1/key-records?val-service-id=demo" <<<"Authorization: Bearer \$SKMS_TOKEN"
   skmsctl --config \$SKMS_CONFIG status

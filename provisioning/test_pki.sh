@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Functions that make a PKI, an issuer of access tokens and tokens with openssl alone, for a try-out: never for service.
 # Sourced by quickstart.sh; everything goes into $1, private keys with mode 0600.
 
@@ -33,14 +34,15 @@ issuer_make() {
 }
 
 # hex digits on standard input to octets, without xxd
+# shellcheck disable=SC2059  # the digits are the format
 xxd_reverse() { local hex; read -r hex; printf "$(printf '%s' "$hex" | sed 's/../\\x&/g')"; }
 
-# issuer_token DIR CLIENT_ID SECONDS: a signed access token on standard output
+# issuer_token DIR CLIENT_ID SECONDS CLAIMS: a signed access token on standard output; CLAIMS are members of JSON
 issuer_token() {
-  local dir=$1 client=$2 seconds=$3 now head body
+  local dir=$1 client=$2 seconds=$3 claims=$4 now head body
   now=$(date +%s)
   head=$(printf '{"alg":"RS256","typ":"at+jwt","kid":"quickstart-1"}' | b64url)
-  body=$(printf '{"iss":"https://sim-s.example","aud":"skms","client_id":"%s","scope":"ss-kir","iat":%d,"exp":%d}' \
-    "$client" "$now" $((now + seconds)) | b64url)
+  body=$(printf '{"iss":"https://sim-s.example","aud":"skms","client_id":"%s",%s,"iat":%d,"exp":%d}' \
+    "$client" "$claims" "$now" $((now + seconds)) | b64url)
   printf '%s.%s.%s' "$head" "$body" "$(printf '%s.%s' "$head" "$body" | openssl dgst -sha256 -sign "$dir/issuer.key" -binary | b64url)"
 }
