@@ -129,7 +129,7 @@ Result<KeyAnswer> DecodeMessage(const std::string& body, const KeyQuery& query, 
   const json message = json::parse(body, nullptr, false);
   if (!message.is_object()) return IntegrityError("the answer is not JSON");
   if (Text(message, "skmsUri") != skms_uri)
-    return IntegrityError("the answer names another server as its sender");
+    return IntegrityError("the answer names '" + Text(message, "skmsUri") + "' as its sender: use that as the URL");
   if (Text(message, "serviceId") != query.service || Text(message, "userId") != query.user ||
       Text(message, "deviceId") != query.ue || Text(message, "clientId") != query.client)
     return IntegrityError("the answer is for another service or target than asked");

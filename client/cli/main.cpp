@@ -7,6 +7,7 @@
 #include <iostream>
 #include <string_view>
 
+#include "client/cli/conform_command.h"
 #include "client/cli/get_command.h"
 #include "client/cli/provision_command.h"
 
@@ -25,6 +26,7 @@ constexpr Command kCommands[] = {
     {"get", &skms::client::RunGet, "fetch a key or payload over KM-S, as a VAL server"},
     {"request", &skms::client::RunRequest, "ask for a key or payload over KM-UU, as a UE"},
     {"provision", &skms::client::RunProvision, "store a payload for those who may retrieve it"},
+    {"conform", &skms::client::RunConform, "try a server against the standard, case by case"},
     {"discover", &skms::client::RunDiscover, "print what a server says of itself"},
 };
 

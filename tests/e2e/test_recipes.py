@@ -9,7 +9,7 @@ import documents
 from appliance import ROOT, running
 
 
-@pytest.mark.parametrize("path", ["docs/recipes.md", "client/examples/README.md"])
+@pytest.mark.parametrize("path", ["docs/recipes.md", "docs/client.md", "client/examples/README.md"])
 def test_every_block_of_a_document_runs_and_prints_what_stands_below_it(tmp_path, path):
     document = (ROOT / path).read_text()
     environment_of_the_quick_start = ". build/quickstart/env\n"
