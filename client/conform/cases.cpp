@@ -1,13 +1,11 @@
 #include "client/conform/cases.h"
 
-#include <iterator>
-
 namespace skms::client::conform {
 
 std::vector<Case> AllCases() {
   std::vector<Case> all;
   for (const auto& group : {&KmSCases, &HttpCases, &SecurityCases, &ProvisioningCases, &KmUuCases}) {
-    const std::vector<Case> cases = group();
+    const std::span<const Case> cases = group();
     all.insert(all.end(), cases.begin(), cases.end());
   }
   return all;

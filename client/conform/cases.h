@@ -1,6 +1,8 @@
 // The published cases: each one sentence of the standard, how it is tried, and what it needs to be tried.
 #pragma once
 
+#include <span>
+#include <string>
 #include <vector>
 
 #include "client/conform/probe.h"
@@ -27,11 +29,11 @@ struct Case {
 };
 
 /// Reference points in the order they are tried.
-std::vector<Case> KmSCases();
-std::vector<Case> HttpCases();
-std::vector<Case> SecurityCases();
-std::vector<Case> ProvisioningCases();
-std::vector<Case> KmUuCases();
+std::span<const Case> KmSCases();
+std::span<const Case> HttpCases();
+std::span<const Case> SecurityCases();
+std::span<const Case> ProvisioningCases();
+std::span<const Case> KmUuCases();
 std::vector<Case> AllCases();
 
 /// The option that is missing for `needs`, or "".

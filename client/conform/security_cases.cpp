@@ -17,7 +17,7 @@ constexpr const char* kTokenChecks = "TS 33.434 A.7.2, RFC 8725";
 
 /// 401 with a challenge that a bearer token answers.
 Verdict Challenged(const Reply& reply) {
-  const Verdict refused = Refused(reply, {401}, "", "03");
+  Verdict refused = Refused(reply, {401}, "", "03");
   if (refused.outcome != Outcome::kPassed) return refused;
   return reply.Header("www-authenticate").rfind("Bearer", 0) == 0
              ? Pass()
@@ -86,97 +86,96 @@ Verdict RefusesOldTls(Probe& probe) {
                                          : Fail(std::string("not tried: ") + curl_easy_strerror(code));
 }
 
+constexpr Case kCases[] = {
+    {"security.no-token", kTokenUse, "without an access token: 401 with a Bearer challenge", kNothing,
+     [](Probe& p) { return Challenged(p.Tokenless(p.Records())); }},
+    {"security.nonsense-token", kTokenUse, "a token that is none: 401", kNothing,
+     [](Probe& p) { return Challenged(p.Tokenless(p.Records(), {"Authorization: Bearer skmc-conform"})); }},
+    {"security.other-scheme", kTokenUse, "another scheme than Bearer: 401", kNothing,
+     [](Probe& p) {
+       return Challenged(p.Tokenless(p.Records(), {"Authorization: Basic c2ttYzpjb25mb3Jt"}));
+     }},
+    {"security.empty-token", kTokenUse, "an empty token: 401 (or 400)", kNothing,
+     [](Probe& p) {
+       return Refused(p.Tokenless(p.Records(), {"Authorization: Bearer "}), {400, 401});
+     }},
+    {"security.token-in-query", "RFC 6750 2.3, RFC 9700 4.3.2", "a token in the query counts for nothing",
+     kNothing,
+     [](Probe& p) {
+       return Refused(p.Tokenless(p.Records("&access_token=skmc-conform")), {400, 401});
+     }},
+    {"security.signature-changed", kTokenChecks, "a signature that does not fit: 401", kNothing,
+     [](Probe& p) { return ChangedToken(p, [](Parts& token) { Flip(token.signature); }); }},
+    {"security.signature-missing", kTokenChecks, "a token without its signature: 401", kNothing,
+     [](Probe& p) { return ChangedToken(p, [](Parts& token) { token.signature.clear(); }); }},
+    {"security.claims-changed", kTokenChecks, "claims that were not signed: 401", kNothing,
+     [](Probe& p) {
+       return ChangedToken(p, [](Parts& token) {
+         json claims = Decoded(token.payload);
+         claims["skmc-conform"] = true;
+         token.payload = Encoded(claims);
+       });
+     }},
+    {"security.alg-none", "RFC 8725 3.2", "alg none: 401", kNothing,
+     [](Probe& p) {
+       return ChangedToken(p, [](Parts& token) {
+         token.header = Encoded({{"alg", "none"}, {"typ", "JWT"}});
+         token.signature.clear();
+       });
+     }},
+    {"security.alg-none-signed", "RFC 8725 3.2", "alg None, with the old signature behind it: 401", kNothing,
+     [](Probe& p) {
+       return ChangedToken(p, [](Parts& token) {
+         token.header = Encoded({{"alg", "None"}, {"typ", "JWT"}});
+       });
+     }},
+    {"security.alg-hmac", "RFC 8725 3.1", "an HMAC algorithm in the header: 401", kNothing,
+     [](Probe& p) {
+       return ChangedToken(p, [](Parts& token) {
+         json header = Decoded(token.header);
+         header["alg"] = "HS256";
+         token.header = Encoded(header);
+       });
+     }},
+    {"security.critical-header", "RFC 7515 4.1.11", "a critical header that nobody knows: 401", kNothing,
+     [](Probe& p) {
+       return ChangedToken(p, [](Parts& token) {
+         json header = Decoded(token.header);
+         header["crit"] = {"skmc-conform"};
+         header["skmc-conform"] = 1;
+         token.header = Encoded(header);
+       });
+     }},
+    {"security.expired", "TS 33.434 A.2.2.2, A.8", "a token that has run out: 401", kExpired,
+     [](Probe& p) { return Challenged(p.WithToken(p.setup().expired, p.Records())); }},
+    {"security.scope", "TS 33.434 A.6, RFC 6750 3.1", "a good token without the scope: 403", kUnscoped,
+     [](Probe& p) { return Refused(p.WithToken(p.setup().unscoped, p.Records()), {403}); }},
+    {"security.no-certificate", "TS 33.434 5.1.1.4, TS 29.549 9.2",
+     "without a client certificate there is no key", kNothing,
+     [](Probe& p) {
+       Endpoint bare = p.setup().km_s;
+       bare.certificate_path.clear();
+       bare.private_key_path.clear();
+       return NoKeyFor(p.From(bare, {"GET", p.Records(), {}, std::nullopt, &p.setup().token}));
+     }},
+    {"security.foreign-certificate", "TS 33.434 5.1.1.4, RFC 8705 3",
+     "with a certificate that is not the token's there is no key", kForeign,
+     [](Probe& p) {
+       return NoKeyFor(p.From(p.setup().foreign, {"GET", p.Records(), {}, std::nullopt, &p.setup().token}));
+     }},
+    {"security.asserted-identity", "TS 24.547 A.2", "X-3GPP-Asserted-Identity from outside is no identity",
+     kNothing,
+     [](Probe& p) {
+       return Refused(
+           p.Tokenless(p.Records(), {"X-3GPP-Asserted-Identity: \"sip:admin@skmc-conform.invalid\""}),
+           {400, 401, 403});
+     }},
+    {"security.old-tls", "TS 33.210 6.2", "TLS 1.1 and older are refused", kNothing,
+     [](Probe& p) { return RefusesOldTls(p); }},
+};
+
 }  // namespace
 
-std::vector<Case> SecurityCases() {
-  return {
-      {"security.no-token", kTokenUse, "without an access token: 401 with a Bearer challenge", kNothing,
-       [](Probe& p) { return Challenged(p.Tokenless(p.Records())); }},
-      {"security.nonsense-token", kTokenUse, "a token that is none: 401", kNothing,
-       [](Probe& p) { return Challenged(p.Tokenless(p.Records(), {"Authorization: Bearer skmc-conform"})); }},
-      {"security.other-scheme", kTokenUse, "another scheme than Bearer: 401", kNothing,
-       [](Probe& p) {
-         return Challenged(p.Tokenless(p.Records(), {"Authorization: Basic c2ttYzpjb25mb3Jt"}));
-       }},
-      {"security.empty-token", kTokenUse, "an empty token: 401 (or 400)", kNothing,
-       [](Probe& p) {
-         return Refused(p.Tokenless(p.Records(), {"Authorization: Bearer "}), {400, 401});
-       }},
-      {"security.token-in-query", "RFC 6750 2.3, RFC 9700 4.3.2", "a token in the query counts for nothing",
-       kNothing,
-       [](Probe& p) {
-         return Refused(p.Tokenless(p.Records("&access_token=skmc-conform")), {400, 401});
-       }},
-      {"security.signature-changed", kTokenChecks, "a signature that does not fit: 401", kNothing,
-       [](Probe& p) { return ChangedToken(p, [](Parts& token) { Flip(token.signature); }); }},
-      {"security.signature-missing", kTokenChecks, "a token without its signature: 401", kNothing,
-       [](Probe& p) { return ChangedToken(p, [](Parts& token) { token.signature.clear(); }); }},
-      {"security.claims-changed", kTokenChecks, "claims that were not signed: 401", kNothing,
-       [](Probe& p) {
-         return ChangedToken(p, [](Parts& token) {
-           json claims = Decoded(token.payload);
-           claims["skmc-conform"] = true;
-           token.payload = Encoded(claims);
-         });
-       }},
-      {"security.alg-none", "RFC 8725 3.2", "alg none: 401", kNothing,
-       [](Probe& p) {
-         return ChangedToken(p, [](Parts& token) {
-           token.header = Encoded({{"alg", "none"}, {"typ", "JWT"}});
-           token.signature.clear();
-         });
-       }},
-      {"security.alg-none-signed", "RFC 8725 3.2", "alg None, with the old signature behind it: 401",
-       kNothing,
-       [](Probe& p) {
-         return ChangedToken(p, [](Parts& token) {
-           token.header = Encoded({{"alg", "None"}, {"typ", "JWT"}});
-         });
-       }},
-      {"security.alg-hmac", "RFC 8725 3.1", "an HMAC algorithm in the header: 401", kNothing,
-       [](Probe& p) {
-         return ChangedToken(p, [](Parts& token) {
-           json header = Decoded(token.header);
-           header["alg"] = "HS256";
-           token.header = Encoded(header);
-         });
-       }},
-      {"security.critical-header", "RFC 7515 4.1.11", "a critical header that nobody knows: 401", kNothing,
-       [](Probe& p) {
-         return ChangedToken(p, [](Parts& token) {
-           json header = Decoded(token.header);
-           header["crit"] = {"skmc-conform"};
-           header["skmc-conform"] = 1;
-           token.header = Encoded(header);
-         });
-       }},
-      {"security.expired", "TS 33.434 A.2.2.2, A.8", "a token that has run out: 401", kExpired,
-       [](Probe& p) { return Challenged(p.WithToken(p.setup().expired, p.Records())); }},
-      {"security.scope", "TS 33.434 A.6, RFC 6750 3.1", "a good token without the scope: 403", kUnscoped,
-       [](Probe& p) { return Refused(p.WithToken(p.setup().unscoped, p.Records()), {403}); }},
-      {"security.no-certificate", "TS 33.434 5.1.1.4, TS 29.549 9.2",
-       "without a client certificate there is no key", kNothing,
-       [](Probe& p) {
-         Endpoint bare = p.setup().km_s;
-         bare.certificate_path.clear();
-         bare.private_key_path.clear();
-         return NoKeyFor(p.From(bare, {"GET", p.Records(), {}, std::nullopt, &p.setup().token}));
-       }},
-      {"security.foreign-certificate", "TS 33.434 5.1.1.4, RFC 8705 3",
-       "with a certificate that is not the token's there is no key", kForeign,
-       [](Probe& p) {
-         return NoKeyFor(p.From(p.setup().foreign, {"GET", p.Records(), {}, std::nullopt, &p.setup().token}));
-       }},
-      {"security.asserted-identity", "TS 24.547 A.2", "X-3GPP-Asserted-Identity from outside is no identity",
-       kNothing,
-       [](Probe& p) {
-         return Refused(
-             p.Tokenless(p.Records(), {"X-3GPP-Asserted-Identity: \"sip:admin@skmc-conform.invalid\""}),
-             {400, 401, 403});
-       }},
-      {"security.old-tls", "TS 33.210 6.2", "TLS 1.1 and older are refused", kNothing,
-       [](Probe& p) { return RefusesOldTls(p); }},
-  };
-}
+std::span<const Case> SecurityCases() { return kCases; }
 
 }  // namespace skms::client::conform
