@@ -1,6 +1,8 @@
 #include "appliance/appliance.h"
 
 #include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -67,6 +69,29 @@ Result<std::optional<gid_t>> AdminGroup(const std::string& name) {
   }
   if (found == nullptr) return ConfigurationError("admin.group: no group '" + name + "' on this host");
   return std::optional<gid_t>(found->gr_gid);
+}
+
+/// The socket of KM-UU that the reverse proxy's user alone may open.
+Result<http::UnixOptions> TrustedOptionsFrom(const ListenUeSection& section) {
+  std::vector<char> buffer(4096);
+  passwd entry{};
+  passwd* found = nullptr;
+  while (::getpwnam_r(section.trusted_user.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
+    buffer.resize(buffer.size() * 2);
+  if (found == nullptr)
+    return ConfigurationError("listen_ue.trusted_user: no user '" + section.trusted_user + "' on this host");
+  http::UnixOptions options;
+  options.path = section.trusted_socket;
+  options.kind = http::TransportKind::kEdge;
+  options.peer = found->pw_uid;
+  if (found->pw_uid != ::geteuid()) {
+    options.mode = 0660;
+    options.group = found->pw_gid;
+  }
+  options.max_connections = section.listen.max_connections;
+  options.keep_alive = std::chrono::milliseconds(section.listen.keep_alive_ms);
+  options.request_time = std::chrono::milliseconds(section.listen.request_time_ms);
+  return options;
 }
 
 /// The probe's warnings, for the log: an operator should not have to ask for them.
@@ -204,6 +229,9 @@ Status Appliance::WireUe(const Configuration& configuration, const seal::Discove
   http::DirectOptions options = DirectOptionsFrom(section.listen, "listen_ue");
   options.client_certificate_required = false;
   SKMS_TRY(ue_, http::CreateDirectTransport(options, *ue_api_));
+  if (section.trusted_socket.empty()) return Ok();
+  SKMS_TRY(const http::UnixOptions trusted, TrustedOptionsFrom(section));
+  SKMS_TRY(trusted_, http::CreateUnixTransport(trusted, *ue_api_));
   return Ok();
 }
 
@@ -214,12 +242,14 @@ Status Appliance::Start() {
   // The admin socket last: whoever sees it answer finds KM-S there too.
   SKMS_TRYV(direct_->Start());
   if (ue_) SKMS_TRYV(ue_->Start());
+  if (trusted_) SKMS_TRYV(trusted_->Start());
   return admin_->Start();
 }
 
 void Appliance::Stop() {
   if (direct_) direct_->Stop();
   if (ue_) ue_->Stop();
+  if (trusted_) trusted_->Stop();
   if (admin_) admin_->Stop();
   if (rotation_) rotation_->Stop();
   if (notifier_) notifier_->Stop();
@@ -227,7 +257,8 @@ void Appliance::Stop() {
 }
 
 bool Appliance::healthy() const {
-  return direct_->running() && admin_->running() && (!ue_ || ue_->running());
+  return direct_->running() && admin_->running() && (!ue_ || ue_->running()) &&
+         (!trusted_ || trusted_->running());
 }
 
 }  // namespace skms::appliance

@@ -66,7 +66,8 @@ class Appliance {
   std::unique_ptr<http::Transport> admin_;
   std::unique_ptr<http::Transport> direct_;
   std::unique_ptr<http::Api> ue_api_;
-  std::unique_ptr<http::Transport> ue_;  ///< nullptr where KM-UU is not opened
+  std::unique_ptr<http::Transport> ue_;       ///< nullptr where KM-UU is not opened
+  std::unique_ptr<http::Transport> trusted_;  ///< KM-UU for this host's reverse proxy, or nullptr
 };
 
 }  // namespace skms::appliance

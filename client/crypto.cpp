@@ -7,12 +7,11 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <memory>
 #include <utility>
 
 #include "base/encoding.h"
+#include "base/file.h"
 
 namespace skms::client {
 namespace {
@@ -20,11 +19,13 @@ namespace {
 constexpr std::size_t kKeyBytes = 32;
 constexpr std::size_t kNonceBytes = 12;
 constexpr std::size_t kTagBytes = 16;
+constexpr std::size_t kMinModulusBytes = 256;
 
 struct FreeAny {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
   void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
   void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+  void operator()(BIO* bio) const { BIO_free(bio); }
   void operator()(BIGNUM* number) const { BN_free(number); }
   void operator()(OSSL_PARAM_BLD* builder) const { OSSL_PARAM_BLD_free(builder); }
   void operator()(OSSL_PARAM* parameters) const { OSSL_PARAM_free(parameters); }
@@ -39,11 +40,13 @@ Error DoesNotOpen(const char* with) {
 }
 
 Result<PkeyPtr> ReadPrivateKey(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
-  if (!file) return IoError(path, errno);
-  PkeyPtr key(PEM_read_PrivateKey(file.get(), nullptr, nullptr, nullptr));
+  SKMS_TRY(const SecretBytes pem, ReadSecretFile(path));
+  const ByteView text = pem.ExposeSecret();
+  const std::unique_ptr<BIO, FreeAny> in(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+  // An empty pass phrase, or OpenSSL would ask the terminal for one.
+  PkeyPtr key(PEM_read_bio_PrivateKey(in.get(), nullptr, nullptr, const_cast<char*>("")));
   if (!key || EVP_PKEY_is_a(key.get(), "RSA") != 1)
-    return ConfigurationError(path + ": holds no RSA private key (PEM)");
+    return ConfigurationError(path + ": holds no RSA private key (PEM, without a pass phrase)");
   return key;
 }
 
@@ -56,6 +59,9 @@ bool SetOaep(EVP_PKEY_CTX* context, OaepHash hash) {
 }
 
 PkeyPtr RsaPublicKey(const Bytes& modulus, const Bytes& exponent) {
+  const bool weak = modulus.size() < kMinModulusBytes || modulus.front() < 0x80 || exponent.empty() ||
+                    exponent.back() % 2 == 0 || (exponent.size() == 1 && exponent.front() < 3);
+  if (weak) return nullptr;
   const Number n(BN_bin2bn(modulus.data(), static_cast<int>(modulus.size()), nullptr));
   const Number e(BN_bin2bn(exponent.data(), static_cast<int>(exponent.size()), nullptr));
   const std::unique_ptr<OSSL_PARAM_BLD, FreeAny> builder(OSSL_PARAM_BLD_new());
@@ -115,7 +121,7 @@ Result<SecretBytes> OaepDecrypt(const std::string& path, OaepHash hash, const By
 Result<Bytes> OaepEncrypt(const Bytes& modulus, const Bytes& exponent, OaepHash hash,
                           const SecretBytes& plain) {
   const PkeyPtr key = RsaPublicKey(modulus, exponent);
-  if (!key) return IntegrityError("the server's transfer key is no RSA public key");
+  if (!key) return IntegrityError("the server's transfer key is no RSA public key of 2048 bits or more");
   const PkeyContext context(EVP_PKEY_CTX_new(key.get(), nullptr));
   std::size_t size = static_cast<std::size_t>(EVP_PKEY_get_size(key.get()));
   Bytes block(size);

@@ -6,6 +6,8 @@
 #include <cctype>
 #include <utility>
 
+#include "base/file.h"
+
 namespace skms::client {
 namespace {
 
@@ -60,12 +62,19 @@ HttpsClient::~HttpsClient() = default;
 
 Result<HttpAnswer> HttpsClient::Send(const HttpRequest& request) {
   if (endpoint_.url.rfind("https://", 0) != 0) return InvalidArgument("the URL must begin with https://");
+  if (!endpoint_.private_key_path.empty()) {
+    SKMS_TRYV(ReadSecretFile(endpoint_.private_key_path));  // libcurl takes one that everybody can read
+  }
   CURL* curl = handle_->curl.get();
   if (curl == nullptr) return InternalError("libcurl cannot start");
   Headers headers;
   for (const std::string& line : request.headers) Append(headers, line);
   if (request.access_token != nullptr) {
-    std::string line = "Authorization: Bearer " + AsText(request.access_token->ExposeSecret());
+    constexpr std::string_view kField = "Authorization: Bearer ";
+    const ByteView token = request.access_token->ExposeSecret();
+    std::string line;
+    line.reserve(kField.size() + token.size());  // or growing would leave a copy behind
+    line.append(kField).append(token.begin(), token.end());
     Append(headers, line);
     Wipe(line);
   }
@@ -74,6 +83,7 @@ Result<HttpAnswer> HttpsClient::Send(const HttpRequest& request) {
   char reason[CURL_ERROR_SIZE] = "";
   curl_easy_reset(curl);  // connections stay
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_PROXY, "");  // not whatever the environment says
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(curl, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));

@@ -48,7 +48,8 @@ class HttpsClient {
 
   const Endpoint& endpoint() const { return endpoint_; }
   /// Any HTTP answer, also a refusal or a redirect. Errors: kInvalidArgument (the URL is not https), kIo
-  /// (network, TLS, certificates, too large; the detail says what), kInternal (libcurl does not start).
+  /// (network, TLS, certificates, too large; the detail says what), kConfiguration (others can read the
+  /// private key), kInternal (libcurl does not start).
   Result<HttpAnswer> Send(const HttpRequest& request);
 
  private:

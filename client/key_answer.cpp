@@ -33,9 +33,10 @@ Result<ReceivedKey> DecodeKey(const json& key) {
   if (Text(key, "scope") == "group") out.group = Text(key, "target");
   out.alg = Text(key, "alg");
   out.state = Text(key, "state");
-  out.not_before = key.value("nbf", std::int64_t{0});
-  out.not_after = key.value("exp", std::int64_t{0});
-  out.version = key.value("version", std::uint64_t{0});
+  SKMS_TRY(out.not_before, Integer(key, "nbf"));
+  SKMS_TRY(out.not_after, Integer(key, "exp"));
+  SKMS_TRY(const std::int64_t version, Integer(key, "version"));
+  out.version = static_cast<std::uint64_t>(version);
   if (key.contains("k")) {
     SKMS_TRY(Bytes plain, Octets(key, "k"));
     out.plaintext = SecretBytes::TakeFrom(plain);
@@ -57,17 +58,18 @@ Result<ReceivedPayload> DecodePayload(const json& payload) {
   ReceivedPayload out;
   out.kid = Text(payload, "kid");
   out.payload_id = Text(payload, "payloadId");
-  out.not_before = payload.value("nbf", std::int64_t{0});
-  out.version = payload.value("version", std::uint64_t{0});
+  SKMS_TRY(out.not_before, Integer(payload, "nbf"));
+  SKMS_TRY(const std::int64_t version, Integer(payload, "version"));
+  out.version = static_cast<std::uint64_t>(version);
   if (payload.contains("payload")) {
     SKMS_TRY(Bytes plain, Octets(payload, "payload"));
     out.plaintext = SecretBytes::TakeFrom(plain);
     return out;
   }
-  const json jwe = payload.value("jwe", json());
+  const json& jwe = Member(payload, "jwe");
   if (!jwe.is_object() || !jwe.contains("ciphertext"))
     return IntegrityError("the answer's payload has no content");
-  const json header = jwe.value("header", json());
+  const json& header = Member(jwe, "header");
   out.alg = Text(header, "alg");
   out.recipient = Text(header, "kid");
   out.protected_header = Text(jwe, "protected");
@@ -87,9 +89,11 @@ bool EchoesTarget(const json& info, const KeyQuery& query) {
 
 /// keyInfo, or KM-UU's payload.
 Result<KeyAnswer> DecodeKeyInfo(const json& key_info, const KeyQuery& query) {
-  const json keys = key_info.is_object() ? key_info.value("keys", json::array()) : json();
-  const json payloads = key_info.is_object() ? key_info.value("payloads", json::array()) : json();
-  if (!keys.is_array() || !payloads.is_array() || (keys.empty() && payloads.empty()))
+  const json& keys = Member(key_info, "keys");
+  const json& payloads = Member(key_info, "payloads");
+  const auto list = [](const json& member) { return member.is_null() || member.is_array(); };
+  // Null counts as empty.
+  if (!list(keys) || !list(payloads) || (keys.empty() && payloads.empty()))
     return IntegrityError("the answer holds neither keys nor payloads");
   KeyAnswer answer;
   answer.skms = Text(key_info, "skms");
@@ -115,25 +119,26 @@ Result<KeyAnswer> DecodeKeyInfo(const json& key_info, const KeyQuery& query) {
 }
 
 Result<KeyAnswer> Decode(const std::string& body, const KeyQuery& query) {
-  const json info = json::parse(body, nullptr, false);
+  const json info = ParseJson(body);
   if (!info.is_object()) return IntegrityError("the answer is not JSON");
   if (Text(info, "valService") != query.service || !EchoesTarget(info, query)) {
     return IntegrityError("the answer is for another service or target than asked");
   }
-  SKMS_TRY(KeyAnswer answer, DecodeKeyInfo(json::parse(Text(info, "keyInfo"), nullptr, false), query));
+  SKMS_TRY(KeyAnswer answer, DecodeKeyInfo(ParseJson(Text(info, "keyInfo")), query));
   answer.user_uri = Text(info, "userUri");
   return answer;
 }
 
 Result<KeyAnswer> DecodeMessage(const std::string& body, const KeyQuery& query, const std::string& skms_uri) {
-  const json message = json::parse(body, nullptr, false);
+  const json message = ParseJson(body);
   if (!message.is_object()) return IntegrityError("the answer is not JSON");
   if (Text(message, "skmsUri") != skms_uri)
-    return IntegrityError("the answer names '" + Text(message, "skmsUri") + "' as its sender: use that as the URL");
+    return IntegrityError("the answer names '" + Text(message, "skmsUri") +
+                          "' as its sender: use that as the URL");
   if (Text(message, "serviceId") != query.service || Text(message, "userId") != query.user ||
       Text(message, "deviceId") != query.ue || Text(message, "clientId") != query.client)
     return IntegrityError("the answer is for another service or target than asked");
-  SKMS_TRY(KeyAnswer answer, DecodeKeyInfo(message.value("payload", json()), query));
+  SKMS_TRY(KeyAnswer answer, DecodeKeyInfo(Member(message, "payload"), query));
   answer.user_uri = Text(message, "userUri");
   return answer;
 }

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/api_root.h"
+#include "base/digest.h"
 #include "base/encoding.h"
 #include "client/crypto.h"
 #include "client/json_text.h"
@@ -36,36 +38,41 @@ Discovery::TransferKey DecodeTransferKey(const json& jwk) {
 }
 
 Result<Discovery> DecodeDiscovery(const std::string& body) {
-  const json said = json::parse(body, nullptr, false);
-  if (!said.is_object() || !said.contains("apis") || !said["apis"].is_array())
+  const json said = ParseJson(body);
+  const json& apis = Member(said, "apis");
+  if (!apis.is_array())
     return IntegrityError("the answer is no discovery document of a SEAL key management server");
   Discovery out;
   out.skms_id = Text(said, "skmsId");
   out.skms_uri = Text(said, "skmsUri");
-  for (const json& api : said["apis"]) {
+  for (const json& api : apis) {
     out.apis.push_back({Text(api, "apiName"), Text(api, "apiVersion"), Text(api, "referencePoint"),
                         Text(api, "uri"), Text(api, "scope")});
   }
-  if (said.contains("wrapping") && said["wrapping"].is_array()) {
-    for (const json& alg : said["wrapping"])
-      if (alg.is_string()) out.wrapping.push_back(alg.get<std::string>());
-  }
-  if (!said.contains("jwks") || !said["jwks"].is_object() || !said["jwks"].contains("keys")) return out;
-  for (const json& jwk : said["jwks"]["keys"])
+  for (const json& alg : Member(said, "wrapping"))
+    if (alg.is_string()) out.wrapping.push_back(alg.get<std::string>());
+  for (const json& jwk : Member(Member(said, "jwks"), "keys"))
     if (Text(jwk, "use") == "enc" && Text(jwk, "kty") == "RSA") out.transfer_key = DecodeTransferKey(jwk);
   return out;
 }
 
 }  // namespace
 
+std::string Thumbprint(const Discovery::TransferKey& key) {
+  const std::string canonical =
+      R"({"e":")" + ToBase64Url(key.exponent) + R"(","kty":"RSA","n":")" + ToBase64Url(key.modulus) + R"("})";
+  return ToBase64Url(Sha256(AsBytes(canonical)));
+}
+
 /// A request that can be made again for another server.
 struct KeyManagementClient::Ask {
   std::string method;
   std::string target;
   std::vector<std::string> headers;
-  /// The body for a server of that apiRoot; empty function: no body.
-  std::function<std::string(const std::string& root)> body;
+  /// The body for that server; empty function: no body.
+  std::function<Result<std::string>(HttpsClient& server)> body;
   const SecretBytes* access_token = nullptr;
+  bool conditional = false;  ///< an entity tag was sent: 304 is an answer
 };
 
 KeyManagementClient::KeyManagementClient(Endpoint server, const Clock& clock, ClientOptions options)
@@ -76,7 +83,7 @@ Result<HttpAnswer> KeyManagementClient::Refuse(const HttpAnswer& answer) {
   return ErrorOf(*problem_);
 }
 
-/// 200, or 304 where an entity tag was sent.
+/// 200, or 304 where an entity tag was sent. Redirects lead to https apiRoots only.
 Result<HttpAnswer> KeyManagementClient::Send(const Ask& ask) {
   problem_.reset();
   std::optional<HttpsClient> elsewhere;
@@ -85,21 +92,21 @@ Result<HttpAnswer> KeyManagementClient::Send(const Ask& ask) {
     asked_root_ = server.endpoint().url;
     HttpRequest request{ask.method, ask.target, ask.headers, std::nullopt, ask.access_token};
     if (ask.body) {
-      request.body = ask.body(asked_root_);
+      SKMS_TRY(request.body, ask.body(server));
       request.headers.emplace_back("Content-Type: application/json");
     }
     auto answer = server.Send(request);
     if (request.body) Wipe(*request.body);
     if (answer.has_error()) return std::move(answer).error();
     const long status = answer.value().status;
-    if (status == 200 || status == 304) return answer;
+    if (status == 200 || (status == 304 && ask.conditional)) return answer;
     const std::string location = answer.value().headers["location"];
-    const bool moved =
-        (status == 307 || status == 308) && location.size() > ask.target.size() &&
-        location.compare(location.size() - ask.target.size(), std::string::npos, ask.target) == 0;
+    const std::string root =
+        location.size() > ask.target.size() ? location.substr(0, location.size() - ask.target.size()) : "";
+    const bool moved = (status == 307 || status == 308) && root + ask.target == location && IsApiRoot(root);
     if (!moved || !options_.follow_redirects || hop == kMostRedirects) return Refuse(answer.value());
     Endpoint next = server.endpoint();
-    next.url = location.substr(0, location.size() - ask.target.size());
+    next.url = root;
     elsewhere.emplace(std::move(next));
   }
 }
@@ -108,6 +115,24 @@ Result<Discovery> KeyManagementClient::Discover() {
   SKMS_TRY(const HttpAnswer answer,
            Send({"GET", "/.well-known/skms", {"Accept: application/json"}, {}, nullptr}));
   return DecodeDiscovery(answer.body);
+}
+
+/// The transfer key of `server`, which need not be the one this client began with.
+Result<Discovery::TransferKey> KeyManagementClient::TransferKeyOf(HttpsClient& server,
+                                                                  const std::string& thumbprint) {
+  SKMS_TRY(const HttpAnswer answer, server.Send({"GET", "/.well-known/skms", {"Accept: application/json"}}));
+  if (answer.status != 200)
+    return Error{ErrorCode::kUnsupported, server.endpoint().url +
+                                              " publishes no transfer key to seal the payload to (" +
+                                              std::to_string(answer.status) + ")"};
+  SKMS_TRY(const Discovery found, DecodeDiscovery(answer.body));
+  if (!found.transfer_key)
+    return Error{ErrorCode::kUnsupported,
+                 server.endpoint().url + " publishes no transfer key to seal the payload to"};
+  const std::string published = Thumbprint(*found.transfer_key);
+  if (!thumbprint.empty() && published != thumbprint)
+    return IntegrityError("the server's transfer key is '" + published + "', not '" + thumbprint + "'");
+  return *found.transfer_key;
 }
 
 std::string KeyRecordsTarget(const KeyQuery& query) {
@@ -126,6 +151,7 @@ Result<HttpAnswer> KeyManagementClient::SendKeyQuery(const KeyQuery& query, cons
     return InvalidArgument("KM-S has no way to name a VAL client (TS 29.549 7.3.1.4.2.3)");
   Ask ask{"GET", KeyRecordsTarget(query), {"Accept: application/json"}, {}, &access_token};
   if (!etag.empty()) ask.headers.push_back("If-None-Match: " + etag);
+  ask.conditional = !etag.empty();
   return Send(ask);
 }
 
@@ -159,8 +185,8 @@ Result<KeyAnswer> KeyManagementClient::RequestKeys(const KeyQuery& query, const 
     SKMS_TRY(const std::string jwk, PublicJwk(bound_key_path));
     message["recipientKey"] = json::parse(jwk);
   }
-  const auto body = [&](const std::string& root) {
-    message["skmsUri"] = root;
+  const auto body = [&](HttpsClient& server) -> Result<std::string> {
+    message["skmsUri"] = server.endpoint().url;
     message["dateTime"] = clock_.NowSeconds();
     return Dump(message);
   };
@@ -172,28 +198,29 @@ Result<KeyAnswer> KeyManagementClient::RequestKeys(const KeyQuery& query, const 
 
 Status KeyManagementClient::Provision(const ProvisionRequest& request, const SecretBytes& access_token) {
   SKMS_TRYV(CheckTarget({request.service, request.user, request.ue, {}, {}}));
-  SecretBytes sealed;
-  if (request.seal) {
-    SKMS_TRY(const Discovery server, Discover());
-    if (!server.transfer_key)
-      return Error{ErrorCode::kUnsupported, "the server publishes no transfer key to seal the payload to"};
-    SKMS_TRY(std::string jwe, SealJwe(request.payload, *server.transfer_key));
-    sealed = SecretBytes::TakeFrom(jwe);
-  }
   json message{{"skmcUri", request.client_uri}, {"valServiceId", request.service}};
   if (!request.user.empty()) message["valTgtUe"] = {{"valUserId", request.user}};
   if (!request.ue.empty()) message["valTgtUe"] = {{"valUeId", request.ue}};
   if (!request.payload_id.empty()) message["payloadId"] = request.payload_id;
-  const auto body = [&](const std::string&) {
+  const auto body = [&](HttpsClient& server) -> Result<std::string> {
+    std::string payload;
+    if (request.seal) {
+      SKMS_TRY(const Discovery::TransferKey key, TransferKeyOf(server, request.transfer_key_thumbprint));
+      SKMS_TRY(const std::string jwe, SealJwe(request.payload, key));
+      payload = ToBase64(AsBytes(jwe));
+    } else {
+      payload = ToBase64(request.payload);
+    }
     json whole = message;
-    whole["payload"] = ToBase64(request.seal ? sealed.ExposeSecret() : request.payload);
+    whole["payload"] = payload;
     std::string text = Dump(whole);
     Wipe(whole["payload"].get_ref<std::string&>());
+    Wipe(payload);
     return text;
   };
   SKMS_TRY(const HttpAnswer answer,
            Send({"POST", kProvision, {"Accept: application/json"}, body, &access_token}));
-  const json echo = json::parse(answer.body, nullptr, false);
+  const json echo = ParseJson(answer.body);
   if (Text(echo, "valServiceId") != request.service || Text(echo, "payloadId") != request.payload_id)
     return IntegrityError("the answer is for another service or payload than was sent");
   return Ok();

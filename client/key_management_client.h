@@ -53,6 +53,9 @@ struct Discovery {
   std::optional<TransferKey> transfer_key;  ///< what is sent to the server may be encrypted to it
 };
 
+/// RFC 7638, as base64url.
+std::string Thumbprint(const Discovery::TransferKey& key);
+
 /// TS 29.549 7.6.2 (VALKeyPpReq).
 struct ProvisionRequest {
   std::string service;
@@ -61,19 +64,26 @@ struct ProvisionRequest {
   std::string payload_id = {};  ///< empty: the selector's one payload without an id
   std::string client_uri;       ///< skmcUri: who provisions
   ByteView payload;             ///< borrowed for the call
-  /// Seal the payload to the server's transfer key, so that no proxy between sees it (TS 33.434 5.1.1.4).
+  /// Seal the payload to the transfer key that the server publishes, so that it is in nobody's log or memory
+  /// on the way (TS 33.434 5.1.1.4). Against a proxy that answers in the server's place this holds only with
+  /// `transfer_key_thumbprint`.
   bool seal = true;
+  /// Thumbprint of the transfer key as learnt from the server's administrator; another key is refused. Empty:
+  /// any.
+  std::string transfer_key_thumbprint = {};
 };
 
 class KeyManagementClient {
  public:
   KeyManagementClient(Endpoint server, const Clock& clock, ClientOptions options = {});
+  KeyManagementClient(Endpoint server, const Clock&& clock, ClientOptions options = {}) = delete;
 
   /// Names, APIs and public keys of the server. Needs no access token.
   Result<Discovery> Discover();
 
-  /// KM-S (TS 29.549 7.6.1): the keys and payloads of a service, or of one user or UE in it. kInvalidArgument
-  /// also for a VAL client, which KM-S cannot name; kNotFound also where `group` has no key in the answer.
+  /// KM-S (TS 29.549 7.6.1): the keys and payloads (either may be none) of a service, or of one user or UE in
+  /// it. kInvalidArgument also for a VAL client, which KM-S cannot name; kNotFound also where `group` has no
+  /// key in the answer.
   Result<KeyAnswer> RetrieveKeys(const KeyQuery& query, const SecretBytes& access_token);
 
   /// As RetrieveKeys, but nullopt when nothing has changed since the answer that had entity tag `etag`; the
@@ -88,7 +98,8 @@ class KeyManagementClient {
                                 const std::string& bound_key_path = {});
 
   /// TS 33.434 5.8: stores a payload for those who may retrieve it; the same bytes again change nothing.
-  /// kUnsupported: to be sealed, but the server publishes no transfer key.
+  /// kUnsupported: to be sealed, but the server publishes no transfer key; kIntegrity
+  /// also for a transfer key of another thumbprint.
   Status Provision(const ProvisionRequest& request, const SecretBytes& access_token);
 
   /// Of the last call, if the server refused it.
@@ -99,6 +110,7 @@ class KeyManagementClient {
   Result<HttpAnswer> Send(const Ask& ask);
   Result<HttpAnswer> SendKeyQuery(const KeyQuery& query, const SecretBytes& access_token,
                                   const std::string& etag);
+  Result<Discovery::TransferKey> TransferKeyOf(HttpsClient& server, const std::string& thumbprint);
   Result<HttpAnswer> Refuse(const HttpAnswer& answer);
 
   HttpsClient https_;

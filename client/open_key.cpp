@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
 #include "base/encoding.h"
@@ -12,6 +13,9 @@
 
 namespace skms::client {
 namespace {
+
+constexpr std::pair<std::string_view, std::size_t> kKeyOctets[] = {
+    {"A128GCM", 16}, {"A256GCM", 32}, {"HS256", 32}};
 
 bool EndsWith(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
@@ -83,15 +87,22 @@ Result<SecretBytes> OpenKey(const ReceivedKey& key, const RecipientKey& recipien
     SKMS_TRY(plain, OpenMaterial(key, recipient));
   }
   if (key.alg == "ES256") return TrimPkcs8(std::move(plain));
-  return plain;
+  // OAEP says nothing of who wrapped: what opens to another length is no key of this alg.
+  for (const auto& [alg, octets] : kKeyOctets) {
+    if (key.alg != alg) continue;
+    if (plain.size() != octets)
+      return IntegrityError("the opened key has " + std::to_string(plain.size()) + " octets, not the " +
+                            std::to_string(octets) + " of " + key.alg);
+    return plain;
+  }
+  return Error{ErrorCode::kUnsupported, "the key is for '" + key.alg + "', which this client does not know"};
 }
 
 Result<SecretBytes> OpenPayload(const ReceivedPayload& payload, const RecipientKey& recipient) {
-  if (payload.alg.empty() && payload.ciphertext.empty()) return payload.plaintext.Clone();
+  if (!payload.plaintext.empty()) return payload.plaintext.Clone();
   // Everything that is protected must be understood (RFC 7516 5.2): the server's header says `enc` alone.
   const auto header = FromBase64Url(payload.protected_header);
-  const nlohmann::json said =
-      header ? nlohmann::json::parse(AsText(*header), nullptr, false) : nlohmann::json();
+  const nlohmann::json said = header ? ParseJson(AsText(*header)) : nlohmann::json();
   if (!said.is_object() || said.size() != 1 || Text(said, "enc") != "A256GCM")
     return Error{ErrorCode::kUnsupported, "the payload's protected header is not {\"enc\":\"A256GCM\"}"};
   SKMS_TRY(const SecretBytes content_key, OpenContentKey(payload, recipient));

@@ -44,7 +44,7 @@ Problem ReadProblem(const HttpAnswer& answer) {
     const std::string& text = after->second;
     std::from_chars(text.data(), text.data() + text.size(), problem.retry_after_s);
   }
-  const json body = json::parse(answer.body, nullptr, false);
+  const json body = ParseJson(answer.body);
   if (!body.is_object()) return problem;
   problem.title = Text(body, "title");
   problem.detail = Text(body, "detail");

@@ -260,6 +260,9 @@ Status Directory::RemoveRecipient(const Requester& by, const RecipientId& id) {
 Status Directory::AddIssuer(const Requester& by, const Issuer& issuer) {
   const std::lock_guard lock(change_mutex_);
   SKMS_TRYV(CheckName("an issuer id", issuer.id.value()));
+  if (issuer.id.value() == kAssertedIdentity)
+    return InvalidArgument(std::string("'") + kAssertedIdentity +
+                           "' stands for what a trusted proxy asserts; give the issuer another id");
   SKMS_TRYV(CheckIdentifier("an issuer", issuer.issuer));
   SKMS_TRYV(CheckIdentifier("an audience", issuer.audience));
   SKMS_TRYV(CheckProfile(issuer.profile));

@@ -43,6 +43,10 @@ struct RotationPolicy {
   bool operator==(const RotationPolicy&) const = default;
 };
 
+/// Among `AccessPolicy::ue_issuers`: users that a trusted proxy asserts (TS 24.547 A.2.3). No issuer has this
+/// id.
+inline constexpr const char* kAssertedIdentity = "asserted-identity";
+
 /// Who besides its readers comes near a service's keys, and where they are. As made: nobody, and here.
 struct AccessPolicy {
   std::vector<PrincipalId>

@@ -33,12 +33,13 @@ struct Requester {
 /// A UE's key management client (KM-UU), as its access token says. Identities are empty where the token's
 /// issuer does not vouch for them.
 struct UeRequester {
-  IssuerId issuer;
-  std::vector<std::string> services;  ///< VAL services that the token names
-  std::string user;                   ///< VAL user id
-  std::string ue;                     ///< VAL UE id
-  std::string client;                 ///< VAL client id
-  bool bound_to_key = false;          ///< the token is good for `key` alone: nothing goes out in another form
+  IssuerId issuer;  ///< kAssertedIdentity: a trusted proxy vouches for `user`
+  std::optional<std::vector<std::string>>
+      services;               ///< VAL services that the token names; nullopt: none, policy alone decides
+  std::string user;           ///< VAL user id
+  std::string ue;             ///< VAL UE id
+  std::string client;         ///< VAL client id
+  bool bound_to_key = false;  ///< the token is good for `key` alone: nothing goes out in another form
   std::optional<hsm::RsaRecipient> key{};  ///< that it asks to be wrapped to; the token's binding was checked
   std::string key_id{};                    ///< how answers name it
   Bytes certificate_spki{};  ///< of the client certificate that the token is bound to, where it is to one

@@ -71,7 +71,7 @@ Result<DeliveryAnswer> KeyStore::DeliverToUe(const UeRequester& ue, const Select
   AuditEntry entry = state.EntryFor(by, "deliver", selector);
   const auto now = state.directory->snapshot();
   const auto found = now->services.find(selector.service.value());
-  if (!Holds(ue.services, selector.service.value()))
+  if (ue.services && !Holds(*ue.services, selector.service.value()))
     return state.Refuse(entry, "service-not-in-token", NoSuchKey());
   if (found == now->services.end()) return state.Refuse(entry, "service-unknown", NoSuchKey());
   const Service& service = found->second;

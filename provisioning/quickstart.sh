@@ -158,7 +158,8 @@ fi
 
 step 6 "Issuer, principal, service and recipient (skmsctl)"
 # An issuer from before there was KM-UU vouches for no UE.
-if ctl issuer list | grep -q '^sim-s ' && ! ctl issuer list --output json | grep -q '"val_user_id"'; then
+issuers=$(ctl issuer list --output json)
+if ctl issuer list | grep -q '^sim-s ' && [[ $issuers != *'"val_user_id"'* ]]; then
   ctl issuer remove sim-s | sed 's/^/      /'
 fi
 ctl issuer list | grep -q '^sim-s ' ||

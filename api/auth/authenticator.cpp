@@ -56,12 +56,24 @@ Refusal TooMany(int retry_after, const std::string& actor) {
   return refusal;
 }
 
-/// TS 24.547 A.2: an identity that somebody else has established may only be told by a trusted entity, and
-/// none of these transports is one's.
+constexpr const char* kAssertedIdentity = "X-3GPP-Asserted-Identity";
+
+/// TS 24.547 A.2: an identity that somebody else has established may only be told by a trusted entity.
 std::optional<Refusal> RefuseAssertedIdentity(const http::Request& request, const std::string& actor) {
-  if (request.headers.Count("X-3GPP-Asserted-Identity") == 0) return std::nullopt;
+  if (request.headers.Count(kAssertedIdentity) == 0) return std::nullopt;
   return Forbidden("X-3GPP-Asserted-Identity is not taken from here; send an access token", "",
                    "asserted-identity", actor);
+}
+
+/// The one identity of the field's value, without its quotes (TS 24.109); empty: it is none, or several.
+std::string AssertedUser(const http::Request& request) {
+  if (request.headers.Count(kAssertedIdentity) != 1) return {};
+  std::string_view value = *request.headers.Find(kAssertedIdentity);
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
+    value = value.substr(1, value.size() - 2);
+  const bool uri = value.find(':') != std::string_view::npos;
+  return uri && value.find_first_of("\", \t\\<>") == std::string_view::npos ? std::string(value)
+                                                                            : std::string();
 }
 
 /// The token of "Bearer <token>"; nullptr-like empty view when the scheme is another.
@@ -168,7 +180,13 @@ class Authenticator::State {
                                                 const http::RequestContext& context,
                                                 const std::string& required_scope, bool& verified_token) {
     const std::string actor = "ue";
-    if (auto refused = RefuseAssertedIdentity(request, actor)) return std::move(*refused);
+    if (context.transport == http::TransportKind::kEdge) {
+      // With a token, the token is what counts (TS 24.547 A.2.3).
+      if (request.headers.Count("Authorization") == 0 && request.headers.Count(kAssertedIdentity) > 0)
+        return KnowByAssertion(request, actor, verified_token);
+    } else if (auto refused = RefuseAssertedIdentity(request, actor)) {
+      return std::move(*refused);
+    }
     auto verified = ReadToken(request, actor);
     if (auto* refused = std::get_if<Refusal>(&verified)) return std::move(*refused);
     auto& claims = std::get<AccessTokenClaims>(verified);
@@ -193,6 +211,18 @@ class Authenticator::State {
     ue.client = std::move(claims.client);
     ue.key_thumbprint = std::move(claims.key_thumbprint);
     ue.token_sha256 = Sha256(AsBytes(BearerToken(*request.headers.Find("Authorization"))));
+    return ue;
+  }
+
+  std::variant<AuthenticatedUe, Refusal> KnowByAssertion(const http::Request& request,
+                                                         const std::string& actor, bool& known) {
+    AuthenticatedUe ue;
+    ue.user = AssertedUser(request);
+    if (ue.user.empty())
+      return Forbidden("X-3GPP-Asserted-Identity must be one URI", "", "asserted-identity", actor);
+    known = true;
+    ue.token_sha256 = Sha256(AsBytes("asserted " + ue.user));
+    if (const int wait = ue_limiter_.Take(AsText(ue.token_sha256)); wait > 0) return TooMany(wait, actor);
     return ue;
   }
 

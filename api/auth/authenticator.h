@@ -38,16 +38,18 @@ struct AuthenticatedPrincipal {
   ProvisioningGrant provisioning{};
 };
 
-/// A UE's key management client, known by its access token (TS 33.434 5.3.1).
+/// A UE's key management client, known by its access token (TS 33.434 5.3.1), or by what a trusted proxy
+/// asserts (TS 24.547 A.2.3).
 struct AuthenticatedUe {
-  std::string issuer;                 ///< id of the token's issuer in the directory
-  std::vector<std::string> services;  ///< VAL services that the token names
-  std::string user;                   ///< VAL user id; empty: not vouched for, likewise below
-  std::string ue;                     ///< VAL UE id
-  std::string client;                 ///< VAL client id
-  std::string key_thumbprint;         ///< cnf.jkt: only a key of this thumbprint may be delivered to
-  Bytes certificate_public_key;       ///< of the client certificate that the token is bound to; else empty
-  Sha256Digest token_sha256{};        ///< names the token without being it
+  std::string issuer;  ///< id of the token's issuer in the directory; empty: a trusted proxy asserts `user`
+  std::optional<std::vector<std::string>>
+      services;                  ///< VAL services that the token names; nullopt: a proxy names none
+  std::string user;              ///< VAL user id; empty: not vouched for, likewise below
+  std::string ue;                ///< VAL UE id
+  std::string client;            ///< VAL client id
+  std::string key_thumbprint;    ///< cnf.jkt: only a key of this thumbprint may be delivered to
+  Bytes certificate_public_key;  ///< of the client certificate that the token is bound to; else empty
+  Sha256Digest token_sha256{};   ///< names the token without being it
 };
 
 /// A principal as the directory knows it.
@@ -119,8 +121,10 @@ class Authenticator {
                                                              const http::RequestContext& context,
                                                              const std::string& required_scope);
 
-  /// KM-UU: no certificate is needed, but one that the token is bound to (RFC 8705) must be there. Refusals:
-  /// as Authenticate, and 403 for a token that names no VAL service.
+  /// KM-UU: no certificate is needed, but one that the token is bound to (RFC 8705) must be there. On kEdge a
+  /// request without a token may come with one X-3GPP-Asserted-Identity instead, whose URI is the VAL user
+  /// (TS 24.547 A.2.3); anywhere else that field is 403. Refusals: as Authenticate, and 403 for a token that
+  /// names no VAL service or an assertion that is none.
   std::variant<AuthenticatedUe, Refusal> AuthenticateUe(const http::Request& request,
                                                         const http::RequestContext& context,
                                                         const std::string& required_scope);

@@ -133,6 +133,8 @@ struct ServerOptions {
   std::size_t threads = 64;
   std::chrono::milliseconds keep_alive{2000};
   std::chrono::milliseconds request_time{10000};
+  TransportKind unix_kind = TransportKind::kAdmin;
+  std::optional<uid_t> unix_peer{};
 };
 
 std::string Serialize(const ProblemDetails& problem) {
@@ -211,6 +213,9 @@ class Server final : public httplib::Server {
     if (turning_away || !connection.Handshake(steady_clock::now() + options_.request_time)) return false;
     RequestContext peer;
     connection.Describe(peer);
+    if (!tls_) peer.transport = options_.unix_kind;
+    if (options_.unix_peer && (!peer.credentials || peer.credentials->uid != *options_.unix_peer))
+      return false;
     std::string buffered;
     while (ServeOne(connection, peer, buffered)) {
     }
@@ -353,14 +358,17 @@ class HttplibTransport final : public Transport {
 Result<std::unique_ptr<Transport>> CreateDirectTransport(const DirectOptions& options, Api& api) {
   SKMS_TRY(std::unique_ptr<TlsServer> tls, TlsServer::Create(options));
   SKMS_TRY(const int listener, ListenOnTcp(options.address, options.port));
-  const ServerOptions server{options.max_connections, options.keep_alive, options.request_time};
+  ServerOptions server;
+  server.threads = options.max_connections;
+  server.keep_alive = options.keep_alive;
+  server.request_time = options.request_time;
   return std::unique_ptr<Transport>(new HttplibTransport(listener, std::move(tls), server, api, ""));
 }
 
 Result<std::unique_ptr<Transport>> CreateUnixTransport(const UnixOptions& options, Api& api) {
   SKMS_TRY(const int listener, ListenOnUnix(options.path, options.mode, options.group));
-  ServerOptions server;
-  server.threads = options.max_connections;
+  const ServerOptions server{options.max_connections, options.keep_alive, options.request_time, options.kind,
+                             options.peer};
   return std::unique_ptr<Transport>(new HttplibTransport(listener, nullptr, server, api, options.path));
 }
 

@@ -1,6 +1,6 @@
 // Transport: a listener that turns connections into calls of Api::Handle. Two kinds here, both on
-// cpp-httplib: `direct` (mutual TLS 1.2/1.3 on TCP) and `unix` (the admin socket, peers known by
-// SO_PEERCRED).
+// cpp-httplib: `direct` (mutual TLS 1.2/1.3 on TCP) and `unix` (the admin socket and a reverse proxy's, peers
+// known by SO_PEERCRED).
 //
 // Made by Create…, started by Start, ended by Stop, which lets requests in flight finish and is idempotent.
 // Start and Stop are called by one owner thread; the Api must outlive the transport.
@@ -39,6 +39,11 @@ struct UnixOptions {
   unsigned mode = 0600;
   std::optional<gid_t> group;  ///< the socket file's group; nullopt: the process's own
   std::size_t max_connections = 8;
+  /// kAdmin, or kEdge for a reverse proxy on this host whose word about its clients counts.
+  TransportKind kind = TransportKind::kAdmin;
+  std::optional<uid_t> peer{};  ///< processes of this user alone; others are closed before a word. nullopt: all
+  std::chrono::milliseconds keep_alive{2000};
+  std::chrono::milliseconds request_time{10000};
 };
 
 class Transport {

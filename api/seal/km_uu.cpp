@@ -79,7 +79,7 @@ class KeyRequest {
 
   static keystore::UeRequester RequesterOf(const UeCall& call) {
     keystore::UeRequester ue;
-    ue.issuer = keystore::IssuerId(call.ue.issuer);
+    ue.issuer = keystore::IssuerId(call.ue.issuer.empty() ? keystore::kAssertedIdentity : call.ue.issuer);
     ue.services = call.ue.services;
     ue.user = call.ue.user;
     ue.ue = call.ue.ue;

@@ -58,6 +58,8 @@ void ReadListenUe(SectionReader& reader, Configuration& out) {
   reader.ApiRoots("also_known_as", out.listen_ue.also_known_as, kMaxAlsoKnownAs);
   ReadListener(reader, out.listen_ue.listen);
   reader.Path("client_ca", out.listen_ue.listen.client_ca);
+  reader.Path("trusted_socket", out.listen_ue.trusted_socket);
+  reader.Text("trusted_user", out.listen_ue.trusted_user);
 }
 
 void ReadLimits(SectionReader& reader, Configuration& out) {
@@ -159,6 +161,9 @@ Status CheckTogether(const Configuration& configuration) {
   SKMS_TRYV(CheckUri(configuration, "skms.uri", configuration.skms.uri));
   if (configuration.listen_ue.present)
     SKMS_TRYV(CheckUri(configuration, "listen_ue.uri", configuration.listen_ue.uri));
+  if (configuration.listen_ue.trusted_socket.empty() != configuration.listen_ue.trusted_user.empty())
+    return ConfigurationError(configuration.path +
+                              ": 'listen_ue.trusted_socket' and 'listen_ue.trusted_user' go together");
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
   for (const auto& [key, scope] :

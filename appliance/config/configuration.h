@@ -60,6 +60,10 @@ struct ListenUeSection {
   std::vector<std::string> also_known_as;  ///< as in SkmsSection; for KM-UU alone
   ListenSection
       listen;  ///< port 8444 unless given; `client_ca` is optional: for tokens bound to certificates
+  /// Unix socket on which the reverse proxy of this host may assert who a UE's user is (TS 24.547 A.2.3);
+  /// empty: none.
+  std::string trusted_socket;
+  std::string trusted_user;  ///< whose processes alone may connect to it; given with it, and only then
 };
 
 struct LimitsSection {

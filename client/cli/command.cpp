@@ -7,13 +7,15 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "client/printable.h"
 
 namespace skms::client {
 namespace {
 
 namespace po = boost::program_options;
 
-std::string WhatToDo(const Problem& problem) {
+/// `access`: how the administrator lets somebody do this.
+std::string WhatToDo(const Problem& problem, const std::string& access) {
   switch (problem.status) {
     case 307:
     case 308:
@@ -25,7 +27,7 @@ std::string WhatToDo(const Problem& problem) {
              "administrator "
              "(skmsctl principal list, skmsctl service show)";
     case 404:
-      return "check the service ID; the administrator makes you a reader (skmsctl service set --add-reader)";
+      return "check the service ID; the administrator lets you in with " + access;
     case 429:
     case 503:
       return problem.retry_after_s < 0 ? "try again in a moment"
@@ -50,8 +52,8 @@ Result<SecretBytes> ReadTransportKey(const std::string& path) {
 }  // namespace
 
 int Complain(const std::string& what, const std::string& mend, int code) {
-  std::cerr << "skmc: " << what << '\n';
-  if (!mend.empty()) std::cerr << "  what to do: " << mend << '\n';
+  std::cerr << "skmc: " << Printable(what) << '\n';
+  if (!mend.empty()) std::cerr << "  what to do: " << Printable(mend) << '\n';
   return code;
 }
 
@@ -81,13 +83,14 @@ Result<SecretBytes> ReadToken(const Given& given) {
   constexpr std::size_t kMaxTokenBytes = 16384;
   const std::string path = Value(given, "token-file");
   if (path != "-") return ReadSecretFile(path, kMaxTokenBytes);
-  SecretBytes token(kMaxTokenBytes);
+  SecretBytes token(kMaxTokenBytes + 1);
   std::size_t size = 0;
   while (size < token.size()) {
     const ssize_t got = ::read(STDIN_FILENO, token.ExposeForWriting().data() + size, token.size() - size);
     if (got <= 0) break;
     size += static_cast<std::size_t>(got);
   }
+  if (size > kMaxTokenBytes) return ConfigurationError("standard input is too long for an access token");
   while (size > 0 && token.ExposeSecret()[size - 1] <= ' ') --size;
   token.Truncate(size);
   if (token.empty()) return ConfigurationError("no access token on standard input");
@@ -104,8 +107,9 @@ Result<RecipientKey> ReadRecipientKey(const Given& given, const std::string& usu
   return recipient;
 }
 
-int ComplainOf(const Error& error, const KeyManagementClient& client, const std::string& help) {
-  if (client.problem()) return Complain(error.detail, WhatToDo(*client.problem()), kExitRefused);
+int ComplainOf(const Error& error, const KeyManagementClient& client, const std::string& help,
+               const std::string& access) {
+  if (client.problem()) return Complain(error.detail, WhatToDo(*client.problem(), access), kExitRefused);
   switch (error.code) {
     case ErrorCode::kInvalidArgument:
       return Complain(error.detail, help, kExitUsage);

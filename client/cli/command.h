@@ -39,8 +39,10 @@ Result<SecretBytes> ReadToken(const Given& given);
 /// --recipient-key (else `usual_rsa_key`) and --transport-key. Errors: kIo, kConfiguration.
 Result<RecipientKey> ReadRecipientKey(const Given& given, const std::string& usual_rsa_key);
 
-/// Why a call of KeyManagementClient failed, what to do, and the exit code for it.
-int ComplainOf(const Error& error, const KeyManagementClient& client, const std::string& help);
+/// Why a call of KeyManagementClient failed, what to do, and the exit code for it. `access`: the
+/// administrator's command that would allow it.
+int ComplainOf(const Error& error, const KeyManagementClient& client, const std::string& help,
+               const std::string& access);
 
 /// Writes to --out (mode 0600) or standard output.
 int Emit(const SecretBytes& out, const Given& given);

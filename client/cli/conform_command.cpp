@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "base/clock.h"
+#include "base/encoding.h"
 #include "base/file.h"
 #include "client/cli/command.h"
 #include "client/conform/cases.h"
@@ -35,6 +36,15 @@ Status FillSetup(const Given& given, conform::Setup& setup) {
   setup.km_uu = {Value(given, "ue-url"), setup.km_s.ca_path};
   setup.ue_user = Value(given, "ue-user");
   setup.bound_key_path = Value(given, "bound-key");
+  for (const char* option : {"service", "user", "ue-user"})
+    if (!IsValidUtf8(Value(given, option)))
+      return InvalidArgument(std::string("--") + option + " is no UTF-8");
+  for (const char* option : {"foreign-cert", "ca", "cert"}) {
+    if (given.count(option) > 0) SKMS_TRYV(ReadFile(Value(given, option)));
+  }
+  for (const char* option : {"key", "foreign-key", "bound-key"}) {
+    if (given.count(option) > 0) SKMS_TRYV(ReadSecretFile(Value(given, option)));
+  }
   SKMS_TRYV(ReadTokenOption(given, "token-file", setup.token));
   SKMS_TRYV(ReadTokenOption(given, "unscoped-token-file", setup.unscoped));
   SKMS_TRYV(ReadTokenOption(given, "expired-token-file", setup.expired));
@@ -51,10 +61,19 @@ std::vector<Case> Selected(const Given& given) {
   return cases;
 }
 
+/// A case that stumbles over an answer is that case's failure, not the run's end.
+conform::Verdict Run(const Case& test, conform::Probe& probe) {
+  try {
+    return test.run(probe);
+  } catch (const std::exception& error) {
+    return conform::Fail(std::string("the answer cannot be judged: ") + error.what());
+  }
+}
+
 CaseResult Try(const Case& test, conform::Probe& probe) {
   const auto began = std::chrono::steady_clock::now();
   const std::string missing = conform::MissingFor(test.needs, probe.setup());
-  conform::Verdict verdict = missing.empty() ? test.run(probe) : conform::Skip("needs " + missing);
+  conform::Verdict verdict = missing.empty() ? Run(test, probe) : conform::Skip("needs " + missing);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   return {test, std::move(verdict), took.count()};
 }
@@ -114,8 +133,8 @@ int RunConform(int argc, const char* const* argv) {
       "service", text()->required(), "a VAL service whose key the caller may have")(
       "user", text(), "a user in it, whose key the caller may have")(
       "provisioning-token-file", text(),
-      "access token with SKeyProv: key provisioning is tried too, and stores a payload of id skmc-conform")(
-      "unscoped-token-file", text(), "a good token without the scope of KM-S")(
+      "access token with SKeyProv: key provisioning is tried too, and stores small payloads of id "
+      "skmc-conform")("unscoped-token-file", text(), "a good token without the scope of KM-S")(
       "expired-token-file", text(), "a token that has run out")("foreign-cert", text(),
                                                                 "a certificate that is not the token's")(
       "foreign-key", text(), "its private key")("ue-url", text(), "apiRoot of KM-UU: it is tried too")(

@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "client/cli/command.h"
+#include "client/printable.h"
 
 namespace skms::client {
 namespace {
@@ -61,19 +63,30 @@ std::string Delivered(const std::string& alg, const std::string& recipient) {
   return alg.empty() ? "in the clear inside TLS" : alg + " to " + recipient;
 }
 
+void PrintLine(const char* name, const std::string& value) {
+  std::cout << std::left << std::setw(11) << name << Printable(value) << '\n';
+}
+
 void PrintInfo(const KeyAnswer& answer) {
   for (const ReceivedKey& key : answer.keys) {
-    std::cout << "kid        " << key.kid << "\nalg        " << key.alg << "\nstate      " << key.state
-              << "\nversion    " << key.version << "\nnot before " << FormatUtc(key.not_before)
-              << (key.not_after > 0 ? "\nnot after  " + FormatUtc(key.not_after) : std::string())
-              << "\ndelivered  " << Delivered(key.wrap_alg, key.recipient) << "\nserver     " << answer.skms
-              << "\nuser URI   " << answer.user_uri << '\n';
+    PrintLine("kid", key.kid);
+    PrintLine("alg", key.alg);
+    PrintLine("state", key.state);
+    PrintLine("version", std::to_string(key.version));
+    PrintLine("not before", FormatUtc(key.not_before));
+    if (key.not_after > 0) PrintLine("not after", FormatUtc(key.not_after));
+    PrintLine("delivered", Delivered(key.wrap_alg, key.recipient));
+    PrintLine("server", answer.skms);
+    PrintLine("user URI", answer.user_uri);
   }
   for (const ReceivedPayload& payload : answer.payloads) {
-    std::cout << "payload    " << (payload.payload_id.empty() ? "(without an id)" : payload.payload_id)
-              << "\nkid        " << payload.kid << "\nversion    " << payload.version << "\nnot before "
-              << FormatUtc(payload.not_before) << "\ndelivered  " << Delivered(payload.alg, payload.recipient)
-              << "\nserver     " << answer.skms << "\nuser URI   " << answer.user_uri << '\n';
+    PrintLine("payload", payload.payload_id.empty() ? "(without an id)" : payload.payload_id);
+    PrintLine("kid", payload.kid);
+    PrintLine("version", std::to_string(payload.version));
+    PrintLine("not before", FormatUtc(payload.not_before));
+    PrintLine("delivered", Delivered(payload.alg, payload.recipient));
+    PrintLine("server", answer.skms);
+    PrintLine("user URI", answer.user_uri);
   }
 }
 
@@ -142,7 +155,8 @@ int Get(const Given& given) {
   const SystemClock clock;
   KeyManagementClient client(EndpointOf(given), clock, ClientOptionsOf(given));
   const auto answer = client.RetrieveKeys(query, token.value());
-  if (answer.has_error()) return ComplainOf(answer.error(), client, "skmc get --help");
+  if (answer.has_error())
+    return ComplainOf(answer.error(), client, "skmc get --help", "skmsctl service set ID --add-reader");
   return Show(answer.value(), given, Value(given, "key"));
 }
 
@@ -155,7 +169,9 @@ int Request(const Given& given) {
   const SystemClock clock;
   KeyManagementClient client(EndpointOf(given), clock, ClientOptionsOf(given));
   const auto answer = client.RequestKeys(query, token.value(), Value(given, "bound-key"));
-  if (answer.has_error()) return ComplainOf(answer.error(), client, "skmc request --help");
+  if (answer.has_error())
+    return ComplainOf(answer.error(), client, "skmc request --help",
+                      "skmsctl service set ID --add-ue-issuer");
   return Show(answer.value(), given, Value(given, given.count("bound-key") > 0 ? "bound-key" : "key"));
 }
 

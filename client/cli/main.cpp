@@ -2,6 +2,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <cstdlib>
 #include <exception>
 #include <iomanip>
 #include <iostream>
@@ -56,6 +57,8 @@ int main(int argc, char** argv) {
     std::cerr << "skmc: core dumps cannot be switched off\n";
     return kExitFailed;
   }
+  // OpenSSL and libcurl would write the secrets of each connection to this file.
+  ::unsetenv("SSLKEYLOGFILE");
   try {
     return Run(argc, argv);
   } catch (const std::exception& error) {

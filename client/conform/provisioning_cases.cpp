@@ -12,7 +12,6 @@ using nlohmann::json;
 constexpr const char* kRequest = "TS 29.549 7.6.2 (VALKeyPpReq)";
 constexpr const char* kResponse = "TS 29.549 7.6.2 (VALKeyPpResp)";
 constexpr const char* kResource = "/ss-kpp/v1/request";
-constexpr std::size_t kTooMuch = 8U << 20U;
 
 /// A request that is right; the payload is the same each time, so that it is stored once.
 json Good(const Probe& probe) {
@@ -76,7 +75,7 @@ constexpr Case kCases[] = {
        json out;
        Verdict stored = Stored(p, {{"valTgtUe", target}}, out);
        if (stored.outcome != Outcome::kPassed) return stored;
-       return out.value("valTgtUe", json()) == target ? Pass() : Fail("valTgtUe is not echoed");
+       return Member(out, "valTgtUe") == target ? Pass() : Fail("valTgtUe is not echoed");
      }},
     {"kpp.features", "TS 29.500 6.6.2", "suppFeat is answered with what both support", kProvisioning,
      [](Probe& p) {
@@ -142,12 +141,6 @@ constexpr Case kCases[] = {
      [](Probe& p) {
        return Status(Post(p, {"Content-Type: application/json"}, std::nullopt), {411, 400});
      }},
-    {"kpp.too-large", "TS 29.549 7.6.2", "a body of 8 MiB: 413", kProvisioning,
-     [](Probe& p) {
-       json body = Good(p);
-       body["payload"] = std::string(kTooMuch, 'A');
-       return Status(Post(p, {"Content-Type: application/json"}, body.dump()), {413});
-     }},
     {"kpp.unknown-service", "TS 33.434 table 5.8.3-2", "a service that is not there: 404 (or 403)",
      kProvisioning,
      [](Probe& p) {
@@ -155,21 +148,21 @@ constexpr Case kCases[] = {
        body["valServiceId"] = "skmc-conform-none";
        return Refused(p.Provision(body, p.setup().provisioning), {403, 404});
      }},
-    {"kpp.get", "TS 29.500 5.2.7.2", "GET: 405 with Allow", kNothing,
+    {"kpp.get", "TS 29.500 5.2.7.2", "GET: 405 with Allow", kProvisioning,
      [](Probe& p) {
        const Reply reply = p.KmS(kResource);
        Verdict refused = Refused(reply, {405});
        if (refused.outcome != Outcome::kPassed) return refused;
        return reply.Header("allow").empty() ? Fail("405 without Allow") : Pass();
      }},
-    {"kpp.no-token", "TS 33.434 5.8.1", "without an access token: 401", kNothing,
+    {"kpp.no-token", "TS 33.434 5.8.1", "without an access token: 401 (or 403)", kProvisioning,
      [](Probe& p) {
        return Refused(
            p.From(p.setup().km_s,
                   {"POST", kResource, {"Content-Type: application/json"}, Good(p).dump(), nullptr}),
-           {401});
+           {401, 403});
      }},
-    {"kpp.no-skeyprov", "TS 33.434 A.2.2.3", "a token without SKeyProv provisions nothing", kNothing,
+    {"kpp.no-skeyprov", "TS 33.434 A.2.2.3", "a token without SKeyProv provisions nothing", kProvisioning,
      [](Probe& p) {
        return Refused(p.Provision(Good(p), p.setup().token), {401, 403, 404});
      }},

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "base/encoding.h"
+#include "client/printable.h"
 
 namespace skms::client::conform {
 namespace {
@@ -22,8 +22,12 @@ const char* Word(Outcome outcome) {
 }
 
 /// Text for XML 1.0: its five characters as entities, what it cannot hold as '?'.
-std::string Xml(const std::string& text) {
-  if (!IsValidUtf8(text)) return "?";
+std::string Xml(const std::string& said) {
+  std::string text = Printable(said);
+  // XML 1.0 excludes U+FFFE and U+FFFF: EF BF BE and EF BF BF.
+  for (const char* excluded : {"\xEF\xBF\xBE", "\xEF\xBF\xBF"})
+    for (std::size_t at = text.find(excluded); at != std::string::npos; at = text.find(excluded))
+      text.replace(at, 3, "?");
   std::string out;
   for (const char c : text) {
     switch (c) {
@@ -43,17 +47,10 @@ std::string Xml(const std::string& text) {
         out += "&apos;";
         break;
       default:
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
+        out += c;
     }
   }
   return out;
-}
-
-/// A server's words on the operator's terminal: no control characters.
-std::string Printable(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return text;
 }
 
 }  // namespace

@@ -168,7 +168,7 @@ def test_a_server_that_gives_everybody_everything_is_found_out(world):
     assert outcomes(report)["km-s.members"] == "passed"
     right = {name for name, outcome in outcomes(report).items() if outcome == "passed"}
     assert right <= {"km-s.retrieve", "km-s.members", "km-s.service-echoed", "km-s.user-uri", "km-s.key-info-not-empty",
-                     "km-s.no-target-unasked", "http.accept-any", "http.head", "http.entity-tag-other", "http.timestamp-now", "http.long-header",
+                     "km-s.no-target-unasked", "http.accept-any", "http.head", "http.entity-tag-other", "http.timestamp-now",
                      "km-uu.unknown-member", "kpp.again", "kpp.unknown-member"}, right
 
 
@@ -191,3 +191,32 @@ def test_a_wrong_member_is_found_out(world, changes, name):
     with stub(world, lambda *_: (200, JSON, body)) as url:
         _, report = conform(world, needed(world, url), "--only", name)
     assert outcomes(report) == {name: "failed"}
+
+
+def test_a_case_that_cannot_be_judged_is_a_failure_and_the_report_is_there(world):
+    weird = json.dumps({"skmsId": "x", "apis": [], "valService": 7, "valTgtUe": [], "keyInfo": {"a": [None]}, "userUri": "\uffff\x1b<&"}).encode()
+    junit = world.directory / "weird.xml"
+    with stub(world, lambda *_: (200, JSON, weird)) as url:
+        done, report = conform(world, everything(world, url, url), "--junit", junit)
+    assert done.returncode == 1 and report["failed"] > 60
+    assert "\x1b" not in done.stdout
+    xml.etree.ElementTree.parse(junit)
+
+
+@pytest.mark.parametrize("token", ["aaaa.bbbb.cccc", "opaque", "a.b."])
+def test_a_token_that_is_no_jws_leaves_cases_out(world, token):
+    (world.directory / "odd-token").write_text(token)
+    (world.directory / "odd-token").chmod(0o600)
+    _, report = conform(world, needed(world) | {"token-file": world.directory / "odd-token"}, "--only", "security.claims-changed")
+    assert outcomes(report) == {"security.claims-changed": "skipped"}
+
+
+def test_without_key_provisioning_nothing_is_provisioned(world):
+    _, report = conform(world, needed(world))
+    assert all(outcome == "skipped" for name, outcome in outcomes(report).items() if name.startswith("kpp."))
+
+
+def test_wrong_files_are_told_before_anything_is_asked(world):
+    for changes in ({"foreign-cert": "/nonexistent", "foreign-key": "/nonexistent"}, {"token-file": "/nonexistent"}):
+        done, report = conform(world, needed(world) | changes)
+        assert done.returncode == 3 and report is None and "/nonexistent" in done.stderr

@@ -3,6 +3,11 @@
 import base64
 import hashlib
 import json
+import os
+import pwd
+import sqlite3
+import subprocess
+import tempfile
 import time
 
 import jwt
@@ -253,3 +258,68 @@ def test_anonymous_requests_cannot_fill_the_audit_chain(tmp_path):
         assert [ask(appliance, body(appliance), "").status for _ in range(6)] == [401] * 3 + [429] * 3
         assert appliance.ask_admin("/admin/v1/status")["audit"]["entries"] == before + 3
         assert ask(appliance, body(appliance, serviceId="p")).status == 200
+
+
+PROXYS_USER = "sip:alice@val.test"
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory):
+    """An appliance with a trusted socket for processes of ours; 'a' takes part, 'b' does not."""
+    directory = tmp_path_factory.mktemp("proxied")
+    settings = {"listen_ue__trusted_socket": "ue.sock", "listen_ue__trusted_user": pwd.getpwuid(os.getuid()).pw_name}
+    with running(directory, **settings) as appliance:
+        for service, issuers in (("a", "asserted-identity"), ("b", "sim-s")):
+            appliance.ctl("service", "add", service, "--scope", "service,user", "--delivery", "tls", "--ue-issuer", issuers)
+        yield appliance
+
+
+def through_proxy(appliance, request, *fields, access=None, **options):
+    """As the reverse proxy passes a UE's request on: HTTP on the unix socket, with the host that the UE named."""
+    (appliance.directory / "request.json").write_text(json.dumps(request))
+    return appliance.curl("/skm/v1/key-request", "--data-binary", f"@{appliance.directory / 'request.json'}", "--unix-socket",
+                          appliance.directory / "ue.sock", who=None, token=access, url=f"http://localhost:{appliance.ue_port}",
+                          headers=["Content-Type: application/json", *fields], **options)
+
+
+def test_a_proxy_asserts_a_user_on_the_trusted_socket_alone(proxied):
+    field = f'X-3GPP-Asserted-Identity: "{PROXYS_USER}"'
+    mine = body(proxied, serviceId="a", userId=PROXYS_USER)
+    answer = through_proxy(proxied, mine, field)
+    assert answer.status == 200 and answer.json["userId"] == answer.json["userUri"] == PROXYS_USER, answer.body
+    assert len(unb64(answer.json["payload"]["keys"][0]["k"])) == 32
+    refused(through_proxy(proxied, body(proxied, serviceId="a", userId="sip:bob@val.test"), field), 403)
+    refused(through_proxy(proxied, body(proxied, serviceId="b", userId=PROXYS_USER), field), 404, "02")
+    refused(through_proxy(proxied, mine, "X-3GPP-Asserted-Identity: alice"), 403)
+    refused(through_proxy(proxied, mine), 401, "03")
+    # The same from the network.
+    refused(ask(proxied, mine, "", headers=[field]), 403)
+    # With a token, the token is what counts: its user is another.
+    token_of_alice = token(proxied, val_service_ids=["a", "b"])
+    refused(through_proxy(proxied, mine, field, access=token_of_alice), 404, "02")
+    assert through_proxy(proxied, body(proxied, serviceId="b", userId="alice"), field, access=token_of_alice).status == 200
+
+
+def test_an_asserted_user_is_not_in_the_log(proxied):
+    assert "val.test" not in proxied.log.read_text()
+    database = sqlite3.connect(f"file:{proxied.directory / 'skms.db'}?mode=ro", uri=True)
+    rows = database.execute("SELECT * FROM audit").fetchall()
+    database.close()
+    assert rows and not any("val.test" in str(row) for row in rows)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+def test_no_other_users_process_is_listened_to(proxied):
+    path = proxied.directory / "ue.sock"
+    assert path.stat().st_mode & 0o777 == 0o600
+    # Even if the file's mode let him: he is closed before a word.
+    path.chmod(0o666)
+    for parent in path.parents:
+        if parent.stat().st_uid == 0 and str(parent).startswith(tempfile.gettempdir() + "/"):
+            parent.chmod(0o755)
+    command = ["curl", "--silent", "--show-error", "--max-time", "10", "--unix-socket", str(path), "http://localhost/.well-known/skms", "--write-out", "%{http_code}"]
+    other = subprocess.run(command, user=65534, group=65534, extra_groups=[], capture_output=True, text=True, timeout=60)
+    ours = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    path.chmod(0o600)
+    assert other.stdout == "000" and other.returncode in (52, 56), other
+    assert ours.stdout.endswith("400") or ours.stdout.endswith("200"), ours.stdout

@@ -1,5 +1,6 @@
 """libskmc as its users have it: skmc's commands, and the C++ examples built against the installed library."""
 
+import copy
 import os
 import pathlib
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 
 import pytest
 
-from appliance import BIN, DEADLINE, ROOT
+from appliance import BIN, DEADLINE, ROOT, Appliance
 from pki import write_key
 from test_km_uu import UeKey
 
@@ -133,6 +134,78 @@ def test_redirects_are_followed_only_when_asked(world):
 
 
 @pytest.fixture(scope="module")
+def home(world, tmp_path_factory):
+    """Another server with services 'away' and 'away-too', a token of its own, and the same CA and issuer."""
+    directory = tmp_path_factory.mktemp("home")
+    for path in world.directory.iterdir():
+        if path.suffix in (".pem", ".key") or path.name == "jwks.json":
+            shutil.copy2(path, directory)
+    appliance = Appliance(directory)
+    appliance.make_token()
+    appliance.write_pin()
+    appliance.write_config()
+    appliance.issuer = copy.copy(world.issuer)
+    appliance.issuer.jwks_path = directory / "jwks.json"
+    appliance.ctl("init")
+    try:
+        appliance.start().provision()
+        for service in ("away", "away-too"):
+            appliance.ctl("service", "add", service, "--scope", "service,user", "--reader", "val-1", "--provisioner", "val-1", "--ue-issuer",
+                          "sim-s", "--delivery", "tls")
+        yield appliance
+    finally:
+        appliance.stop()
+
+
+def test_a_redirect_is_followed_to_the_server_that_has_the_service(world, home):
+    world.ctl("service", "add", "away", "--scope", "service,user", "--reader", "val-1", "--provisioner", "val-1", "--ue-issuer", "sim-s",
+              "--home", home.url, "--home-ue", home.ue_url)
+    assert skmc(world, "get", "--service", "away").returncode == 1
+    key = good(skmc(world, "get", "--service", "away", "--follow"))
+    assert key == good(skmc(world, "get", "--service", "away", url=home.url))
+    # KM-UU names the new server in the body that it sends again.
+    write_token(world, "away-token", ue_token(world, val_service_ids=["away"], cnf=None))
+    asked = skmc(world, "request", "--service", "away", "--user", "alice", "--follow", url=world.ue_url, token="away-token", val=False)
+    assert good(asked) == good(skmc(world, "get", "--service", "away", "--user", "alice", url=home.url))
+
+
+def test_a_payload_is_sealed_to_the_server_that_takes_it(world, home):
+    world.ctl("service", "add", "away-too", "--scope", "service", "--reader", "val-1", "--provisioner", "val-1", "--home", home.url)
+    (world.directory / "payload").write_bytes(PAYLOAD)
+    good(skmc(world, "provision", "--service", "away-too", "--payload-file", world.directory / "payload", "--follow"))
+    assert good(skmc(world, "get", "--service", "away-too", "--payload", url=home.url)) == PAYLOAD
+
+
+def test_a_transfer_key_that_is_not_the_named_one_is_refused(world):
+    thumbprint = good(skmc(world, "discover")).decode().rpartition("thumbprint ")[2].strip()
+    arguments = ("--service", "lib", "--payload-id", "t", "--payload-file", world.directory / "payload", "--transfer-thumbprint")
+    (world.directory / "payload").write_bytes(PAYLOAD)
+    good(skmc(world, "provision", *arguments, thumbprint))
+    other = skmc(world, "provision", *arguments, "A" * 43)
+    assert other.returncode == 5 and b"the server's transfer key is" in other.stderr
+
+
+def test_a_private_key_that_others_can_read_is_refused(world):
+    loose = world.directory / "loose.key"
+    loose.write_bytes((world.directory / "val-1.key").read_bytes())
+    loose.chmod(0o644)
+    for option in ("--key", "--recipient-key"):
+        done = skmc(world, "get", "--service", "lib", "--cert", world.directory / "val-1.pem", option, loose,
+                    *(("--key", world.directory / "val-1.key") if option != "--key" else ()), val=False)
+        assert done.returncode in (3, 5) and b"loose.key" in done.stderr, done.stderr
+
+
+def test_the_environment_does_not_steer_the_client(world):
+    log = world.directory / "keylog"
+    words = [BIN / "skmc", "discover", "--url", world.url, "--ca", world.directory / "ca.pem", "--cert", world.directory / "val-1.pem",
+             "--key", world.directory / "val-1.key"]
+    environment = {**os.environ, "https_proxy": "http://localhost:1", "HTTPS_PROXY": "http://localhost:1", "SSLKEYLOGFILE": str(log)}
+    done = subprocess.run(list(map(str, words)), capture_output=True, timeout=DEADLINE, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert not log.exists()
+
+
+@pytest.fixture(scope="module")
 def examples(tmp_path_factory):
     """The C++ examples, built as the document says: against the library that was installed elsewhere."""
     cache = (BUILD / "CMakeCache.txt").read_text() if (BUILD / "CMakeCache.txt").exists() else ""
@@ -145,7 +218,7 @@ def examples(tmp_path_factory):
     source = place / "source"
     shutil.copytree(ROOT / "client/examples/cpp", source)
     flags = [f"-DCMAKE_CXX_FLAGS=-fsanitize={sanitize}"] if sanitize else []
-    run("cmake", "-S", source, "-B", place / "build", f"-DCMAKE_PREFIX_PATH={place / 'prefix'}", *flags)
+    run("cmake", "-G", "Ninja", "-S", source, "-B", place / "build", f"-DCMAKE_PREFIX_PATH={place / 'prefix'}", *flags)
     run("cmake", "--build", place / "build", "-j2")
     return place / "build"
 

@@ -30,6 +30,10 @@ int main(int argc, char** argv) {
     std::cerr << answer.error().detail << '\n';
     return 1;
   }
+  if (answer.value().keys.empty()) {
+    std::cerr << "there are payloads for this user and no key\n";
+    return 1;
+  }
   client::RecipientKey mine;
   mine.rsa_private_key_path = argv[5];
   const client::ReceivedKey& key = answer.value().keys.front();

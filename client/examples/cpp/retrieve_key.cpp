@@ -34,13 +34,15 @@ int main(int argc, char** argv) {
   // This server's certificate key is also the key that its keys are wrapped to.
   client::RecipientKey mine;
   mine.rsa_private_key_path = argv[5];
+  if (!answer.value()) return 1;  // nothing has changed: not after a first request
   for (const client::ReceivedKey& key : answer.value()->keys) {
     const auto opened = client::OpenKey(key, mine);
     if (opened.has_error()) {
       std::cerr << opened.error().detail << '\n';
       return 1;
     }
-    std::cout << key.kid << ' ' << key.alg << ' ' << key.state << ": " << opened.value().size() << " octets\n";
+    std::cout << key.kid << ' ' << key.alg << ' ' << key.state << ": " << opened.value().size()
+              << " octets\n";
   }
 
   answer = skmc.RetrieveKeysIfChanged(query, token.value(), etag);

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from skms_client import Key, SkmsClient, SkmsError, write_secret
+from skms_client import Key, SkmsClient, SkmsError, printable, write_secret
 
 
 def arguments() -> argparse.Namespace:
@@ -47,7 +47,7 @@ def main() -> int:
         keys = fetch(given)
         for key in keys:
             whose = key.scope if key.target is None else f"{key.scope} {key.target}"
-            print(f"{key.kid}  {whose}  version {key.version}  {key.state}  {key.alg}  {len(key.material)} bytes")
+            print(printable(f"{key.kid}  {whose}  version {key.version}  {key.state}  {key.alg}  {len(key.material)} bytes"))
         if given.out is not None:
             active = next((key for key in keys if key.state == "active" and key.scope != "group"), None)
             if active is None:

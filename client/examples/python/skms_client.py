@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import ssl
 import stat
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ from jwcrypto import jwe, jwk
 from jwcrypto.common import JWException
 
 JWE_ALGORITHMS = ["RSA-OAEP", "RSA-OAEP-256", "A256GCM"]  # and no other, whatever a header says
+KEY_OCTETS = {"A128GCM": 16, "A256GCM": 32, "HS256": 32}
 MOST_SECRET_BYTES = 1 << 20
 
 
@@ -102,6 +104,15 @@ def write_secret(path: Path, secret: bytes) -> None:
         raise SkmsError(f"{path} cannot be written: {error.strerror}") from None
 
 
+@contextlib.contextmanager
+def _judging_the_answer() -> Iterator[None]:
+    """An answer of another shape than it should have is an SkmsError like any other."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise SkmsError("the answer is not of the form it should have: is it a key management server?") from None
+
+
 class SkmsClient:
     """Speaks to one key management server.
 
@@ -114,6 +125,8 @@ class SkmsClient:
 
     def __init__(self, url: str, ca: Path, token_file: Path, certificate: Path | None = None, private_key: Path | None = None,
                  recipient_key: Path | None = None, timeout: float = 10.0) -> None:
+        if not url.startswith("https://"):
+            raise SkmsError(f"{url} is no https:// URL: keys and tokens go over nothing else")
         self._url = url.rstrip("/")
         self._token_file = token_file
         self._recipient_key_file = recipient_key or private_key
@@ -139,25 +152,30 @@ class SkmsClient:
 
     def fetch_keys(self, service: str, user: str | None = None, ue: str | None = None) -> list[Key]:
         """The keys of a service, user or UE: what protects now first, then what will, then what did; groups' keys last."""
-        return self._open_keys(self._key_info(service, user, ue), service, _target(user=user, ue=ue))
+        with _judging_the_answer():
+            return self._open_keys(self._key_info(service, user, ue), service, _target(user=user, ue=ue))
 
     def fetch_payloads(self, service: str, user: str | None = None, ue: str | None = None) -> list[Payload]:
         """What VAL servers provisioned for it; the newest version of each payload id."""
         wanted = _target(user=user, ue=ue)
-        payloads = self._key_info(service, user, ue).get("payloads", [])
-        for payload in payloads:
-            _check_is_for(payload, service, wanted)
-        return [Payload(payload.get("payloadId"), payload["version"], self._content(payload)) for payload in payloads]
+        with _judging_the_answer():
+            payloads = self._key_info(service, user, ue).get("payloads", [])
+            for payload in payloads:
+                _check_is_for(payload, service, wanted)
+            return [Payload(payload.get("payloadId"), payload["version"], self._content(payload)) for payload in payloads]
 
     def provision(self, service: str, payload: bytes, payload_id: str | None = None, user: str | None = None,
-                  ue: str | None = None, encrypt_to_server: bool = True, skmc_uri: str = "https://val-server.example/skmc") -> None:
+                  ue: str | None = None, encrypt_to_server: bool = True, transfer_thumbprint: str | None = None,
+                  skmc_uri: str = "https://val-server.example/skmc") -> None:
         """Gives the server a payload to deliver; the same bytes again change nothing, others are the next version.
 
-        With encrypt_to_server it travels as a JWE that the server's token alone opens, past any proxy between.
+        With encrypt_to_server it travels as a JWE to the key that the server publishes. Against a proxy that answers in the
+        server's place this holds only with transfer_thumbprint: that key's RFC 7638 thumbprint, as its administrator says.
         """
         _target(user=user, ue=ue)  # at most one
         if encrypt_to_server:
-            payload = self._seal(payload)
+            with _judging_the_answer():
+                payload = self._seal(payload, transfer_thumbprint)
         body: dict[str, Any] = {"skmcUri": skmc_uri, "valServiceId": service, "payload": base64.b64encode(payload).decode()}
         if payload_id is not None:
             body["payloadId"] = payload_id
@@ -185,9 +203,11 @@ class SkmsClient:
             public = self._recipient_key().export_public(as_dict=True)
             body["recipientKey"] = {member: public[member] for member in ("kty", "n", "e")}
         answer = self._ask("POST", "/skm/v1/key-request", json=body)
-        if answer.get("serviceId") != service:
-            raise SkmsError("the answer is for another service than asked: tell the server's administrator")
-        return self._open_keys(answer["payload"], service, wanted)
+        for name, asked in (("serviceId", service), ("userId", user), ("deviceId", ue), ("clientId", client), ("skmsUri", self._url)):
+            if answer.get(name) != asked:
+                raise SkmsError(f"the answer's {name} is another than asked: tell the server's administrator")
+        with _judging_the_answer():
+            return self._open_keys(answer["payload"], service, wanted)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -248,7 +268,12 @@ class SkmsClient:
     def _material(self, key: Mapping[str, Any]) -> bytes:
         material = _octets(key["k"]) if "k" in key else self._unwrap(key["wrapped"])
         # Some tokens pad PKCS#8 with zeros; the DER says its own length.
-        return material[: _der_length(material)] if key["alg"] == "ES256" else material
+        if key["alg"] == "ES256":
+            return material[: _der_length(material)]
+        # RSA-OAEP says nothing of who wrapped: what opens to another length is no key of this alg.
+        if len(material) != KEY_OCTETS[key["alg"]]:
+            raise SkmsError(f"the opened key is not as long as one of {key['alg']}: tell the server's administrator")
+        return material
 
     def _unwrap(self, wrapped: Mapping[str, str]) -> bytes:
         kind = wrapped["alg"].removesuffix("-256")
@@ -276,15 +301,18 @@ class SkmsClient:
         content: bytes = token.payload
         return content
 
-    def _seal(self, payload: bytes) -> bytes:
+    def _seal(self, payload: bytes, thumbprint: str | None) -> bytes:
         published = self.discover()
         if published.get("payloadEncryption") != "A256GCM":
             raise SkmsError("this server takes no encrypted payloads: send it without, if nothing but TLS ends between")
         transfer = next((key for key in published["jwks"]["keys"] if key["use"] == "enc"), None)
         if transfer is None:
             raise SkmsError("this server publishes no key to encrypt to: tell its administrator")
+        key = jwk.JWK(**transfer)
+        if thumbprint is not None and key.thumbprint() != thumbprint:
+            raise SkmsError(f"the server's transfer key is {key.thumbprint()}, not {thumbprint}: ask its administrator")
         header = {"alg": transfer["alg"], "enc": "A256GCM", "kid": transfer["kid"]}
-        token = jwe.JWE(payload, json.dumps(header), algs=JWE_ALGORITHMS, recipient=jwk.JWK(**transfer))
+        token = jwe.JWE(payload, json.dumps(header), algs=JWE_ALGORITHMS, recipient=key)
         sealed: str = token.serialize(compact=True)
         return sealed.encode()
 
@@ -340,7 +368,7 @@ def _refusal(response: httpx.Response) -> SkmsError:
     """One sentence of a problem+json (RFC 9457), or of a redirection or whatever else came instead."""
     status = response.status_code
     if status in (307, 308):
-        return SkmsError(f"another server has this service: ask {_printable(response.headers.get('Location', ''))}", status)
+        return SkmsError(f"another server has this service: ask {printable(response.headers.get('Location', ''))}", status)
     try:
         problem = response.json()
     except ValueError:
@@ -358,8 +386,9 @@ def _refusal(response: httpx.Response) -> SkmsError:
     text += f"; what to do: {advice}"
     if problem.get("instance"):
         text += f" [{problem['instance']}]"
-    return SkmsError(_printable(text), status)
+    return SkmsError(printable(text), status)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A server's words for a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)

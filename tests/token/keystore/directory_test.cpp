@@ -116,6 +116,25 @@ TEST_CASE("a service's homes are in the chain: where it went, and whom it sent w
   CHECK(last() == "redirected to https://h");
 }
 
+TEST_CASE("a proxy's users are served where the policy names the proxy, and no issuer can take its name") {
+  StoreFixture f;
+  Issuer issuer{IssuerId("asserted-identity"), "https://i", "skms", "{\"keys\":[]}"};
+  issuer.profile.services_claim = "services";
+  CHECK(f.store->AddIssuer(f.admin, issuer).error().detail.find("trusted proxy") != std::string::npos);
+  UeRequester ue;
+  ue.issuer = IssuerId(kAssertedIdentity);
+  ue.user = "alice";
+  Service service = f.ServiceNamed("s");
+  service.delivery = Delivery::kTls;
+  Must(f.store->SetService(f.admin, service));
+  CHECK(f.store->DeliverToUe(ue, ForUser("alice")).error().code == ErrorCode::kNotFound);
+  service.access.ue_issuers = {IssuerId(kAssertedIdentity)};
+  Must(f.store->SetService(f.admin, service));
+  CHECK(f.store->DeliverToUe(ue, ForUser("alice")).has_value());
+  CHECK(f.store->DeliverToUe(ue, ForUser("bob")).error().code == ErrorCode::kPermissionDenied);
+  CHECK(f.store->DeliverToUe(ue, ForService()).error().code == ErrorCode::kPermissionDenied);
+}
+
 TEST_CASE("what is in use is not removed, and the error says what to do first") {
   StoreFixture f;
   CHECK(

@@ -2,10 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
+#include "base/encoding.h"
 #include "client/key_management_client.h"
 #include "client/open_key.h"
+#include "client/printable.h"
+#include "client/problem.h"
 
 namespace skms::client {
 namespace {
@@ -93,13 +97,74 @@ TEST_CASE("what is no answer at all is refused, not crashed on") {
   }
 }
 
+TEST_CASE("nesting without end is refused wherever it stands, not followed down the stack") {
+  const std::string deep = std::string(1000000, '[');
+  const std::string closed = deep + std::string(1000000, ']');
+  json info = json::parse(Answer(Key()));
+  for (const std::string& nested :
+       {deep, closed, R"({"keys":)" + closed + "}", R"({"keys":[{"a":)" + closed + "}]}"}) {
+    info["keyInfo"] = nested;
+    CHECK(DecodeAnswer(info.dump(), kUserQuery).error().code == ErrorCode::kIntegrity);
+    CHECK(DecodeAnswer(nested, kUserQuery).error().code == ErrorCode::kIntegrity);
+    CHECK(DecodeKmResponse(R"({"skmsUri":"https://k","payload":)" + nested + "}", kUserQuery, "https://k")
+              .has_error());
+    CHECK(ReadProblem({400, {}, nested}).title.empty());
+  }
+}
+
+TEST_CASE("numbers that cannot be times or versions are refused") {
+  for (const json& wrong : {json(1e300), json(-1), json(1.5), json("1"), json(std::uint64_t{1} << 63)}) {
+    for (const char* member : {"nbf", "exp", "version"}) {
+      CAPTURE(wrong.dump());
+      json key = Key();
+      key[member] = wrong;
+      CHECK(DecodeAnswer(Answer(key), kUserQuery).error().code == ErrorCode::kIntegrity);
+    }
+  }
+}
+
+TEST_CASE("a key of another length than its alg's is no key") {
+  json plain = Key();
+  plain.erase("wrapped");
+  for (const auto& [alg, octets] :
+       {std::pair("A128GCM", 16), std::pair("A256GCM", 32), std::pair("HS256", 32)}) {
+    plain["alg"] = alg;
+    for (const int size : {octets - 1, octets, octets + 1}) {
+      plain["k"] = ToBase64Url(Bytes(static_cast<std::size_t>(size), 7));
+      const auto opened = OpenKey(DecodeAnswer(Answer(plain), kUserQuery).value().keys[0], {});
+      CHECK(opened.has_value() == (size == octets));
+    }
+  }
+}
+
+TEST_CASE("a KM Response names its sender and echoes what was asked") {
+  const json keys{{"keys", {Key()}}, {"skms", "x"}};
+  const json good{
+      {"userUri", "urn:u"}, {"skmsUri", "https://k"}, {"serviceId", "s"}, {"userId", "u"}, {"payload", keys}};
+  REQUIRE(DecodeKmResponse(good.dump(), kUserQuery, "https://k").has_value());
+  CHECK(DecodeKmResponse(good.dump(), kUserQuery, "https://other").error().code == ErrorCode::kIntegrity);
+  for (const char* member : {"serviceId", "userId", "deviceId", "clientId"}) {
+    json wrong = good;
+    wrong[member] = "mallory";
+    CHECK(DecodeKmResponse(wrong.dump(), kUserQuery, "https://k").error().code == ErrorCode::kIntegrity);
+  }
+}
+
+TEST_CASE("what a server says cannot steer a terminal") {
+  CHECK(Printable("a\x1b]0;x\x07\nb\x7f") == "a?]0;x??b?");
+  CHECK(Printable("\xc2\x9b"
+                  "31m \xc3\xa9") == "??31m \xc3\xa9");
+  CHECK(Printable("\xff\xfe") == "??");
+  CHECK(Printable("a\xc2") == "a?");
+}
+
 TEST_CASE("plaintext keys open as they are; the right kind of recipient key is asked for") {
   json plain = Key();
   plain.erase("wrapped");
-  plain["k"] = "AQID";
+  plain["k"] = ToBase64Url(Bytes(32, 3));
   auto answer = DecodeAnswer(Answer(plain), kUserQuery);
   REQUIRE(answer.has_value());
-  CHECK(AsText(OpenKey(answer.value().keys[0], {}).value().ExposeSecret()) == "\x01\x02\x03");
+  CHECK(AsText(OpenKey(answer.value().keys[0], {}).value().ExposeSecret()) == std::string(32, 3));
 
   auto wrapped = DecodeAnswer(Answer(Key()), kUserQuery);
   ReceivedKey& key = wrapped.value().keys[0];

@@ -173,6 +173,78 @@ TEST_CASE("kid, jku, x5u and jwk lead nowhere but to the keys that are trusted")
   }
 }
 
+std::variant<AuthenticatedUe, Refusal> AskAsserting(UeFixture& f, http::TransportKind transport,
+                                                    const std::vector<std::string>& asserted,
+                                                    const std::string& token = {}) {
+  http::Request request;
+  if (!token.empty()) request.headers.Add("Authorization", "Bearer " + token);
+  for (const std::string& value : asserted) request.headers.Add("X-3GPP-Asserted-Identity", value);
+  http::RequestContext context;
+  context.transport = transport;
+  return f.authenticator.AuthenticateUe(request, context, "skm");
+}
+
+TEST_CASE("a trusted proxy asserts a user, and nobody else does") {
+  UeFixture f;
+  using http::TransportKind;
+  for (const char* value : {"sip:alice@val", "\"sip:alice@val\""}) {
+    CAPTURE(value);
+    const auto answer = AskAsserting(f, TransportKind::kEdge, {value});
+    REQUIRE(std::holds_alternative<AuthenticatedUe>(answer));
+    const auto& ue = std::get<AuthenticatedUe>(answer);
+    CHECK(ue.user == "sip:alice@val");
+    CHECK(ue.issuer.empty());
+    CHECK_FALSE(ue.services.has_value());
+    CHECK(ue.ue.empty());
+    for (const auto transport :
+         {TransportKind::kDirectTls, TransportKind::kInMemory, TransportKind::kAdmin}) {
+      const auto refused = AskAsserting(f, transport, {value}, f.Token(f.UeClaims()));
+      REQUIRE(std::holds_alternative<Refusal>(refused));
+      CHECK(std::get<Refusal>(refused).problem.status == 403);
+    }
+  }
+  for (const std::vector<std::string>& several : {std::vector<std::string>{"sip:a@b", "sip:c@d"},
+                                                  {"sip:a@b, sip:c@d"},
+                                                  {"\"sip:a@b\", \"sip:c@d\""},
+                                                  {""},
+                                                  {"\"\""},
+                                                  {"alice"},
+                                                  {"\"sip:a@b"}}) {
+    CAPTURE(several.front());
+    const auto refused = AskAsserting(f, TransportKind::kEdge, several);
+    REQUIRE(std::holds_alternative<Refusal>(refused));
+    CHECK(std::get<Refusal>(refused).problem.status == 403);
+  }
+}
+
+TEST_CASE("a token counts before what a proxy asserts, a bad one too") {
+  UeFixture f;
+  const auto both = AskAsserting(f, http::TransportKind::kEdge, {"sip:bob@val"}, f.Token(f.UeClaims()));
+  REQUIRE(std::holds_alternative<AuthenticatedUe>(both));
+  CHECK(std::get<AuthenticatedUe>(both).user == "alice");
+  CHECK(std::get<AuthenticatedUe>(both).issuer == "sim-s");
+  const auto bad = AskAsserting(f, http::TransportKind::kEdge, {"sip:bob@val"}, "nonsense");
+  CHECK(std::get<Refusal>(bad).problem.status == 401);
+  const auto neither = AskAsserting(f, http::TransportKind::kEdge, {});
+  CHECK(std::get<Refusal>(neither).problem.status == 401);
+}
+
+TEST_CASE("an asserted user has a rate of his own") {
+  UeFixture f;
+  Authenticator limited(f.directory, f.clock, {30, 1, 3, 1e6, 1e6});
+  http::RequestContext context;
+  context.transport = http::TransportKind::kEdge;
+  const auto status = [&](const char* user) {
+    http::Request request;
+    request.headers.Add("X-3GPP-Asserted-Identity", user);
+    const auto answer = limited.AuthenticateUe(request, context, "skm");
+    return std::holds_alternative<Refusal>(answer) ? std::get<Refusal>(answer).problem.status : 200;
+  };
+  for (int i = 0; i < 3; ++i) CHECK(status("sip:a@b") == 200);
+  CHECK(status("sip:a@b") == 429);
+  CHECK(status("sip:c@d") == 200);
+}
+
 TEST_CASE("UEs without a usable token share a rate, and those with one are not touched by it") {
   UeFixture f;
   Authenticator limited(f.directory, f.clock, {30, 1e6, 1e6, 1, 3});

@@ -92,6 +92,20 @@ TEST_CASE("what must be there and is not is named") {
             .find(": 'skms.uri' must be") == 0);
 }
 
+TEST_CASE("a trusted socket and the user it is for go together") {
+  const std::string ue = "listen_ue: {uri: 'https://u', certificate: a, private_key: b, ";
+  const auto both =
+      ConfigurationFile(std::string(kMinimal) + ue + "trusted_socket: /run/u.sock, trusted_user: proxy}\n")
+          .Load();
+  REQUIRE(both.has_value());
+  CHECK(both.value().listen_ue.trusted_socket == "/run/u.sock");
+  CHECK(both.value().listen_ue.trusted_user == "proxy");
+  for (const char* one : {"trusted_socket: /run/u.sock}\n", "trusted_user: proxy}\n"}) {
+    CHECK(ConfigurationFile(std::string(kMinimal) + ue + one).Complaint().find("go together") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("other names of this server are none unless listed, and each is an apiRoot") {
   const std::string ue = "listen_ue: {uri: 'https://u', certificate: a, private_key: b, also_known_as: ";
   const auto none = ConfigurationFile(kMinimal).Load();
