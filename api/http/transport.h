@@ -41,7 +41,8 @@ struct UnixOptions {
   std::size_t max_connections = 8;
   /// kAdmin, or kEdge for a reverse proxy on this host whose word about its clients counts.
   TransportKind kind = TransportKind::kAdmin;
-  std::optional<uid_t> peer{};  ///< processes of this user alone; others are closed before a word. nullopt: all
+  std::optional<uid_t>
+      peer{};  ///< processes of this user alone; others are closed before a word. nullopt: all
   std::chrono::milliseconds keep_alive{2000};
   std::chrono::milliseconds request_time{10000};
 };

@@ -58,7 +58,7 @@ int main(int argc, char** argv) {
     return kExitFailed;
   }
   // OpenSSL and libcurl would write the secrets of each connection to this file.
-  ::unsetenv("SSLKEYLOGFILE");
+  ::unsetenv("SSLKEYLOGFILE");  // NOLINT(concurrency-mt-unsafe): there are no threads yet
   try {
     return Run(argc, argv);
   } catch (const std::exception& error) {
