@@ -5,6 +5,7 @@ import base64
 import json
 import ssl
 import time
+import urllib.parse
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ EXAMPLES = settings(max_examples=120, deadline=None, suppress_health_check=list(
 MATERIAL = ("encryptedKey", "encrypted_key", "ciphertext", '"k":', "wrappedKey")
 
 text = st.text(max_size=40)
-names = st.sampled_from(["s", "t", "nowhere", "u", ""]) | text
+names = st.sampled_from(["s", "t", "nowhere", "u", "grouped", ""]) | text
 values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
                       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3), max_leaves=6)
 targets = st.fixed_dictionaries({}, optional={"valUserId": names | values, "valUeId": names | values})
@@ -30,15 +31,24 @@ class World:
         self.appliance = appliance
         appliance.ctl("service", "add", "u", "--scope", "service,user", "--reader", "val-1", "--provisioner", "val-1", "--ue-issuer", "sim-s",
                       "--delivery", "tls")
+        appliance.ca.issue("gms")
+        appliance.ctl("principal", "add", "gms", "--certificate", appliance.directory / "gms.pem", "--role", "group-server")
+        appliance.ctl("service", "add", "grouped", "--scope", "user,group", "--reader", "val-1", "--group-server", "gms")
+        self.ca_pem = (appliance.directory / "ca.pem").read_text()
         every = "ss-kir ss-kpp seal-x1 skms-events"
         issuer = appliance.issuer
         self.roles = {
             "val-1": (self.client("val-1"), issuer.token(client_id="val-1", scope=every, SKeyProv=True, exp=int(time.time()) + 3000)),
             "val-2": (self.client("val-2"), issuer.token(client_id="val-2", scope=every, exp=int(time.time()) + 3000)),
+            "gms": (self.client("gms"), issuer.token(client_id="gms", scope=every, exp=int(time.time()) + 3000)),
             "tokenless": (self.client("val-1"), None),
             "wrong": (self.client("val-1"), issuer.token(client_id="val-2", scope=every)),
         }
-        self.ue = (self.client(None), issuer.token(client_id="c", scope="skm", val_user_id="alice", val_service_ids=["u"], exp=int(time.time()) + 3000))
+        ue = issuer.token(client_id="c", scope="skm", val_user_id="alice", val_service_ids=["u"], exp=int(time.time()) + 3000)
+        nobody = self.client(None)
+        # KM-UU knows the token alone.
+        self.ues = {"ue": (nobody, ue), "tokenless": (nobody, None), "val-1": self.roles["val-1"], "gms": self.roles["gms"],
+                    "wrong": (nobody, issuer.token(client_id="c", scope="skm", val_user_id="bob", val_service_ids=["t"]))}
 
     def client(self, who):
         context = ssl.create_default_context(cafile=str(self.appliance.directory / "ca.pem"))
@@ -47,7 +57,7 @@ class World:
         return httpx.Client(verify=context, timeout=20, trust_env=False)
 
     def ask(self, role, method, path, *, params=None, content=None, headers=None, ue=False):
-        client, token = self.ue if ue else self.roles[role]
+        client, token = (self.ues if ue else self.roles)[role]
         if role in ("tokenless",):
             token = None
         fields = {"Content-Type": "application/json", **(headers or {})}
@@ -71,8 +81,8 @@ def no_material(answer):
     assert not any(word in answer.text.replace('\\"', '"') for word in MATERIAL), answer.text
 
 
-roles = st.sampled_from(["val-1", "val-2", "tokenless", "wrong"])
-READERS = {"val-1": {"s", "u"}, "val-2": {"t"}, "tokenless": set(), "wrong": set()}
+roles = st.sampled_from(["val-1", "val-2", "gms", "tokenless", "wrong"])
+READERS = {"val-1": {"s", "u", "grouped"}, "val-2": {"t"}, "gms": set(), "tokenless": set(), "wrong": set()}
 
 
 @EXAMPLES
@@ -132,8 +142,8 @@ message = st.fixed_dictionaries(
 
 
 @EXAMPLES
-@given(body=message | values, honest=st.booleans())
-def test_km_uu(world, body, honest):
+@given(role=st.sampled_from(["ue", "tokenless", "val-1", "gms", "wrong"]), body=message | values, honest=st.booleans())
+def test_km_uu(world, role, body, honest):
     if isinstance(body, dict):
         if body.get("dateTime") == "now" or honest:
             body["dateTime"] = int(time.time())
@@ -142,9 +152,71 @@ def test_km_uu(world, body, honest):
         if honest:
             body["version"] = "1.0.0"
             body["serviceId"] = "u"
-    answer = world.ask("ue", "POST", "/skm/v1/key-request", content=json.dumps(body), ue=True)
+    answer = world.ask(role, "POST", "/skm/v1/key-request", content=json.dumps(body), ue=True)
     if answer.status_code == 200:
-        assert answer.json()["serviceId"] == "u" and answer.json()["userId"] == "alice"
+        assert role == "ue" and answer.json()["serviceId"] == "u" and answer.json()["userId"] == "alice"
         assert all(key["target"] == "alice" for key in answer.json()["payload"]["keys"])
     else:
         no_material(answer)
+
+
+@EXAMPLES
+@given(role=roles, body=message | values, honest=st.booleans(), more=kpp)
+def test_kp_request(world, role, body, honest, more):
+    if isinstance(body, dict):
+        body |= more | {"sValClientUri": more.get("skmcUri", "https://a.test")}
+        if honest:
+            body |= {"version": "1.0.0", "serviceId": "u", "skmsUri": world.appliance.url, "dateTime": int(time.time())}
+    answer = world.ask(role, "POST", "/skm/v1/key-provisioning", content=json.dumps(body))
+    no_material(answer)
+    assert role == "val-1" or answer.status_code in (400, 401, 403, 404, 413)
+
+
+group_ids = st.sampled_from(["g", "h", "none", "a b", "..", "%2f"]) | text.filter(bool)
+group = st.fixed_dictionaries({}, optional={"valGroupId": group_ids | values, "valServiceIds": st.lists(names, max_size=3) | st.just(["grouped"]) | values,
+                                            "members": st.lists(targets, max_size=4) | st.just([{"valUserId": "carol"}]) | values, "valGroupConf": values})
+
+
+def path_of_group(group_id, rest=""):
+    return "/seal-x1/v1/groups/" + urllib.parse.quote(group_id, safe="") + rest
+
+
+@EXAMPLES
+@given(role=roles, group_id=group_ids, body=group | values, method=st.sampled_from(["PUT", "PUT", "GET", "DELETE"]),
+       tag=st.sampled_from([None, "*", '"1"', '"2"', "W/x"]), create=st.booleans())
+def test_groups(world, role, group_id, body, method, tag, create):
+    headers = ({"If-Match": tag} if tag else {}) | ({"If-None-Match": "*"} if create else {})
+    answer = world.ask(role, method, path_of_group(group_id), content=json.dumps(body) if method == "PUT" else None, headers=headers)
+    no_material(answer)
+    assert role == "gms" or answer.status_code in (400, 401, 403, 404, 405, 413), (role, answer.text)
+
+
+@EXAMPLES
+@given(role=roles, group_id=group_ids, rest=st.sampled_from(["/key-records", "/rekey"]), tag=st.sampled_from([None, "*", '"1"']))
+def test_keys_of_groups(world, role, group_id, rest, tag):
+    headers = {"If-Match": tag} if tag else None
+    answer = world.ask(role, "GET" if rest == "/key-records" else "POST", path_of_group(group_id, rest), headers=headers,
+                       content=None if rest == "/key-records" else "{}")
+    if role != "gms":
+        assert answer.status_code in (400, 401, 403, 404, 405, 411)
+        no_material(answer)
+
+
+subscription = st.fixed_dictionaries({}, optional={
+    "notificationDestination": st.sampled_from(["https://localhost:1/x", "http://localhost:1", "https://user@localhost:1", "https://", "x"]) | values,
+    "caCertificates": st.just("ours") | values})
+
+
+@EXAMPLES
+@given(role=roles, body=subscription | values, method=st.sampled_from(["POST", "GET", "DELETE"]), name=st.just("0" * 24) | text.filter(bool))
+def test_subscriptions(world, role, body, method, name):
+    path = "/skms-events/v1/subscriptions"
+    if isinstance(body, dict) and body.get("caCertificates") == "ours":
+        body["caCertificates"] = world.ca_pem
+    answer = world.ask(role, method, path if method == "POST" else path + "/" + urllib.parse.quote(name, safe=""),
+                       content=json.dumps(body) if method == "POST" else None)
+    no_material(answer)
+    if role in ("tokenless", "wrong"):
+        assert answer.status_code in (400, 401, 403, 404, 405)
+    if answer.status_code == 201:  # a principal has a bounded number of them
+        assert world.ask(role, "DELETE", path + "/" + answer.json()["subscriptionId"]).status_code == 204
