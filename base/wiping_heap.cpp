@@ -1,4 +1,5 @@
-// Linked into skmsd and skmc: wipes every C++ heap block when it is freed, so that copies of a key delivered in the clear
+// Linked into skmsd and skmc: wipes every C++ heap block when it is freed, so that copies of a key delivered
+// in the clear
 // (`delivery: tls`), of tokens and of answers do not outlive the request in strings, JSON trees and buffers
 // of libraries. The sanitizers bring an allocator of their own and keep it.
 #include <malloc.h>
