@@ -6,6 +6,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from appliance import running  # noqa: E402: it stands in the neighbouring suite
+from recording import pytest_runtest_teardown  # noqa: E402, F401: judges what the daemons answered
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,8 @@ class Document:
 
     def operation(self, method, path):
         """(operation or None, whether the path is known)."""
-        for template, item in self.root["paths"].items():
+        # A path without a template goes before those with one.
+        for template, item in sorted(self.root["paths"].items(), key=lambda entry: entry[0].count("{")):
             pattern = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]+\})", template))
             if re.fullmatch(pattern, path):
                 return item.get(method.lower()), True

@@ -16,9 +16,11 @@ import time
 from pki import Authority, TokenIssuer
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
-from judge import ROOT, judge  # noqa: E402, F401: it stands in the neighbouring suite
+from judge import ROOT  # noqa: E402, F401: it stands in the neighbouring suite
+from recording import new_recording  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("SKMS_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/release/bin"))
+RECORDER = BIN.parent / "lib/skms_answer_recorder.so"
 PIN = "648219"
 DEADLINE = 60
 
@@ -29,17 +31,6 @@ def wait_for(condition, what):
     while not condition():
         assert time.monotonic() < end, f"waited {DEADLINE} s for {what}"
         time.sleep(0.02)
-
-
-def method_of(arguments):
-    """The method that curl will use."""
-    words = [str(a) for a in arguments]
-    for flag in ("--request", "-X"):
-        if flag in words:
-            return words[words.index(flag) + 1]
-    if "--head" in words:
-        return "HEAD"
-    return "POST" if any(word.startswith("--data") for word in words) else "GET"
 
 
 def free_port():
@@ -164,11 +155,18 @@ class Appliance:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "skmsd", "--config", self.config], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [BIN / "skmsd", "--config", self.config], env=self.recorded(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_for(lambda: self.process.poll() is not None or self.answers(), "skmsd")
         assert self.process.poll() is None, self.log.read_text()
         return self
+
+    def recorded(self):
+        """The environment in which all that skmsd answers is written down, to be judged when the test ends."""
+        return {
+            **self.environment, "LD_PRELOAD": str(RECORDER), "SKMS_RECORDING": str(new_recording().path),
+            "ASAN_OPTIONS": self.environment.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+        }
 
     def answers(self):
         return self.try_ctl("status").returncode == 0
@@ -215,13 +213,12 @@ class Appliance:
         """JSON of one GET on the admin socket."""
         done = subprocess.run(["curl", "--silent", "--fail", "--unix-socket", self.directory / "admin.sock", "http://localhost" + path],
                               capture_output=True, check=True, timeout=DEADLINE)
-        judge("GET", path, 200, {"content-type": "application/json"}, done.stdout.decode())
         return json.loads(done.stdout)
 
     # -- requests -------------------------------------------------------------------------------------------------
 
     def curl(self, target, *arguments, who="val-1", token="default", headers=(), url=None):
-        """One request with curl over mutual TLS, its answer judged. `token` None: without Authorization."""
+        """One request with curl over mutual TLS. `token` None: without Authorization."""
         if token == "default":
             token = self.issuer.token(client_id=who)
         command = ["curl", "--silent", "--show-error", "--include", "--max-time", "30", "--cacert", self.directory / "ca.pem"]
@@ -239,11 +236,7 @@ class Appliance:
         while head.split(" ", 2)[1] in passed and body.startswith("HTTP/1.1 "):
             head, _, body = body.partition("\r\n\r\n")
         status_line, *fields = head.split("\r\n")
-        answer = Answer(
-            int(status_line.split()[1]), {f.split(":", 1)[0].lower(): f.split(":", 1)[1].strip() for f in fields}, body
-        )
-        judge(method_of(arguments), target, answer.status, answer.headers, answer.body)
-        return answer
+        return Answer(int(status_line.split()[1]), {f.split(":", 1)[0].lower(): f.split(":", 1)[1].strip() for f in fields}, body)
 
     def get(self, query="val-service-id=s", **options):
         return self.curl("/ss-kir/v1/key-records" + (f"?{query}" if query is not None else ""), **options)

@@ -4,6 +4,7 @@ import tempfile
 import pytest
 
 from appliance import Appliance, running
+from recording import pytest_runtest_teardown  # noqa: F401: judges what the daemons answered
 
 
 @pytest.fixture(scope="module")
