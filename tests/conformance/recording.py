@@ -18,6 +18,8 @@ END = b"\r\n\r\n"
 # What a request that cannot be read as one may be answered with.
 MALFORMED = range(400, 600)
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[^ \x00-\x20\x7f]*) HTTP/1\.[01]")
+# Of a head that was refused before its end came.
+REQUEST_START = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (/[^ \x00-\x20\x7f]*)")
 
 
 class Exchange(collections.namedtuple("Exchange", "method target status headers body")):
@@ -62,7 +64,7 @@ class Connection:
             if self.owed > 0 or (head := take_head(self.received)) is None:
                 return
             line = REQUEST_LINE.fullmatch(head[0])
-            self.requests.append((line[1].decode(), line[2].decode("latin-1")) if line else (None, None))
+            self.requests.append(method_and_target(line))
             headers = fields(head[1:])
             length = headers.get("content-length", "0")
             self.readable = line is not None and length.isdecimal() and "transfer-encoding" not in headers
@@ -75,7 +77,7 @@ class Connection:
             return None
         line, *lines = bytes(self.sent[:end]).split(b"\r\n")
         status, headers = int(line.split()[1]), fields(lines)
-        method, target = self.requests[0] if self.requests else (None, None)
+        method, target = self.requests[0] if self.requests else method_and_target(REQUEST_START.match(self.received))
         without_body = method == "HEAD" or status < 200 or status in NO_BODY
         length = 0 if without_body else int(headers["content-length"])
         end += len(END)
@@ -86,6 +88,10 @@ class Connection:
         if status >= 200 and self.requests:
             self.requests.popleft()
         return Exchange(method, target, status, headers, body)
+
+
+def method_and_target(line):
+    return (line[1].decode(), line[2].decode("latin-1")) if line else (None, None)
 
 
 def take_head(octets):

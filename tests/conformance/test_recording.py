@@ -33,6 +33,11 @@ def test_an_answer_may_come_before_the_body_and_in_pieces():
     assert exchanges(*parts) == [("POST", "/a", 401, "no")]
 
 
+def test_a_head_may_be_refused_before_its_end():
+    assert exchanges((b"<", b"GET /a?" + b"y" * 9000), (b">", answer(414))) == [("GET", "/a?" + "y" * 9000, 414, "")]
+    assert exchanges((b"<", b"GET /a HTTP/1.1\r\nX: " + b"y" * 9000), (b">", answer(431))) == [("GET", "/a", 431, "")]
+
+
 def test_interim_answers_are_no_answers():
     assert exchanges((b"<", b"POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\n"), (b">", b"HTTP/1.1 100 Continue\r\n\r\n"),
                      (b"<", b"x"), (b">", answer(204))) == [("POST", "/a", 204, "")]

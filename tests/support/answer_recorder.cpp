@@ -1,7 +1,8 @@
-// Preloaded into skmsd by the end-to-end tests (LD_PRELOAD): writes down what goes over each connection in clear, so that
-// every answer is judged, whoever asked: curl, skmc, an example or a raw socket.
+// Preloaded into skmsd by the end-to-end tests (LD_PRELOAD): writes down what goes over each connection in
+// clear, so that every answer is judged, whoever asked: curl, skmc, an example or a raw socket.
 //
-// The file named by SKMS_RECORDING gets one record per read and write: connection (8 octets), what (1: '<' received,
+// The file named by SKMS_RECORDING gets one record per read and write: connection (8 octets), what (1: '<'
+// received,
 // '>' sent, 'x' ended), length (4), octets. Only the server's side: TLS through OpenSSL, and unix sockets.
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -23,7 +24,8 @@ namespace {
 class Recorder {
  public:
   static Recorder& Instance() {
-    static auto* const recorder = new Recorder;  // never destroyed: threads may still close connections at the end
+    static auto* const recorder =
+        new Recorder;  // never destroyed: threads may still close connections at the end
     return *recorder;
   }
 
@@ -83,7 +85,8 @@ extern "C" {
 int SSL_read(SSL* ssl, void* out, int size) {
   static auto* const real = Next<decltype(SSL_read)>("SSL_read");
   const int got = real(ssl, out, size);
-  if (got > 0 && SSL_is_server(ssl) == 1) Recorder::Instance().Write(Key(ssl), '<', out, static_cast<std::size_t>(got));
+  if (got > 0 && SSL_is_server(ssl) == 1)
+    Recorder::Instance().Write(Key(ssl), '<', out, static_cast<std::size_t>(got));
   return got;
 }
 
@@ -112,7 +115,8 @@ ssize_t recv(int fd, void* out, std::size_t size, int flags) {
 ssize_t send(int fd, const void* octets, std::size_t size, int flags) {
   static auto* const real = Next<decltype(send)>("send");
   const ssize_t sent = real(fd, octets, size, flags);
-  if (sent > 0 && IsServers(fd)) Recorder::Instance().Write(Key(fd), '>', octets, static_cast<std::size_t>(sent));
+  if (sent > 0 && IsServers(fd))
+    Recorder::Instance().Write(Key(fd), '>', octets, static_cast<std::size_t>(sent));
   return sent;
 }
 
