@@ -1,0 +1,93 @@
+#include "tests/fault/rules.h"
+
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+namespace skms::fault {
+
+bool Rule::Matches(Function called) const {
+  return function ? *function == called : RowOf(called).scope == Scope::kSession;
+}
+
+void Rules::Add(Rule rule) {
+  const std::lock_guard lock(mutex_);
+  rules_.push_back(std::move(rule));
+}
+
+void Rules::Hide(CK_MECHANISM_TYPE mechanism) {
+  const std::lock_guard lock(mutex_);
+  hidden_.insert(mechanism);
+}
+
+bool Rules::Hidden(CK_MECHANISM_TYPE mechanism) const {
+  const std::lock_guard lock(mutex_);
+  return hidden_.count(mechanism) > 0;
+}
+
+void Rules::Clear() {
+  {
+    const std::lock_guard lock(mutex_);
+    rules_.clear();
+    hidden_.clear();
+    ++clears_;
+  }
+  cleared_.notify_all();
+}
+
+std::optional<CK_RV> Rules::Pass(Function called) {
+  const Verdict verdict = Judge(called);
+  if (verdict.delay.count() > 0) std::this_thread::sleep_for(verdict.delay);
+  if (verdict.hang.count() > 0) Hang(verdict);
+  return verdict.rv;
+}
+
+Rules::Verdict Rules::Judge(Function called) {
+  Verdict verdict;
+  const std::lock_guard lock(mutex_);
+  verdict.clears = clears_;
+  for (auto rule = rules_.begin(); rule != rules_.end();) {
+    const bool spent = rule->Matches(called) && Apply(*rule, verdict);
+    rule = spent ? rules_.erase(rule) : rule + 1;
+  }
+  return verdict;
+}
+
+bool Rules::Apply(Rule& rule, Verdict& verdict) {
+  if (rule.after > 0) {
+    --rule.after;
+    return false;
+  }
+  switch (rule.kind) {
+    case Rule::Kind::kFail:
+      if (verdict.rv) return false;
+      verdict.rv = rule.rv;
+      break;
+    case Rule::Kind::kDelay:
+      verdict.delay += rule.wait;
+      break;
+    case Rule::Kind::kHang:
+      verdict.hang += rule.wait;
+      break;
+  }
+  return rule.times != Rule::kAlways && --rule.times == 0;
+}
+
+void Rules::Hang(const Verdict& verdict) {
+  std::unique_lock lock(mutex_);
+  cleared_.wait_for(lock, verdict.hang, [&] { return clears_ != verdict.clears; });
+}
+
+std::string Rules::Describe() const {
+  const std::lock_guard lock(mutex_);
+  std::string lines;
+  for (const Rule& rule : rules_) lines += rule.text + '\n';
+  for (const CK_MECHANISM_TYPE mechanism : hidden_) {
+    char line[40];
+    std::snprintf(line, sizeof line, "hide 0x%lX\n", mechanism);
+    lines += line;
+  }
+  return lines;
+}
+
+}  // namespace skms::fault
