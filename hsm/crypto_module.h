@@ -85,7 +85,7 @@ class CryptoModule {
   /// Unwraps `key` in the token (SENSITIVE, EXTRACTABLE for re-wrapping; read back) and wraps it to
   /// `recipient`. Secrets that fit one RSA block go by RSA-OAEP, private keys by RSA+AES-KWP, transport keys
   /// by A256KWP. Errors: kIntegrity (tampered or foreign blob), kInvalidArgument (recipient key unusable),
-  /// kUnsupported.
+  /// kUnsupported, kNewerSchema (wrapped in a format that this version does not know).
   Result<DeliveredKey> RewrapFor(const Recipient& recipient, const WrappedKey& key, const KeySpec& spec);
 
   /// The plaintext: the secret octets, or PKCS#8 DER for EC. Only for services whose policy says `delivery:

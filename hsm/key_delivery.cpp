@@ -18,7 +18,7 @@ Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const TokenKeys& keys,
                                      const WrappedKey& key, AttributeTemplate attributes,
                                      Protection protection) {
   if (key.format != kFormatRfc5649) {
-    return Error{ErrorCode::kUnsupported,
+    return Error{ErrorCode::kNewerSchema,
                  "a key is wrapped in format '" + key.format + "', which this version cannot open"};
   }
   SKMS_TRY(const CK_OBJECT_HANDLE kek, keys.kek(key.kek_generation));

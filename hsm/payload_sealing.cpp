@@ -25,7 +25,8 @@ Result<SessionObject> UnwrapContentKey(SessionLease& lease, const CryptoModule::
                                        const WrappedKey& key, bool extractable, const KeyUsage& usage) {
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state.capabilities));
   if (key.format != kFormatRfc5649)
-    return Error{ErrorCode::kUnsupported, "a content key is wrapped in format '" + key.format + "'"};
+    return Error{ErrorCode::kNewerSchema,
+                 "a content key is wrapped in format '" + key.format + "', which this version cannot open"};
   SKMS_TRY(const CK_OBJECT_HANDLE kek, state.keys.kek(key.kek_generation));
   return Unwrap(lease, &kwp, kek, key.bytes, ContentKeyTemplate(extractable, usage),
                 {.extractable = extractable});

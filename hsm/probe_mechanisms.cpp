@@ -133,6 +133,7 @@ Result<MechanismFindings> ProbeMechanisms(Token& token) {
   const Status gcm = TryGcm(token);
   out.aes_gcm = gcm.has_value();
   out.rows.push_back(RowFor("AES-GCM", gcm, "same bytes as a software AES-GCM, 6-field parameters"));
+  if (!out.aes_gcm) out.rows.back().detail += ": no payloads can be provisioned on this token";
   const Status key_wrap = TryKeyWrap(token);
   out.aes_key_wrap = key_wrap.has_value();
   out.rows.push_back(RowFor("wrap RFC 3394 (KW)", key_wrap, "same bytes as a software RFC 3394"));

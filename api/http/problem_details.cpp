@@ -33,6 +33,8 @@ constexpr Row kRows[] = {
      1},
     {ErrorCode::kTokenUnavailable, 503, "Service Unavailable", "the token cannot be reached just now",
      "NF_CONGESTION", 5},
+    // Not 500: nothing failed, and trying again is of no use until the token is another.
+    {ErrorCode::kUnsupported, 501, "Not Implemented", "this server's token cannot do what this needs", "", 0},
     {ErrorCode::kStorage, 500, "Internal Server Error", "the request could not be recorded",
      "INSUFFICIENT_RESOURCES", 0},
 };

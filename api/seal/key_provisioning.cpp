@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -27,6 +28,9 @@ using nlohmann::json;
 constexpr std::size_t kMaxUriBytes = 2048;
 constexpr std::size_t kMaxFeatures = 64;  // hex digits
 constexpr std::size_t kEnvelopeBytes = 8192;
+// AES-GCM is all that a token which the server started on can lack here.
+constexpr std::string_view kCannotEncrypt =
+    "this server's token cannot encrypt payloads; its administrator sees why with: skmsctl token probe";
 
 ProblemDetails TooLarge(std::size_t most) {
   ProblemDetails problem = http::ProblemFor(ErrorCode::kTooLarge);
@@ -178,7 +182,8 @@ class KeyProvisioning {
     order.granted =
         grant.all || std::find(grant.services.begin(), grant.services.end(), service) != grant.services.end();
     const auto done = reception_.dependencies().store.Provision(call.by(), order);
-    if (done.has_error()) return Reception::Fail(done.error(), call.context, std::move(members));
+    if (done.has_error())
+      return Reception::Fail(done.error(), call.context, std::move(members), kCannotEncrypt);
     if (!done.value().service.access.home.empty())
       return reception_.Redirect(done.value().service, call.request);
     return http::JsonAnswer(200, out.dump());

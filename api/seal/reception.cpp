@@ -85,8 +85,10 @@ Response Reception::Fail(const Error& error, const RequestContext& context) {
   return Fail(error, context, {});
 }
 
-Response Reception::Fail(const Error& error, const RequestContext& context, http::ProblemMembers members) {
+Response Reception::Fail(const Error& error, const RequestContext& context, http::ProblemMembers members,
+                         std::string_view unsupported) {
   ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
+  if (error.code == ErrorCode::kUnsupported && !unsupported.empty()) problem.detail = unsupported;
   problem.members = std::move(members);
   if (problem.status >= 500) {
     LogError("request " + context.request_id + ": " + error.Describe());

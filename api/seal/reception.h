@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "api/auth/authenticator.h"
@@ -78,9 +79,10 @@ class Reception {
   http::Response NotJson(const Call& call) const;
   /// An error of the key store, which has audited its own refusals.
   static http::Response Fail(const Error& error, const http::RequestContext& context);
-  /// As the other, with the members that the answer must have beside (table 5.3.3-1).
+  /// As the other, with the members that the answer must have beside (table 5.3.3-1). `unsupported`, if not
+  /// empty, is what to tell when it fails for something that the token cannot do.
   static http::Response Fail(const Error& error, const http::RequestContext& context,
-                             http::ProblemMembers members);
+                             http::ProblemMembers members, std::string_view unsupported = {});
   /// 307 or 308 to the same resource at the service's home (TS 29.122 5.2.10).
   http::Response Redirect(const keystore::Service& service, const http::Request& request) const;
   /// As Redirect, for KM-UU: to the home for UEs where there is one.

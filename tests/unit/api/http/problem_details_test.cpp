@@ -25,6 +25,8 @@ TEST_CASE("every error code has a status, and no unknown one is a success") {
   CHECK(ProblemFor(ErrorCode::kResourceExhausted).cause == "NF_CONGESTION");
   CHECK(ProblemFor(ErrorCode::kIntegrity).status == 500);
   CHECK(ProblemFor(ErrorCode::kStorage).status == 500);
+  CHECK(ProblemFor(ErrorCode::kNewerSchema).status == 500);
+  CHECK(ProblemFor(ErrorCode::kUnsupported).status == 501);
 }
 
 TEST_CASE("a problem becomes problem+json with only what is set") {
