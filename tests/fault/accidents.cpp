@@ -96,7 +96,7 @@ Complaint Accidents::EndForgetting() {
   if (!shut.alone()) return kBusy;
   initialised_.store(false);
   real_->C_Finalize(nullptr);
-  gate_.ClosedEverywhere();
+  gate_.Ended();
   gate_.Remember();
   return std::nullopt;
 }

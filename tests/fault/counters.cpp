@@ -10,13 +10,15 @@ bool MayBeInterrupted(Function called) { return called == Function::kC_WaitForSl
 }  // namespace
 
 void Counters::Arrived(Function called) {
-  rows_[static_cast<std::size_t>(called)].calls.fetch_add(1);
-  if (MayBeInterrupted(called)) return;
-  const std::uint64_t before = inside_.fetch_add(1);
-  if (called == Function::kC_Finalize && before > 0) finalize_under_call_.fetch_add(1);
-  std::uint64_t most = most_inside_.load();
-  while (before + 1 > most && !most_inside_.compare_exchange_weak(most, before + 1)) {
+  if (!MayBeInterrupted(called)) {
+    const std::uint64_t before = inside_.fetch_add(1);
+    if (called == Function::kC_Finalize && before > 0) finalize_under_call_.fetch_add(1);
+    std::uint64_t most = most_inside_.load();
+    while (before + 1 > most && !most_inside_.compare_exchange_weak(most, before + 1)) {
+    }
   }
+  // Last: who sees the call counted can rely on the rest.
+  rows_[static_cast<std::size_t>(called)].calls.fetch_add(1);
 }
 
 void Counters::Left(Function called) {

@@ -81,7 +81,7 @@ CK_RV Finalize(void* reserved) {
   const CK_RV rv = module->real->C_Finalize(reserved);
   if (rv == CKR_OK) {
     module->accidents.SetInitialised(false);
-    module->gate.ClosedEverywhere();
+    module->gate.Ended();
   } else {
     StartControl();
   }
@@ -206,9 +206,10 @@ struct Forward;
 template <Function called, class First, class... Rest, CK_RV (*CK_FUNCTION_LIST::*member)(First, Rest...)>
 struct Forward<called, member> {
   static CK_RV Call(First first, Rest... rest) {
+    const std::uint64_t life = module->gate.life();
     const Visit visit(called);
     if (called == Function::kC_Initialize && !ApplyScript()) return CKR_ARGUMENTS_BAD;
-    if (const auto refusal = Refusal(first, rest...)) {
+    if (const auto refusal = Refusal(life, first, rest...)) {
       module->counters.Refused(called);
       return *refusal;
     }
@@ -223,10 +224,10 @@ struct Forward<called, member> {
   static CK_RV NotSupported(First /*first*/, Rest... /*rest*/) { return CKR_FUNCTION_NOT_SUPPORTED; }
 
  private:
-  static std::optional<CK_RV> Refusal(First first, Rest... rest) {
+  static std::optional<CK_RV> Refusal(std::uint64_t life, First first, Rest... rest) {
     if (const auto rv = module->rules.Pass(called)) return rv;
     if (Hidden(first, rest...)) return CKR_MECHANISM_INVALID;
-    return module->gate.Enter(called);
+    return module->gate.Enter(called, life);
   }
 
   static bool Hidden(First first, Rest... rest) {

@@ -12,17 +12,22 @@ bool PassesBy(Function called) {
 
 }  // namespace
 
-std::optional<CK_RV> Gate::Enter(Function called) {
+std::uint64_t Gate::life() const {
+  const std::lock_guard lock(mutex_);
+  return life_;
+}
+
+std::optional<CK_RV> Gate::Enter(Function called, std::uint64_t life) {
   std::unique_lock lock(mutex_);
   if (!PassesBy(called)) changed_.wait(lock, [this] { return !shut_; });
-  if (const auto refusal = Refusal(called)) return refusal;
+  if (const auto refusal = Refusal(called, life)) return refusal;
   if (called == Function::kC_OpenSession) ++opening_;
   if (!PassesBy(called)) ++inside_;
   return std::nullopt;
 }
 
-std::optional<CK_RV> Gate::Refusal(Function called) const {
-  if (forgotten_ && called != Function::kC_Initialize) return CKR_CRYPTOKI_NOT_INITIALIZED;
+std::optional<CK_RV> Gate::Refusal(Function called, std::uint64_t life) const {
+  if ((forgotten_ || life != life_) && called != Function::kC_Initialize) return CKR_CRYPTOKI_NOT_INITIALIZED;
   if (Clock::now() < away_until_) {
     if (RowOf(called).scope == Scope::kSession) return CKR_DEVICE_REMOVED;
     if (RowOf(called).scope == Scope::kSlot && called != Function::kC_GetSlotInfo)
@@ -62,6 +67,12 @@ void Gate::ClosedAll(CK_SLOT_ID slot) {
 void Gate::ClosedEverywhere() {
   const std::lock_guard lock(mutex_);
   sessions_.clear();
+}
+
+void Gate::Ended() {
+  const std::lock_guard lock(mutex_);
+  sessions_.clear();
+  ++life_;
 }
 
 void Gate::SendAway(std::chrono::milliseconds time, std::optional<CK_ULONG> slot_shift) {

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -22,15 +23,20 @@ class Gate {
  public:
   using Clock = std::chrono::steady_clock;
 
+  /// Changes whenever the real module is finalised.
+  std::uint64_t life() const;
   /// nullopt: go in, and Leave afterwards. Else the CK_RV to answer with; there is nothing to leave then.
-  std::optional<CK_RV> Enter(Function called);
+  /// `life` is as it was when the call arrived: one that slept while the real module was finalised must not
+  /// go on in its next life, where its handles may be a stranger's.
+  std::optional<CK_RV> Enter(Function called, std::uint64_t life);
   void Leave(Function called);
 
   void Opened(CK_SESSION_HANDLE session, CK_SLOT_ID slot);
   void Closed(CK_SESSION_HANDLE session);
   void ClosedAll(CK_SLOT_ID slot);
-  /// After whatever ends every session.
   void ClosedEverywhere();
+  /// The real module has been finalised.
+  void Ended();
 
   void SendAway(std::chrono::milliseconds time, std::optional<CK_ULONG> slot_shift);
   bool away() const;
@@ -60,12 +66,13 @@ class Gate {
   };
 
  private:
-  std::optional<CK_RV> Refusal(Function called) const;
+  std::optional<CK_RV> Refusal(Function called, std::uint64_t life) const;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool shut_ = false;
   std::size_t inside_ = 0;
+  std::uint64_t life_ = 0;
   std::map<CK_SESSION_HANDLE, CK_SLOT_ID> sessions_;
   std::size_t opening_ = 0;
   std::optional<std::size_t> most_sessions_;

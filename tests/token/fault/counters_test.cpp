@@ -52,5 +52,25 @@ TEST_CASE("C_Finalize under a call is counted, and only then") {
   CHECK(after["most-inside:"].calls >= 2);
 }
 
+TEST_CASE("a call that slept while the module was finalised does not go on in its next life") {
+  const FaultedToken token;
+  CHECK(token.Order("hang C_GetSessionInfo 600") == "ok");
+  const auto calls = token.Counters()["C_GetSessionInfo"].calls;
+  CK_RV rv = CKR_OK;
+  std::thread hanging([&] {
+    CK_SESSION_INFO info{};
+    rv = token->C_GetSessionInfo(token.session, &info);
+  });
+  while (token.Counters()["C_GetSessionInfo"].calls == calls) std::this_thread::yield();
+  CHECK(token->C_Finalize(nullptr) == CKR_OK);
+  CHECK(token.Initialise() == CKR_OK);
+  CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE;
+  CHECK(token.Open(fresh) == CKR_OK);
+  CHECK(fresh == token.session);  // SoftHSM begins to count anew
+  CHECK(token.Order("clear") == "ok");
+  hanging.join();
+  CHECK(rv == CKR_CRYPTOKI_NOT_INITIALIZED);
+}
+
 }  // namespace
 }  // namespace skms::test

@@ -33,8 +33,14 @@ ControlClient::ControlClient(const std::string& path)
 ControlClient::~ControlClient() { ::close(fd_); }
 
 std::string ControlClient::Run(const std::string& command, std::vector<std::string>* lines) const {
-  const std::string sent = command + '\n';
-  if (::send(fd_, sent.data(), sent.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(sent.size())) return "";
+  return Send(command + '\n') ? Answer(lines) : "";
+}
+
+bool ControlClient::Send(const std::string& text) const {
+  return ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+std::string ControlClient::Answer(std::vector<std::string>* lines) const {
   std::string line;
   for (char octet = 0; ::recv(fd_, &octet, 1, 0) == 1;) {
     if (octet != '\n') {

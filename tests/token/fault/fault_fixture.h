@@ -24,6 +24,9 @@ class ControlClient {
   ~ControlClient();
   /// Lines before the last, and the last: "ok" or "error …"; "" when the connection was closed.
   std::string Run(const std::string& command, std::vector<std::string>* lines = nullptr) const;
+  /// As it is, without the end of a line.
+  bool Send(const std::string& text) const;
+  std::string Answer(std::vector<std::string>* lines = nullptr) const;
 
  private:
   int fd_ = -1;
