@@ -55,6 +55,7 @@ http::DirectOptions DirectOptionsFrom(const ListenSection& listen, const char* s
   options.max_connections = listen.max_connections;
   options.keep_alive = std::chrono::milliseconds(listen.keep_alive_ms);
   options.request_time = std::chrono::milliseconds(listen.request_time_ms);
+  options.answer_time = std::chrono::milliseconds(listen.answer_time_ms);
   return options;
 }
 
@@ -91,6 +92,7 @@ Result<http::UnixOptions> TrustedOptionsFrom(const ListenUeSection& section) {
   options.max_connections = section.listen.max_connections;
   options.keep_alive = std::chrono::milliseconds(section.listen.keep_alive_ms);
   options.request_time = std::chrono::milliseconds(section.listen.request_time_ms);
+  options.answer_time = std::chrono::milliseconds(section.listen.answer_time_ms);
   return options;
 }
 
@@ -110,10 +112,11 @@ Status CheckToken(const hsm::Capabilities& capabilities, bool refuse_sha1_oaep) 
 
 }  // namespace
 
-Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration,
-                                                   const SecretBytes& pin) {
+Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration) {
   std::unique_ptr<Appliance> appliance(new Appliance());
-  SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(TokenOptionsFrom(configuration.token), pin));
+  SKMS_TRY(appliance->module_,
+           hsm::CryptoModule::Open(TokenOptionsFrom(configuration.token),
+                                   [section = configuration.token] { return ReadPin(section); }));
   SKMS_TRYV(CheckToken(appliance->module_->capabilities(), configuration.token.refuse_sha1_oaep));
   SKMS_TRY(appliance->store_,
            keystore::KeyStore::Open({configuration.store.path}, *appliance->module_, appliance->clock_));

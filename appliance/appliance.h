@@ -29,7 +29,7 @@ class Appliance {
  public:
   /// Errors: those of CryptoModule::Open, KeyStore::Open, transports; kUnsupported when the configuration
   /// refuses SHA-1 OAEP and the token has nothing else.
-  static Result<std::unique_ptr<Appliance>> Open(const Configuration& configuration, const SecretBytes& pin);
+  static Result<std::unique_ptr<Appliance>> Open(const Configuration& configuration);
   Appliance(const Appliance&) = delete;
   Appliance& operator=(const Appliance&) = delete;
   ~Appliance();
@@ -44,7 +44,7 @@ class Appliance {
   bool healthy() const;
   /// TCP port of KM-UU; 0 where it is not opened.
   int ue_port() const { return ue_ ? ue_->port() : 0; }
-  const hsm::TokenInfo& token() const { return module_->info(); }
+  hsm::TokenInfo token() const { return module_->info(); }
 
  private:
   Appliance() = default;

@@ -88,10 +88,7 @@ int Serve(const Configuration& configuration) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  auto pin = skms::appliance::ReadPin(configuration.token);
-  if (pin.has_error()) return Fail(pin.error());
-  auto opened = Appliance::Open(configuration, pin.value());
-  pin.value().Clear();
+  auto opened = Appliance::Open(configuration);
   if (opened.has_error()) return Fail(opened.error());
   Appliance& appliance = *opened.value();
 

@@ -52,11 +52,11 @@ Result<StoredKeyVersion> Make(hsm::CryptoModule& module, const Wanted& wanted, l
 
 Status Seed(const appliance::Configuration& configuration, const Wanted& wanted) {
   constexpr long kBatch = 2000;
-  SKMS_TRY(const SecretBytes pin, appliance::ReadPin(configuration.token));
   hsm::TokenOptions options;
   options.module_path = configuration.token.module;
   options.label = configuration.token.label;
-  SKMS_TRY(const std::unique_ptr<hsm::CryptoModule> module, hsm::CryptoModule::Open(options, pin));
+  SKMS_TRY(const std::unique_ptr<hsm::CryptoModule> module,
+           hsm::CryptoModule::Open(options, [&] { return appliance::ReadPin(configuration.token); }));
   SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(configuration.store.path));
   const std::int64_t now = SystemClock().NowSeconds();
   const long each = wanted.due > 0 ? std::max(1L, wanted.records / wanted.due) : wanted.records + 1;

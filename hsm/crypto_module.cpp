@@ -6,41 +6,15 @@
 #include "hsm/signing.h"
 
 namespace skms::hsm {
-namespace {
 
-/// The probe's failing rows as one sentence.
-Status CheckUsable(const Capabilities& capabilities) {
-  std::string failing;
-  for (const CapabilityRow& row : capabilities.rows) {
-    if (row.finding == Finding::kFail)
-      failing += (failing.empty() ? "" : "; ") + row.name + ": " + row.detail;
-  }
-  if (failing.empty()) return Ok();
-  return Error{ErrorCode::kUnsupported,
-               "this token cannot be used (" + failing + "); see: skmsctl token probe"};
+Result<std::unique_ptr<CryptoModule>> CryptoModule::Open(const TokenOptions& options, PinSource pin) {
+  SKMS_TRY(auto keeper, TokenKeeper::Open(options, std::move(pin), MissingKeys::kRefuse));
+  return std::unique_ptr<CryptoModule>(new CryptoModule(std::make_unique<State>(std::move(keeper))));
 }
 
-}  // namespace
-
-Result<std::unique_ptr<CryptoModule>> CryptoModule::Open(const TokenOptions& options,
-                                                         const SecretBytes& pin) {
-  SKMS_TRY(std::unique_ptr<Token> token, Token::Open(options, pin));
-  SKMS_TRY(Capabilities capabilities, ProbeCapabilities(*token));
-  SKMS_TRYV(CheckUsable(capabilities));
-  SKMS_TRY(TokenKeys keys, TokenKeys::Resolve(*token, capabilities));
-  return std::unique_ptr<CryptoModule>(
-      new CryptoModule(std::make_unique<State>(std::move(token), std::move(capabilities), std::move(keys))));
-}
-
-Result<std::unique_ptr<CryptoModule>> CryptoModule::Provision(const TokenOptions& options,
-                                                              const SecretBytes& pin) {
-  SKMS_TRY(std::unique_ptr<Token> token, Token::Open(options, pin));
-  SKMS_TRY(Capabilities capabilities, ProbeCapabilities(*token));
-  SKMS_TRYV(CheckUsable(capabilities));
-  SKMS_TRYV(TokenKeys::CreateMissing(*token, capabilities));
-  SKMS_TRY(TokenKeys keys, TokenKeys::Resolve(*token, capabilities));
-  return std::unique_ptr<CryptoModule>(
-      new CryptoModule(std::make_unique<State>(std::move(token), std::move(capabilities), std::move(keys))));
+Result<std::unique_ptr<CryptoModule>> CryptoModule::Provision(const TokenOptions& options, PinSource pin) {
+  SKMS_TRY(auto keeper, TokenKeeper::Open(options, std::move(pin), MissingKeys::kMake));
+  return std::unique_ptr<CryptoModule>(new CryptoModule(std::make_unique<State>(std::move(keeper))));
 }
 
 Result<Capabilities> CryptoModule::ProbeToken(const TokenOptions& options, const SecretBytes& pin,
@@ -53,15 +27,18 @@ Result<Capabilities> CryptoModule::ProbeToken(const TokenOptions& options, const
 CryptoModule::CryptoModule(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CryptoModule::~CryptoModule() = default;
 
-const TokenInfo& CryptoModule::info() const { return state_->token->info(); }
-const Capabilities& CryptoModule::capabilities() const { return state_->capabilities; }
-const TokenKeyGenerations& CryptoModule::generations() const { return state_->keys.generations(); }
-CryptoModule::SessionUse CryptoModule::session_use() const { return state_->token->session_use(); }
+TokenInfo CryptoModule::info() const { return state_->keeper().known().info; }
+Capabilities CryptoModule::capabilities() const { return state_->keeper().known().capabilities; }
+TokenKeyGenerations CryptoModule::generations() const { return state_->keeper().generations(); }
+TokenHealth CryptoModule::health() const { return state_->keeper().health(); }
+CryptoModule::SessionUse CryptoModule::session_use() const { return state_->keeper().session_use(); }
 
 Result<Mac> CryptoModule::ComputeMac(std::uint32_t generation, ByteView message) {
-  SKMS_TRY(const CK_OBJECT_HANDLE key, state_->keys.mac(generation));
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  return HmacInToken(lease, key, message);
+  return state_->Run([&](const OpenToken& open) -> Result<Mac> {
+    SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.mac(generation));
+    SKMS_TRY(SessionLease lease, open.token->Lease());
+    return HmacInToken(lease, key, message);
+  });
 }
 
 Status CryptoModule::VerifyMac(std::uint32_t generation, ByteView message, ByteView mac) {
@@ -71,12 +48,14 @@ Status CryptoModule::VerifyMac(std::uint32_t generation, ByteView message, ByteV
 }
 
 Result<Bytes> CryptoModule::Sign(ByteView message) {
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  return SignDigest(lease, state_->keys.sign_private(), state_->keys.signs_with_ec(), Sha256(message));
+  return state_->Run([&](const OpenToken& open) -> Result<Bytes> {
+    SKMS_TRY(SessionLease lease, open.token->Lease());
+    return SignDigest(lease, open.keys.sign_private(), open.keys.signs_with_ec(), Sha256(message));
+  });
 }
 
 std::string CryptoModule::signature_algorithm() const {
-  return state_->keys.signs_with_ec() ? "ES256" : "PS256";
+  return state_->keeper().known().signs_with_ec ? "ES256" : "PS256";
 }
 
 namespace {
@@ -90,25 +69,28 @@ Result<Bytes> RsaSpki(SessionLease& lease, CK_OBJECT_HANDLE key) {
 }  // namespace
 
 Result<Bytes> CryptoModule::SigningPublicKey() {
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  if (!state_->keys.signs_with_ec()) return RsaSpki(lease, state_->keys.sign_public());
-  SKMS_TRY(const Bytes point, ReadOctets(lease, state_->keys.sign_public(), CKA_EC_POINT));
-  return P256SpkiFromPoint(point);
+  return state_->Run([](const OpenToken& open) -> Result<Bytes> {
+    SKMS_TRY(SessionLease lease, open.token->Lease());
+    if (!open.keys.signs_with_ec()) return RsaSpki(lease, open.keys.sign_public());
+    SKMS_TRY(const Bytes point, ReadOctets(lease, open.keys.sign_public(), CKA_EC_POINT));
+    return P256SpkiFromPoint(point);
+  });
 }
 
 Result<Bytes> CryptoModule::TransferPublicKey() {
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  return RsaSpki(lease, state_->keys.transfer_public());
+  return state_->Run([](const OpenToken& open) -> Result<Bytes> {
+    SKMS_TRY(SessionLease lease, open.token->Lease());
+    return RsaSpki(lease, open.keys.transfer_public());
+  });
 }
 
 Result<Bytes> CryptoModule::Random(std::size_t count) {
   constexpr std::size_t kMostBytes = 4096;
   if (count == 0 || count > kMostBytes) return InvalidArgument("1 to 4096 random octets at a time");
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  Bytes octets(count);
-  SKMS_TRYV(lease.Check("C_GenerateRandom",
-                        lease.p11()->C_GenerateRandom(lease.handle(), octets.data(), octets.size())));
-  return octets;
+  return state_->Run([count](const OpenToken& open) -> Result<Bytes> {
+    SKMS_TRY(SessionLease lease, open.token->Lease());
+    return RandomOctets(lease, count);
+  });
 }
 
 }  // namespace skms::hsm

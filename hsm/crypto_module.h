@@ -6,6 +6,12 @@
 // P-256 or RSA-3072, "skms-transfer-<n>" RSA-3072. They are resolved once in Open; no verb calls
 // C_FindObjects, C_OpenSession (a session thrown away after an error is replaced) or C_Login.
 //
+// A token that is lost is opened again by a thread of its own (token_keeper.h), as often as it takes.
+// Meanwhile a verb waits at most `session_wait` for it, then fails with kTokenUnavailable; a verb that the
+// token failed is run once more.
+//
+// After fork the child must exec or _exit; it neither uses nor destroys the module.
+//
 // Thread-safe after Open: every verb leases a session of its own from a bounded pool, and waits at most
 // `session_wait` for it (kResourceExhausted after that). Every verb may also return kTokenUnavailable
 // (session or token lost) and kToken (any other CKR_, named in the detail).
@@ -15,6 +21,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +61,17 @@ struct TokenKeyGenerations {
 
 using Mac = std::array<std::uint8_t, 32>;
 
+/// Where the PIN is read, anew for each opening: it is not kept in memory. Called by any thread, one at a
+/// time.
+using PinSource = std::function<Result<SecretBytes>()>;
+
+struct TokenHealth {
+  bool available = false;
+  std::string trouble;  ///< why it is lost, one sentence; empty while it is available
+  std::chrono::steady_clock::time_point since{};  ///< it is as it is
+  std::uint64_t recoveries = 0;                   ///< losses that it came back from
+};
+
 class CryptoModule {
  public:
   /// Loads, finds the token, logs in once, probes, resolves and proves our keys by use.
@@ -61,11 +79,11 @@ class CryptoModule {
   /// objects of a name), kTokenBlank (token not initialised, or without our keys: run `skmsctl init`),
   /// kPinIncorrect (tried once, never again), kUnsupported (the probe failed; the detail names the row),
   /// kIntegrity (a key of ours does not work).
-  static Result<std::unique_ptr<CryptoModule>> Open(const TokenOptions& options, const SecretBytes& pin);
+  static Result<std::unique_ptr<CryptoModule>> Open(const TokenOptions& options, PinSource pin);
 
   /// First use of a token: makes generation 1 of every key that is missing, then behaves as Open. Never
   /// initialises a token and never touches an existing key. Errors: as Open, without "lacks our keys".
-  static Result<std::unique_ptr<CryptoModule>> Provision(const TokenOptions& options, const SecretBytes& pin);
+  static Result<std::unique_ptr<CryptoModule>> Provision(const TokenOptions& options, PinSource pin);
 
   /// Opens and logs in just to try what the token can do; needs no key of ours and leaves none behind.
   static Result<Capabilities> ProbeToken(const TokenOptions& options, const SecretBytes& pin,
@@ -75,9 +93,12 @@ class CryptoModule {
   CryptoModule& operator=(const CryptoModule&) = delete;
   ~CryptoModule();
 
-  const TokenInfo& info() const;
-  const Capabilities& capabilities() const;
-  const TokenKeyGenerations& generations() const;
+  // Of the token as it was opened last.
+  TokenInfo info() const;
+  Capabilities capabilities() const;
+  TokenKeyGenerations generations() const;
+  /// Never waits, whatever the module does.
+  TokenHealth health() const;
 
   /// Generates a session key in the token, wraps it under the newest KEK and destroys it. RFC 5649.
   Result<GeneratedKey> GenerateWrapped(const KeySpec& spec);

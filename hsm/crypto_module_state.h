@@ -6,24 +6,26 @@
 
 #include "hsm/crypto_module.h"
 #include "hsm/openssl_keys.h"
-#include "hsm/token.h"
-#include "hsm/token_keys.h"
+#include "hsm/token_keeper.h"
 
 namespace skms::hsm {
 
 class CryptoModule::State {
  public:
-  State(std::unique_ptr<Token> opened, Capabilities found, TokenKeys resolved)
-      : token(std::move(opened)), capabilities(std::move(found)), keys(std::move(resolved)) {}
+  explicit State(std::unique_ptr<TokenKeeper> keeper) : keeper_(std::move(keeper)) {}
+
+  /// `verb(const OpenToken&)`, as TokenKeeper::Run.
+  template <typename Verb>
+  auto Run(Verb verb) {
+    return keeper_->Run(verb);
+  }
+  TokenKeeper& keeper() { return *keeper_; }
 
   /// The recipient key of Reveal, made on first use: RSA, in this process only.
   Result<EVP_PKEY*> RevealKey();
 
-  const std::unique_ptr<Token> token;
-  const Capabilities capabilities;
-  const TokenKeys keys;
-
  private:
+  const std::unique_ptr<TokenKeeper> keeper_;
   std::mutex reveal_mutex_;
   PkeyPtr reveal_key_;
 };

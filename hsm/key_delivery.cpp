@@ -50,21 +50,19 @@ Result<DeliveredKey> WrapToRsa(SessionLease& lease, CK_MECHANISM* kwp, OaepHash 
   return out;
 }
 
-}  // namespace
-
-Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const WrappedKey& key,
-                                             const KeySpec& spec) {
-  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
+Result<DeliveredKey> Rewrap(const OpenToken& open, const Recipient& recipient, const WrappedKey& key,
+                            const KeySpec& spec) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(SessionLease lease, open.token->Lease());
   SKMS_TRY(const SessionObject target,
-           UnwrapUnderKek(lease, state_->keys, &kwp, key, ValKeyTemplate(spec), {.extractable = true}));
+           UnwrapUnderKek(lease, open.keys, &kwp, key, ValKeyTemplate(spec), {.extractable = true}));
   if (const auto* rsa = std::get_if<RsaRecipient>(&recipient)) {
-    if (!state_->capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
-    return WrapToRsa(lease, &kwp, *state_->capabilities.oaep_hash, rsa->spki, target.handle(), spec);
+    if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+    return WrapToRsa(lease, &kwp, *open.capabilities.oaep_hash, rsa->spki, target.handle(), spec);
   }
   const WrappedKey& transport = std::get<TransportKeyRecipient>(recipient).key;
   SKMS_TRY(const SessionObject with,
-           UnwrapUnderKek(lease, state_->keys, &kwp, transport,
+           UnwrapUnderKek(lease, open.keys, &kwp, transport,
                           SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}),
                           {.extractable = false}));
   DeliveredKey out;
@@ -73,8 +71,45 @@ Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const W
   return out;
 }
 
+Result<WrappedKey> Admit(const OpenToken& open, ByteView oaep_block) {
+  constexpr std::size_t kWrappedAes256Bytes = 40;  // RFC 5649 of 32 bytes
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  OaepMechanism oaep(*open.capabilities.oaep_hash);
+  auto admitted =
+      Unwrap(lease, oaep.get(), open.keys.transfer_private(), oaep_block,
+             SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true}), {.extractable = true});
+  if (admitted.has_error()) {
+    Error error = admitted.error();
+    if (error.code == ErrorCode::kIntegrity) {
+      error.code = ErrorCode::kInvalidArgument;
+      error.detail =
+          "the transport key does not decrypt under our transfer key; fetch the transfer key again";
+    }
+    return error;
+  }
+  WrappedKey out;
+  out.kek_generation = open.keys.generations().kek;
+  SKMS_TRY(out.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), admitted.value().handle()));
+  // Not every token tells the length of an unwrapped key; its wrapped form does.
+  if (out.bytes.size() != kWrappedAes256Bytes)
+    return InvalidArgument("a transport key has 32 bytes (AES-256)");
+  return out;
+}
+
+}  // namespace
+
+Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const WrappedKey& key,
+                                             const KeySpec& spec) {
+  return state_->Run([&](const OpenToken& open) { return Rewrap(open, recipient, key, spec); });
+}
+
+Result<WrappedKey> CryptoModule::AdmitTransportKey(ByteView oaep_block) {
+  return state_->Run([&](const OpenToken& open) { return Admit(open, oaep_block); });
+}
+
 std::vector<std::string> CryptoModule::wrapping_algorithms() const {
-  const Capabilities& can = state_->capabilities;
+  const Capabilities can = capabilities();
   std::vector<std::string> names;
   if (can.oaep_hash) names.push_back(OaepName(*can.oaep_hash));
   if (can.oaep_hash && can.kwp_mechanism) names.push_back(RsaAesName(*can.oaep_hash));
@@ -95,35 +130,9 @@ Result<SecretBytes> CryptoModule::Reveal(const WrappedKey& key, const KeySpec& s
   SKMS_TRY(EVP_PKEY * own, state_->RevealKey());
   SKMS_TRY(Bytes spki, PublicSpki(own));
   SKMS_TRY(const DeliveredKey delivered, RewrapFor(RsaRecipient{std::move(spki)}, key, spec));
-  SKMS_TRY(SecretBytes block, OaepDecrypt(own, *state_->capabilities.oaep_hash, delivered.encrypted_key));
+  SKMS_TRY(SecretBytes block, OaepDecrypt(own, *capabilities().oaep_hash, delivered.encrypted_key));
   if (delivered.wrapped_key.empty()) return block;
   return UnwrapRfc5649(block.ExposeSecret(), delivered.wrapped_key);
-}
-
-Result<WrappedKey> CryptoModule::AdmitTransportKey(ByteView oaep_block) {
-  constexpr std::size_t kWrappedAes256Bytes = 40;  // RFC 5649 of 32 bytes
-  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  OaepMechanism oaep(*state_->capabilities.oaep_hash);
-  auto admitted =
-      Unwrap(lease, oaep.get(), state_->keys.transfer_private(), oaep_block,
-             SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true}), {.extractable = true});
-  if (admitted.has_error()) {
-    Error error = admitted.error();
-    if (error.code == ErrorCode::kIntegrity) {
-      error.code = ErrorCode::kInvalidArgument;
-      error.detail =
-          "the transport key does not decrypt under our transfer key; fetch the transfer key again";
-    }
-    return error;
-  }
-  WrappedKey out;
-  out.kek_generation = state_->keys.generations().kek;
-  SKMS_TRY(out.bytes, Wrap(lease, &kwp, state_->keys.newest_kek(), admitted.value().handle()));
-  // Not every token tells the length of an unwrapped key; its wrapped form does.
-  if (out.bytes.size() != kWrappedAes256Bytes)
-    return InvalidArgument("a transport key has 32 bytes (AES-256)");
-  return out;
 }
 
 }  // namespace skms::hsm

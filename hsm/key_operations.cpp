@@ -78,6 +78,13 @@ Result<Bytes> ReadOctets(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIB
   return octets;
 }
 
+Result<Bytes> RandomOctets(SessionLease& lease, std::size_t count) {
+  Bytes octets(count);
+  SKMS_TRYV(lease.Check("C_GenerateRandom",
+                        lease.p11()->C_GenerateRandom(lease.handle(), octets.data(), octets.size())));
+  return octets;
+}
+
 Result<Bytes> Wrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with,
                    CK_OBJECT_HANDLE key) {
   constexpr std::size_t kUsualBytes = 1024;  // an RSA-8192 block; a wrapped P-256 key is smaller

@@ -31,6 +31,8 @@ class OaepMechanism {
 Result<bool> ReadFlag(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
 Result<CK_ULONG> ReadNumber(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
 Result<Bytes> ReadOctets(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
+/// From the token's generator.
+Result<Bytes> RandomOctets(SessionLease& lease, std::size_t count);
 
 /// C_WrapKey with a size query first where the buffer is too small.
 Result<Bytes> Wrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with, CK_OBJECT_HANDLE key);

@@ -21,51 +21,48 @@ AttributeTemplate ContentKeyTemplate(bool extractable, const KeyUsage& usage) {
   return SecretKeyTemplate(CKK_AES, Lifetime::kSession, extractable, usage);
 }
 
-Result<SessionObject> UnwrapContentKey(SessionLease& lease, const CryptoModule::State& state,
-                                       const WrappedKey& key, bool extractable, const KeyUsage& usage) {
-  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state.capabilities));
+Result<SessionObject> UnwrapContentKey(SessionLease& lease, const OpenToken& open, const WrappedKey& key,
+                                       bool extractable, const KeyUsage& usage) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
   if (key.format != kFormatRfc5649)
     return Error{ErrorCode::kNewerSchema,
                  "a content key is wrapped in format '" + key.format + "', which this version cannot open"};
-  SKMS_TRY(const CK_OBJECT_HANDLE kek, state.keys.kek(key.kek_generation));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(key.kek_generation));
   return Unwrap(lease, &kwp, kek, key.bytes, ContentKeyTemplate(extractable, usage),
                 {.extractable = extractable});
 }
 
-}  // namespace
-
-Result<SealedPayload> CryptoModule::Seal(ByteView plain, ByteView aad) {
-  SKMS_TRYV(NeedGcm(state_->capabilities));
-  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
+Result<SealedPayload> SealIn(const OpenToken& open, ByteView plain, ByteView aad) {
+  SKMS_TRYV(NeedGcm(open.capabilities));
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
   SealedPayload out;
-  SKMS_TRY(out.nonce, Random(kGcmNonceBytes));
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  SKMS_TRY(out.nonce, RandomOctets(lease, kGcmNonceBytes));
   SKMS_TRY(const SessionObject key,
            GenerateSecret(lease, CKM_AES_KEY_GEN, ContentKeyTemplate(true, {.encrypt = true}), 32));
   SKMS_TRY(out.ciphertext, EncryptGcm(lease, key.handle(), out.nonce, aad, plain));
-  out.key.kek_generation = state_->keys.generations().kek;
-  SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, state_->keys.newest_kek(), key.handle()));
+  out.key.kek_generation = open.keys.generations().kek;
+  SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), key.handle()));
   return out;
 }
 
-Result<SecretBytes> CryptoModule::Unseal(const SealedPayload& sealed, ByteView aad) {
-  SKMS_TRYV(NeedGcm(state_->capabilities));
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  SKMS_TRY(const SessionObject key, UnwrapContentKey(lease, *state_, sealed.key, false, {.decrypt = true}));
+Result<SecretBytes> UnsealIn(const OpenToken& open, const SealedPayload& sealed, ByteView aad) {
+  SKMS_TRYV(NeedGcm(open.capabilities));
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  SKMS_TRY(const SessionObject key, UnwrapContentKey(lease, open, sealed.key, false, {.decrypt = true}));
   return DecryptGcm(lease, key.handle(), sealed.nonce, aad, sealed.ciphertext);
 }
 
-Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, const WrappedKey& key) {
-  const auto* transport = std::get_if<TransportKeyRecipient>(&recipient);
-  if (transport == nullptr) return RewrapFor(recipient, key, {KeyKind::kAes, 32});
+Result<DeliveredKey> RewrapContent(const OpenToken& open, const WrappedKey& transport,
+                                   const WrappedKey& key) {
   // JOSE knows RFC 3394 alone, and a content key of 32 octets needs no padding.
-  if (!state_->capabilities.aes_key_wrap) {
+  if (!open.capabilities.aes_key_wrap) {
     return Error{ErrorCode::kInvalidArgument,
                  "this token cannot wrap by RFC 3394 (A256KW) to a transport key; enrol an RSA key"};
   }
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
-  SKMS_TRY(const SessionObject with, UnwrapContentKey(lease, *state_, transport->key, false, {.wrap = true}));
-  SKMS_TRY(const SessionObject target, UnwrapContentKey(lease, *state_, key, true, {}));
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  SKMS_TRY(const SessionObject with, UnwrapContentKey(lease, open, transport, false, {.wrap = true}));
+  SKMS_TRY(const SessionObject target, UnwrapContentKey(lease, open, key, true, {}));
   CK_MECHANISM wrap{CKM_AES_KEY_WRAP, nullptr, 0};
   DeliveredKey out;
   out.alg = kContentKeyWrap;
@@ -73,19 +70,19 @@ Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, 
   return out;
 }
 
-Result<SecretBytes> CryptoModule::OpenForTransfer(const TransferredPayload& sent) {
-  SKMS_TRYV(NeedGcm(state_->capabilities));
-  if (!state_->capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
-  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(state_->capabilities));
-  SKMS_TRY(SessionLease lease, state_->token->Lease());
+Result<SecretBytes> OpenTransferred(const OpenToken& open, const TransferredPayload& sent) {
+  SKMS_TRYV(NeedGcm(open.capabilities));
+  if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(SessionLease lease, open.token->Lease());
   auto plain = [&]() -> Result<SecretBytes> {
-    OaepMechanism oaep(*state_->capabilities.oaep_hash);
+    OaepMechanism oaep(*open.capabilities.oaep_hash);
     SKMS_TRY(const SessionObject key,
-             Unwrap(lease, oaep.get(), state_->keys.transfer_private(), sent.encrypted_key,
+             Unwrap(lease, oaep.get(), open.keys.transfer_private(), sent.encrypted_key,
                     ContentKeyTemplate(true, {.decrypt = true}), {.extractable = true}));
     // A256GCM means 32 octets; not every token tells the length of an unwrapped key, its wrapped form does.
     constexpr std::size_t kWrappedAes256Bytes = 40;
-    SKMS_TRY(const Bytes wrapped, Wrap(lease, &kwp, state_->keys.newest_kek(), key.handle()));
+    SKMS_TRY(const Bytes wrapped, Wrap(lease, &kwp, open.keys.newest_kek(), key.handle()));
     if (wrapped.size() != kWrappedAes256Bytes) return IntegrityError("a content key of another length");
     return DecryptGcm(lease, key.handle(), sent.nonce, sent.aad, sent.ciphertext);
   }();
@@ -94,6 +91,26 @@ Result<SecretBytes> CryptoModule::OpenForTransfer(const TransferredPayload& sent
     return InvalidArgument("it does not decrypt under our transfer key; fetch the published key again");
   }
   return plain;
+}
+
+}  // namespace
+
+Result<SealedPayload> CryptoModule::Seal(ByteView plain, ByteView aad) {
+  return state_->Run([&](const OpenToken& open) { return SealIn(open, plain, aad); });
+}
+
+Result<SecretBytes> CryptoModule::Unseal(const SealedPayload& sealed, ByteView aad) {
+  return state_->Run([&](const OpenToken& open) { return UnsealIn(open, sealed, aad); });
+}
+
+Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, const WrappedKey& key) {
+  const auto* transport = std::get_if<TransportKeyRecipient>(&recipient);
+  if (transport == nullptr) return RewrapFor(recipient, key, {KeyKind::kAes, 32});
+  return state_->Run([&](const OpenToken& open) { return RewrapContent(open, transport->key, key); });
+}
+
+Result<SecretBytes> CryptoModule::OpenForTransfer(const TransferredPayload& sent) {
+  return state_->Run([&](const OpenToken& open) { return OpenTransferred(open, sent); });
 }
 
 }  // namespace skms::hsm

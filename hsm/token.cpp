@@ -83,6 +83,9 @@ TokenInfo InfoFrom(const CK_TOKEN_INFO& info) {
   return out;
 }
 
+/// Closing what a lost token had says only that it is lost.
+bool TellsNews(CK_RV rv) { return rv != CKR_OK && TroubleIn(rv) == Trouble::kNone; }
+
 }  // namespace
 
 SessionLease::SessionLease(SessionLease&& other) noexcept
@@ -97,28 +100,39 @@ const Module& SessionLease::p11() const { return token_->p11(); }
 Status SessionLease::Check(std::string_view function, CK_RV rv) {
   if (rv == CKR_OK) return Ok();
   spoilt_ = spoilt_ || KillsSession(rv);
-  return TokenError(function, rv);
+  return token_->Reported(function, rv);
 }
 
-Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, const TokenOptions& options)
+Error Token::Reported(std::string_view function, CK_RV rv) const {
+  Error error = TokenError(function, rv);
+  const Trouble trouble = TroubleIn(rv);
+  if (trouble != Trouble::kNone && report_) report_(*this, trouble, error);
+  return error;
+}
+
+Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, const TokenOptions& options,
+             TroubleReport report)
     : module_(std::move(module)),
       slot_(slot),
       info_(std::move(info)),
       wait_(options.session_wait),
+      report_(std::move(report)),
       limit_(options.max_sessions) {
   // One session is the anchor's; a token that tells less than it has is believed.
   if (info_.max_sessions > 1) limit_ = std::min<std::size_t>(limit_, info_.max_sessions - 1);
   limit_ = std::max<std::size_t>(limit_, 1);
 }
 
-Result<std::unique_ptr<Token>> Token::Open(const TokenOptions& options, const SecretBytes& pin) {
+Result<std::unique_ptr<Token>> Token::Open(const TokenOptions& options, const SecretBytes& pin,
+                                           TroubleReport report) {
   if (options.max_sessions < 2 || options.max_sessions > 1024) {
     return ConfigurationError("token.max_sessions must be 2 to 1024");
   }
   SKMS_TRY(std::shared_ptr<Module> module, Module::Load(options.module_path));
   SKMS_TRY(const Found found, FindToken(*module, options));
   SKMS_TRYV(CheckUsable(found.info, options));
-  std::unique_ptr<Token> token(new Token(std::move(module), found.slot, InfoFrom(found.info), options));
+  std::unique_ptr<Token> token(
+      new Token(std::move(module), found.slot, InfoFrom(found.info), options, std::move(report)));
   SKMS_TRYV(token->Login(pin));
   SKMS_TRYV(token->OpenPool());
   return token;
@@ -128,7 +142,7 @@ Token::~Token() {
   for (const CK_SESSION_HANDLE handle : idle_) CloseSession(handle);
   if (anchor_ != CK_INVALID_HANDLE) {
     const CK_RV rv = (*module_)->C_Logout(anchor_);
-    if (rv != CKR_OK) LogWarning(TokenError("C_Logout", rv).detail);
+    if (TellsNews(rv)) LogWarning(TokenError("C_Logout", rv).detail);
     CloseSession(anchor_);
   }
 }
@@ -169,13 +183,13 @@ Result<CK_SESSION_HANDLE> Token::OpenSession() const {
   CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
   const CK_RV rv =
       (*module_)->C_OpenSession(slot_, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &handle);
-  if (rv != CKR_OK) return TokenError("C_OpenSession", rv);
+  if (rv != CKR_OK) return Reported("C_OpenSession", rv);
   return handle;
 }
 
 void Token::CloseSession(CK_SESSION_HANDLE handle) const noexcept {
   const CK_RV rv = (*module_)->C_CloseSession(handle);
-  if (rv != CKR_OK) LogWarning(TokenError("C_CloseSession", rv).detail);
+  if (TellsNews(rv)) LogWarning(TokenError("C_CloseSession", rv).detail);
 }
 
 Result<SessionLease> Token::Lease() {

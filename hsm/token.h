@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,10 +19,14 @@
 #include "hsm/crypto_module.h"
 #include "hsm/module.h"
 #include "hsm/pkcs11_api.h"
+#include "hsm/token_error.h"
 
 namespace skms::hsm {
 
 class Token;
+
+/// Called by whatever thread met the trouble, which may hold a lease; must not call back into the token.
+using TroubleReport = std::function<void(const Token&, Trouble, const Error&)>;
 
 /// A session for one verb. Goes back to the pool when it dies, or is replaced if a call on it failed in a way
 /// that leaves its state unknown. Move-only; one thread.
@@ -51,7 +56,8 @@ class SessionLease {
 class Token {
  public:
   /// Finds the token, logs in once, opens the pool. Errors as CryptoModule::Open.
-  static Result<std::unique_ptr<Token>> Open(const TokenOptions& options, const SecretBytes& pin);
+  static Result<std::unique_ptr<Token>> Open(const TokenOptions& options, const SecretBytes& pin,
+                                             TroubleReport report = {});
   Token(const Token&) = delete;
   Token& operator=(const Token&) = delete;
   ~Token();
@@ -65,7 +71,9 @@ class Token {
 
  private:
   friend class SessionLease;
-  Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, const TokenOptions& options);
+  Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, const TokenOptions& options,
+        TroubleReport report);
+  Error Reported(std::string_view function, CK_RV rv) const;
   Status Login(const SecretBytes& pin);
   Status OpenPool();
   Result<CK_SESSION_HANDLE> OpenSession() const;
@@ -76,6 +84,7 @@ class Token {
   const CK_SLOT_ID slot_;
   const TokenInfo info_;
   const std::chrono::milliseconds wait_;
+  const TroubleReport report_;
   std::size_t limit_;
   CK_SESSION_HANDLE anchor_ = CK_INVALID_HANDLE;
 

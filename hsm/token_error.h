@@ -18,4 +18,12 @@ Error TokenError(std::string_view function, unsigned long rv);
 /// the pool.
 bool KillsSession(unsigned long rv);
 
+/// What a CK_RV says of the whole token.
+enum class Trouble {
+  kNone,
+  kDoubt,  ///< the device failed at something: try whether it still works
+  kLost,   ///< this initialisation of the module, its login or its handles are gone
+};
+Trouble TroubleIn(unsigned long rv);
+
 }  // namespace skms::hsm

@@ -29,10 +29,13 @@ class TokenKeys {
   static Result<TokenKeys> Resolve(Token& token, const Capabilities& capabilities);
   /// Makes generation 1 of every role that has none.
   static Status CreateMissing(Token& token, const Capabilities& capabilities);
+  /// Uses every KEK and MAC key once. Errors: kIntegrity, and those of the token itself.
+  Status ProveSecrets(SessionLease& lease, const Capabilities& capabilities) const;
 
   /// Errors: kNotFound: no such generation.
   Result<CK_OBJECT_HANDLE> kek(std::uint32_t generation) const;
   Result<CK_OBJECT_HANDLE> mac(std::uint32_t generation) const;
+  CK_OBJECT_HANDLE oldest_mac() const { return macs_.begin()->second; }
   CK_OBJECT_HANDLE newest_kek() const { return keks_.rbegin()->second; }
   CK_OBJECT_HANDLE sign_private() const { return sign_private_.rbegin()->second; }
   CK_OBJECT_HANDLE sign_public() const { return sign_public_.rbegin()->second; }
@@ -47,7 +50,6 @@ class TokenKeys {
   Status Add(SessionLease& lease, CK_OBJECT_HANDLE handle);
   Status CheckComplete();
   Status CheckProtected(SessionLease& lease) const;
-  Status ProveSecrets(SessionLease& lease, const Capabilities& capabilities) const;
   Status ProvePairs(SessionLease& lease, const Capabilities& capabilities) const;
 
   Handles keks_;

@@ -36,7 +36,7 @@ struct Prepared {
 };
 
 Result<Prepared> PrepareToken(const appliance::Configuration& configuration) {
-  SKMS_TRY(const SecretBytes pin, appliance::ReadPin(configuration.token));
+  const hsm::PinSource pin = [&configuration] { return appliance::ReadPin(configuration.token); };
   const hsm::TokenOptions options{configuration.token.module, configuration.token.label,
                                   configuration.token.serial};
   // Only what lacks keys is provisioned: after any other failure, a wrong PIN above all, nothing is tried
@@ -59,8 +59,8 @@ Status RunInit(const Session& session, const Options& /*options*/) {
   const SystemClock clock;
   SKMS_TRYV(keystore::KeyStore::Initialise({database}, *token.module, clock));
 
-  const hsm::TokenKeyGenerations& keys = token.module->generations();
-  const hsm::TokenInfo& info = token.module->info();
+  const hsm::TokenKeyGenerations keys = token.module->generations();
+  const hsm::TokenInfo info = token.module->info();
   if (session.json) {
     PrintJson({{"token", {{"label", info.label}, {"serial", info.serial}}},
                {"tokenKeys",

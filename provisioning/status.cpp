@@ -20,6 +20,13 @@ std::string Rotation(const json& rotation) {
          (rotation.value("behind", false) ? "; catching up" : "");
 }
 
+std::string TokenHealth(const json& health) {
+  const std::string since = " since " + Cell(health, "seconds") + " s";
+  if (!health.value("available", false)) return "LOST" + since + ": " + Cell(health, "trouble");
+  const std::string recoveries = Cell(health, "recoveries");
+  return "available" + since + (recoveries == "0" ? "" : ", came back from losses: " + recoveries);
+}
+
 }  // namespace
 
 Status RunRotationResume(const Session& session, const Options& /*options*/) {
@@ -43,6 +50,7 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
        {"healthy", Cell(status, "healthy")},
        {"token", Cell(token, "label") + ", serial " + Cell(token, "serial") + ", " +
                      Cell(token, "manufacturer") + " " + Cell(token, "model")},
+       {"token health", TokenHealth(status.at("tokenHealth"))},
        {"token keys", "kek " + Cell(keys, "kek") + ", mac " + Cell(keys, "mac") + ", sign " +
                           Cell(keys, "sign") + ", transfer " + Cell(keys, "transfer") + " (generations)"},
        {"sessions", Cell(sessions, "inUse") + " of " + Cell(sessions, "limit") + " in use"},

@@ -111,6 +111,9 @@ class AdminApi {
 
   Response Ready(Call& call) {
     if (!deps_.healthy()) return Failed(NotServing("a listener has ended; see the log"), call);
+    // A lost token is told at once; waiting for it is for those who need it.
+    if (const hsm::TokenHealth token = deps_.module.health(); !token.available)
+      return Failed({ErrorCode::kTokenUnavailable, "the token is lost: " + token.trouble}, call);
     if (const auto random = deps_.module.Random(1); random.has_error()) return Failed(random.error(), call);
     if (const auto audit = deps_.store.Audit(); audit.has_error()) return Failed(audit.error(), call);
     return JsonResponse(200, {{"status", "ready"}});
@@ -127,8 +130,9 @@ class AdminApi {
 
   Response GetToken(Call& /*call*/) {
     json body = ToJson(deps_.module.info());
-    body["usable"] = deps_.module.capabilities().usable();
-    body["capabilities"] = ToJson(deps_.module.capabilities());
+    const hsm::Capabilities capabilities = deps_.module.capabilities();
+    body["usable"] = capabilities.usable();
+    body["capabilities"] = ToJson(capabilities);
     return JsonResponse(200, body);
   }
 
@@ -292,7 +296,7 @@ class AdminApi {
   Result<json> ReadStatus() {
     SKMS_TRY(const std::int64_t keys, deps_.store.CountKeyVersions());
     SKMS_TRY(const keystore::AuditSummary audit, deps_.store.Audit());
-    const hsm::TokenKeyGenerations& generations = deps_.module.generations();
+    const hsm::TokenKeyGenerations generations = deps_.module.generations();
     const auto sessions = deps_.module.session_use();
     const RotationReport rotation = deps_.rotation.report();
     return json{{"skms", deps_.skms_id},
@@ -306,6 +310,7 @@ class AdminApi {
                   {"mac", generations.mac},
                   {"sign", generations.sign},
                   {"transfer", generations.transfer}}},
+                {"tokenHealth", ToJson(deps_.module.health())},
                 {"sessions", {{"inUse", sessions.leased}, {"limit", sessions.limit}}},
                 {"rotation", RotationJson(rotation)},
                 {"services", deps_.store.Services().size()},

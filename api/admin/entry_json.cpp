@@ -149,6 +149,14 @@ json ToJson(const hsm::TokenInfo& token) {
           {"firmware", token.firmware}};
 }
 
+json ToJson(const hsm::TokenHealth& health) {
+  const auto lasts =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - health.since);
+  json out{{"available", health.available}, {"seconds", lasts.count()}, {"recoveries", health.recoveries}};
+  if (!health.available) out["trouble"] = health.trouble;
+  return out;
+}
+
 Result<Service> ServiceFromJson(const json& body, InvalidParams& invalid) {
   BodyReader reader(body, invalid);
   Service service;

@@ -29,6 +29,7 @@ nlohmann::json ToJson(const keystore::Subscription& subscription);
 nlohmann::json ToJson(const keystore::GroupRecord& group);     ///< without its members
 nlohmann::json ToJson(const hsm::Capabilities& capabilities);  ///< a list of rows
 nlohmann::json ToJson(const hsm::TokenInfo& token);
+nlohmann::json ToJson(const hsm::TokenHealth& health);
 
 // Errors: kInvalidArgument naming the first wrong member; `invalid` names all.
 Result<keystore::Service> ServiceFromJson(const nlohmann::json& body, InvalidParams& invalid);

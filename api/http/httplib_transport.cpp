@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "api/http/connection.h"
+#include "api/http/late_answers.h"
 #include "api/http/listening_socket.h"
 #include "api/http/problem_details.h"
 #include "api/http/request_head.h"
@@ -95,8 +96,8 @@ class BoundedTaskQueue final : public httplib::TaskQueue {
 /// One request's head as cpp-httplib reads it, and the way its answer goes out.
 class HeadStream final : public httplib::Stream {
  public:
-  HeadStream(Connection& connection, std::string_view head, Time deadline)
-      : connection_(connection), head_(head), deadline_(deadline) {}
+  HeadStream(Connection& connection, std::string_view head, Time deadline, LateAnswers::Pending& pending)
+      : connection_(connection), head_(head), deadline_(deadline), pending_(pending) {}
 
   bool is_readable() const override { return !head_.empty(); }
   bool is_writable() const override { return true; }
@@ -106,7 +107,8 @@ class HeadStream final : public httplib::Stream {
     return static_cast<ssize_t>(got);
   }
   ssize_t write(const char* data, size_t size) override {
-    return connection_.WriteAll({data, size}, deadline_) ? static_cast<ssize_t>(size) : -1;
+    return pending_.Begin() && connection_.WriteAll({data, size}, deadline_) ? static_cast<ssize_t>(size)
+                                                                             : -1;
   }
   void get_remote_ip_and_port(std::string& ip, int& port) const override {
     ip.clear();
@@ -119,6 +121,7 @@ class HeadStream final : public httplib::Stream {
   Connection& connection_;
   std::string_view head_;
   const Time deadline_;
+  LateAnswers::Pending& pending_;
 };
 
 /// What the routing callback needs and cpp-httplib's Request does not carry.
@@ -133,6 +136,7 @@ struct ServerOptions {
   std::size_t threads = 64;
   std::chrono::milliseconds keep_alive{2000};
   std::chrono::milliseconds request_time{10000};
+  std::chrono::milliseconds answer_time{0};
   TransportKind unix_kind = TransportKind::kAdmin;
   std::optional<uid_t> unix_peer{};
 };
@@ -152,6 +156,7 @@ class Server final : public httplib::Server {
       : tls_(std::move(tls)),
         options_(options),
         api_(api),
+        late_(options.answer_time),
         stop_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     svr_sock_ = listener;
     // Only what the Keep-Alive field announces; the times are kept in ServeOne.
@@ -246,10 +251,20 @@ class Server final : public httplib::Server {
     active = &request;
     bool closed = false;
     // The answer may be written after the request's own time: a slow token is not the client's fault.
-    HeadStream stream(connection, head.for_httplib, deadline + options_.request_time);
+    LateAnswers::Pending pending(late_, [&] { AnswerLate(connection, head); });
+    HeadStream stream(connection, head.for_httplib, deadline + options_.request_time, pending);
     const bool served = process_request(stream, stopping_, closed, [](httplib::Request&) {});
     active = nullptr;
     return served && !closed && !stopping_;
+  }
+
+  static void AnswerLate(Connection& connection, const RequestHead& head) {
+    LogWarning("transport: " + head.method + " takes too long; answered 503 in its place");
+    ProblemDetails problem = ProblemFor(ErrorCode::kResourceExhausted);
+    problem.detail = "no answer in time: the token or the database hangs";
+    std::string answer = Serialize(problem);
+    if (head.method == "HEAD") answer.resize(answer.find("\r\n\r\n") + 4);
+    connection.WriteAll(answer, steady_clock::now() + kDrainTime);
   }
 
   /// Octets up to and with the empty line; nullopt: the connection ends (and was told why where that makes
@@ -299,6 +314,7 @@ class Server final : public httplib::Server {
   const std::unique_ptr<TlsServer> tls_;
   const ServerOptions options_;
   Api& api_;
+  LateAnswers late_;
   const int stop_fd_;
   std::atomic<bool> stopping_{false};
 };
@@ -362,13 +378,14 @@ Result<std::unique_ptr<Transport>> CreateDirectTransport(const DirectOptions& op
   server.threads = options.max_connections;
   server.keep_alive = options.keep_alive;
   server.request_time = options.request_time;
+  server.answer_time = options.answer_time;
   return std::unique_ptr<Transport>(new HttplibTransport(listener, std::move(tls), server, api, ""));
 }
 
 Result<std::unique_ptr<Transport>> CreateUnixTransport(const UnixOptions& options, Api& api) {
   SKMS_TRY(const int listener, ListenOnUnix(options.path, options.mode, options.group));
-  const ServerOptions server{options.max_connections, options.keep_alive, options.request_time, options.kind,
-                             options.peer};
+  const ServerOptions server{options.max_connections, options.keep_alive, options.request_time,
+                             options.answer_time,     options.kind,       options.peer};
   return std::unique_ptr<Transport>(new HttplibTransport(listener, nullptr, server, api, options.path));
 }
 

@@ -32,6 +32,8 @@ struct DirectOptions {
   std::size_t max_connections = 64;               ///< threads; the next connection waits, then is closed
   std::chrono::milliseconds keep_alive{2000};     ///< idle time before a kept connection is closed
   std::chrono::milliseconds request_time{10000};  ///< from first byte of a request to its last
+  /// From its last byte to the answer; then 503 in place of a handler that hangs. Zero: no limit.
+  std::chrono::milliseconds answer_time{0};
 };
 
 struct UnixOptions {
@@ -45,6 +47,7 @@ struct UnixOptions {
       peer{};  ///< processes of this user alone; others are closed before a word. nullopt: all
   std::chrono::milliseconds keep_alive{2000};
   std::chrono::milliseconds request_time{10000};
+  std::chrono::milliseconds answer_time{0};
 };
 
 class Transport {

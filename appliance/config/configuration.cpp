@@ -42,6 +42,7 @@ void ReadListener(SectionReader& reader, ListenSection& out) {
   reader.Number("max_connections", out.max_connections, 1, 4096);
   reader.Number("keep_alive_ms", out.keep_alive_ms, 1, 60000);
   reader.Number("request_time_ms", out.request_time_ms, 100, 600000);
+  reader.Number("answer_time_ms", out.answer_time_ms, 100, 600000);
 }
 
 void ReadListen(SectionReader& reader, Configuration& out) {

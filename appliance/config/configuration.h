@@ -50,6 +50,7 @@ struct ListenSection {
   std::uint32_t max_connections = 64;
   std::uint32_t keep_alive_ms = 2000;
   std::uint32_t request_time_ms = 10000;
+  std::uint32_t answer_time_ms = 10000;
 };
 
 /// KM-UU: UEs' key management clients, by TLS without a client certificate. Opened where the section stands

@@ -90,8 +90,14 @@ void ControlSocket::Stop() {
   for (const Client& client : clients_) ::close(client.fd);
   clients_.clear();
   ::unlink(path_.c_str());
+  path_.clear();
   ::close(std::exchange(listener_, -1));
   ::close(std::exchange(wake_, -1));
+}
+
+std::string ControlSocket::path() const {
+  const std::lock_guard lock(starting_);
+  return path_;
 }
 
 void ControlSocket::Serve() {

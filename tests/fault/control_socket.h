@@ -26,6 +26,8 @@ class ControlSocket {
   std::string Start(const std::string& path, Handler handler);
   /// Ends the thread after the command in work, and removes the socket.
   void Stop();
+  /// Where it is; empty when it is not started.
+  std::string path() const;
 
  private:
   struct Client {
@@ -37,7 +39,7 @@ class ControlSocket {
   /// False: the client is gone or talks nonsense.
   bool Read(Client& client) const;
 
-  std::mutex starting_;
+  mutable std::mutex starting_;
   std::string path_;
   Handler handler_;
   int listener_ = -1;

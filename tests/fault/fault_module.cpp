@@ -37,6 +37,7 @@ struct Module {
   Counters counters;
   Accidents accidents{real, gate};
   ControlSocket control;
+  std::mutex ending;  ///< a command may call the real module, which must not end under it
   std::mutex script_mutex;
   std::string script;  ///< the last one that was applied
 
@@ -55,12 +56,21 @@ void Say(const std::string& text) { std::fprintf(stderr, "skms_fault: %s\n", tex
 
 // Inner: what is done once nothing forbids a call.
 
+/// From the first C_Initialize to the end of the process, for faults are ordered and ended while the
+/// application has given the module up.
 void StartControl() {
   const std::string path = Environment("SKMS_FAULT_CONTROL");
+  if (path != module->control.path()) module->control.Stop();
   if (path.empty()) return;
-  const std::string trouble = module->control.Start(
-      path, [](const std::string& line) { return RunCommand(module->commanded(), line); });
+  const std::string trouble = module->control.Start(path, [](const std::string& line) {
+    const std::lock_guard lock(module->ending);
+    return RunCommand(module->commanded(), line);
+  });
   if (!trouble.empty()) Say("no control socket: " + trouble);
+}
+
+[[gnu::destructor]] void EndControl() {
+  if (module != nullptr) module->control.Stop();
 }
 
 CK_RV Initialize(void* arguments) {
@@ -76,14 +86,11 @@ CK_RV Initialize(void* arguments) {
 }
 
 CK_RV Finalize(void* reserved) {
-  // Before the real module ends: a command in work may be calling it.
-  module->control.Stop();
+  const std::lock_guard lock(module->ending);
   const CK_RV rv = module->real->C_Finalize(reserved);
   if (rv == CKR_OK) {
     module->accidents.SetInitialised(false);
     module->gate.Ended();
-  } else {
-    StartControl();
   }
   return rv;
 }

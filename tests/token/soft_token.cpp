@@ -104,7 +104,7 @@ std::unique_ptr<hsm::CryptoModule> SoftToken::Provision() const {
     std::filesystem::remove_all(ours);
     std::filesystem::copy(kept, ours, copy_all);
   }
-  auto module = hsm::CryptoModule::Provision(options(), pin());
+  auto module = hsm::CryptoModule::Provision(options(), pin_source());
   Require(module.has_value(), module.has_error() ? module.error().detail.c_str() : "");
   if (pristine_ && !copied) std::filesystem::copy(ours, kept, copy_all);
   pristine_ = false;

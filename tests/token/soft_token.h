@@ -29,6 +29,9 @@ class SoftToken {
   void AddTokenWithoutPin(const std::string& label);
   hsm::TokenOptions options() const;
   SecretBytes pin() const { return SecretBytes::CopyOf(AsBytes(kPin)); }
+  hsm::PinSource pin_source() const {
+    return [] { return Result<SecretBytes>(SecretBytes::CopyOf(AsBytes(kPin))); };
+  }
   const std::string& directory() const { return directory_.path(); }
 
   /// Provisioned and open; aborts the test program when that fails. The keys are copies of the first ones

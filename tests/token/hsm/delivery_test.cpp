@@ -150,7 +150,7 @@ TEST_CASE("two sessions serve thirty-two threads, and leave no object behind") {
   options.max_sessions = 2;
   options.session_wait = std::chrono::minutes(1);
   token.Provision();
-  const auto module = std::move(CryptoModule::Open(options, token.pin())).value();
+  const auto module = std::move(CryptoModule::Open(options, token.pin_source())).value();
   const RsaPair rsa;
   const KeySpec spec{KeyKind::kAes, 32};
   std::atomic<int> delivered{0};

@@ -16,7 +16,7 @@ using test::RawSession;
 using test::SoftToken;
 
 Error OpenError(const TokenOptions& options, const SecretBytes& pin) {
-  const auto opened = CryptoModule::Open(options, pin);
+  const auto opened = CryptoModule::Open(options, [&pin] { return Result<SecretBytes>(pin.Clone()); });
   REQUIRE(opened.has_error());
   return opened.error();
 }
@@ -33,7 +33,7 @@ TEST_CASE("a provisioned token opens again with the same generation of every key
   const SoftToken token;
   token.Provision();
   token.Provision();  // again: makes nothing new
-  const auto module = CryptoModule::Open(token.options(), token.pin());
+  const auto module = CryptoModule::Open(token.options(), token.pin_source());
   REQUIRE(module.has_value());
   CHECK(module.value()->generations().kek == 1);
   CHECK(module.value()->generations().mac == 1);
@@ -108,7 +108,7 @@ TEST_CASE("a blank token is refused and never initialised") {
   options.label = "";
   const Error error = OpenError(options, token.pin());
   CHECK(error.code == ErrorCode::kTokenBlank);
-  CHECK(CryptoModule::Provision(options, token.pin()).error().code == ErrorCode::kTokenBlank);
+  CHECK(CryptoModule::Provision(options, token.pin_source()).error().code == ErrorCode::kTokenBlank);
 }
 
 TEST_CASE("a labelled token without a user PIN is refused as blank, and stays as it is") {
@@ -119,7 +119,7 @@ TEST_CASE("a labelled token without a user PIN is refused as blank, and stays as
   const Error error = OpenError(options, token.pin());
   CHECK(error.code == ErrorCode::kTokenBlank);
   CHECK(error.detail.find("maker's tool") != std::string::npos);
-  CHECK(CryptoModule::Provision(options, token.pin()).error().code == ErrorCode::kTokenBlank);
+  CHECK(CryptoModule::Provision(options, token.pin_source()).error().code == ErrorCode::kTokenBlank);
 }
 
 TEST_CASE("a request waits for a session as long as it is told, and no longer") {
@@ -151,7 +151,7 @@ TEST_CASE("two tokens of one label are refused until the serial tells them apart
   CHECK(OpenError(token.options(), token.pin()).code == ErrorCode::kTokenAmbiguous);
   TokenOptions options = token.options();
   options.serial = serial;
-  CHECK(CryptoModule::Open(options, token.pin()).has_value());
+  CHECK(CryptoModule::Open(options, token.pin_source()).has_value());
   options.serial = "nonsense";
   CHECK(OpenError(options, token.pin()).code == ErrorCode::kTokenNotFound);
 }

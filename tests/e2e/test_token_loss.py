@@ -1,0 +1,275 @@
+"""A token that breaks while 32 clients ask: no wrong answer, none past its deadline, and back without a restart."""
+
+import base64
+import http.client
+import json
+import ssl
+import sys
+import threading
+import time
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
+
+from appliance import BIN, ROOT, Appliance, wait_for
+from test_kills import UnixConnection
+
+sys.path.append(str(ROOT / "tests/fault"))
+from skms_fault import FaultError, FaultSocket  # noqa: E402: it stands beside the module that it speaks to
+
+MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+CLIENTS = 32
+ANSWER_MS = 4000
+# What a client waits beyond the deadline before the test calls it late: connection, TLS and a busy machine.
+LATE_S = ANSWER_MS / 1000 + 6
+RETURN_S = 5
+
+
+class Load:
+    """Clients that ask for the keys of users without pause, open each one, and remember what they saw."""
+
+    def __init__(self, appliance):
+        self.a = appliance
+        self.private = serialization.load_pem_private_key((appliance.directory / "val-1.key").read_bytes(), None)
+        self.context = ssl.create_default_context(cafile=appliance.directory / "ca.pem")
+        self.context.load_cert_chain(appliance.directory / "val-1.pem", appliance.directory / "val-1.key")
+        self.token = appliance.issuer.token(exp=int(time.time()) + 3000)
+        self.known = {}  # kid → key
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.answers = []  # (when it ended, seconds it took, status)
+        self.wrong = []
+        self.threads = [threading.Thread(target=self.work, args=(n,)) for n in range(CLIENTS)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def work(self, number):
+        connection = None
+        while not self.stop.is_set():
+            begun = time.monotonic()
+            try:
+                if connection is None:
+                    connection = http.client.HTTPSConnection("localhost", self.a.port, context=self.context, timeout=60)
+                status, close = self.ask(connection, f"u{number % 8}")
+            except (OSError, http.client.HTTPException) as error:
+                status, close = repr(error), True
+            ended = time.monotonic()
+            with self.lock:
+                self.answers.append((ended, ended - begun, status))
+            if close:
+                connection.close()
+                connection = None
+            if status != 200:
+                time.sleep(0.05)  # a client that is told to come back later does not come back at once
+
+    def ask(self, connection, user):
+        connection.request("GET", f"/ss-kir/v1/key-records?val-service-id=s&valUserId={user}", headers={"Authorization": "Bearer " + self.token})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status == 200:
+            self.check(json.loads(json.loads(body)["keyInfo"])["keys"])
+        elif answer.status != 503 or not int(answer.headers["Retry-After"]) > 0:
+            self.wrong.append((answer.status, body[:200]))
+        return answer.status, answer.will_close
+
+    def check(self, keys):
+        for key in keys:
+            wrapped = base64.urlsafe_b64decode(key["encryptedKey"] + "==")
+            plain = self.private.decrypt(wrapped, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
+            with self.lock:
+                if self.known.setdefault(key["kid"], plain) != plain:
+                    self.wrong.append(("another key under kid", key["kid"]))
+
+    def served_after(self, moment):
+        """Seconds from `moment` to the first key after it; None as long as there is none."""
+        with self.lock:
+            return next((ended - moment for ended, _, status in self.answers if status == 200 and ended > moment), None)
+
+    def count(self, status):
+        with self.lock:
+            return sum(1 for *_, s in self.answers if s == status)
+
+
+class Health:
+    """Asks /healthz all the time, in a thread of its own."""
+
+    def __init__(self, appliance):
+        self.path = appliance.directory / "admin.sock"
+        self.stop = threading.Event()
+        self.took = []
+        self.failed = []
+        self.thread = threading.Thread(target=self.work)
+
+    def work(self):
+        while not self.stop.is_set():
+            begun = time.monotonic()
+            try:
+                connection = UnixConnection(self.path)
+                connection.request("GET", "/healthz")
+                if connection.getresponse().status != 200:
+                    self.failed.append("not 200")
+                connection.close()
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(repr(error))
+            self.took.append(time.monotonic() - begun)
+            time.sleep(0.02)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+
+@pytest.fixture(scope="module")
+def appliance(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("loss")
+    one = Appliance(directory, token__module=BIN.parent / "lib/libskms_fault.so", listen__answer_time_ms=ANSWER_MS, listen__max_connections=64,
+                    limits__requests_per_second=100000, limits__burst=100000)
+    one.prepare()
+    one.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_CONTROL": str(directory / "fault.sock")})
+    one.start().provision()
+    for n in range(8):
+        one.key(f"val-service-id=s&valUserId=u{n}")
+    yield one
+    assert one.stop() == 0, one.log.read_text()[-2000:]
+
+
+def order(appliance, *commands):
+    """Accidents need a module that is initialised, which it is not in the middle of a recovery: tried until then."""
+    for command in commands:
+        def given():
+            try:
+                with FaultSocket(appliance.directory / "fault.sock") as fault:
+                    fault.run(command)
+                return True
+            except FaultError as error:
+                assert "C_Initialize" in str(error), error
+                return False
+        wait_for(given, command)
+
+
+def counters(appliance):
+    with FaultSocket(appliance.directory / "fault.sock") as fault:
+        return fault.counters()
+
+
+# What happens, how long it lasts, how it ends.
+FAULTS = {
+    "sessions dropped": (["drop-sessions"], 0, []),
+    "somebody logged out": (["logout"], 0, []),
+    "library forgot": (["forget"], 0, []),
+    "device error": (["fail C_WrapKey CKR_DEVICE_ERROR"], 3, ["clear"]),
+    "device removed": (["fail * CKR_DEVICE_REMOVED"], 3, ["clear"]),
+    "token not present": (["fail * CKR_TOKEN_NOT_PRESENT"], 3, ["clear"]),
+    "sessions exhausted": (["slots 3", "drop-sessions"], 3, ["clear"]),
+    "away 30 s, another slot number": (["away 30 slot +5"], 30, []),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_under_load(appliance, kind):
+    begins, lasts, ends = FAULTS[kind]
+    pid = appliance.process.pid
+    with Health(appliance) as health, Load(appliance) as load:
+        wait_for(lambda: load.count(200) > CLIENTS, "the load")
+        order(appliance, *begins)
+        time.sleep(lasts)  # the length of the fault is the test's subject
+        order(appliance, *ends)
+        ended = time.monotonic()
+        wait_for(lambda: load.served_after(ended) is not None, "the first key after it")
+        before = load.count(200)
+        wait_for(lambda: load.count(200) > before + 2 * CLIENTS, "the load as before")
+    report(kind, load, health, load.served_after(ended))
+    assert load.served_after(ended) <= RETURN_S
+    assert load.wrong == []
+    assert [answer for answer in load.answers if answer[2] not in (200, 503)] == []
+    assert [took for _, took, _ in load.answers if took > LATE_S] == []
+    assert health.failed == []
+    assert appliance.process.pid == pid and appliance.process.poll() is None
+    assert counters(appliance)["finalize-under-call"].calls == 0
+
+
+def report(kind, load, health, back):
+    took = sorted(t for _, t, _ in load.answers)
+    healthy = sorted(health.took)
+    print(f"\n{kind}: {load.count(200)} keys, {load.count(503)} × 503, slowest {took[-1]:.2f} s, first key after it {back:.2f} s; "
+          f"healthz median {healthy[len(healthy) // 2] * 1000:.1f} ms, slowest {healthy[-1] * 1000:.0f} ms of {len(healthy)}")
+
+
+def test_one_call_that_hangs_is_answered_for_and_delays_no_other(appliance):
+    with Health(appliance) as health, Load(appliance) as load:
+        wait_for(lambda: load.count(200) > CLIENTS, "the load")
+        order(appliance, "hang C_WrapKey 60 times 1")
+        begun = time.monotonic()
+        wait_for(lambda: load.count(503) > 0, "the answer in its place")
+        answered = time.monotonic() - begun
+        before = load.count(200)
+        wait_for(lambda: load.count(200) > before + 2 * CLIENTS, "the others")
+        status = appliance.ctl_json("status")
+        order(appliance, "clear")
+    report("one call hangs", load, health, load.served_after(begun))
+    assert ANSWER_MS / 1000 - 0.5 <= answered <= LATE_S
+    assert load.count(503) == 1 and load.wrong == []
+    assert status["tokenHealth"]["available"] and status["sessions"]["inUse"] >= 1
+    assert [took for _, took, _ in load.answers if took > LATE_S] == []
+
+
+def test_every_call_that_hangs_is_answered_for(appliance):
+    with Health(appliance) as health, Load(appliance) as load:
+        wait_for(lambda: load.count(200) > CLIENTS, "the load")
+        order(appliance, "hang * 60")
+        time.sleep(ANSWER_MS / 1000 * 2)
+        order(appliance, "clear")
+        ended = time.monotonic()
+        wait_for(lambda: load.served_after(ended) is not None, "the first key after it")
+    report("every call hangs", load, health, load.served_after(ended))
+    assert load.served_after(ended) <= RETURN_S and load.wrong == [] and load.count(503) > 0
+    assert [answer for answer in load.answers if answer[2] not in (200, 503)] == []
+    assert [took for _, took, _ in load.answers if took > LATE_S] == []
+    assert health.failed == []
+
+
+def test_a_pin_that_changed_is_sent_once_and_the_right_one_taken_without_a_restart(appliance):
+    appliance.write_pin("000000")
+    before = counters(appliance)["C_Login"].calls
+    order(appliance, "forget")
+    wait_for(lambda: appliance.get().status == 503, "the loss")
+    lost = appliance.ctl_json("status")["tokenHealth"]
+    wait_for(lambda: "not tried again" in appliance.ctl_json("status")["tokenHealth"].get("trouble", ""), "the refusal")
+    assert not lost["available"]
+    shown = appliance.ctl("status")
+    assert "LOST" in shown and "put the right one where the daemon reads it" in shown
+    done = appliance.try_ctl("status")
+    assert done.returncode == 0
+    time.sleep(1)  # more attempts to open it
+    assert counters(appliance)["C_Login"].calls == before + 1
+    appliance.write_pin()
+    begun = time.monotonic()
+    wait_for(lambda: appliance.get().status == 200, "the token")
+    assert time.monotonic() - begun <= RETURN_S
+    assert counters(appliance)["C_Login"].calls == before + 2
+
+
+def test_a_daemon_ends_while_its_token_is_lost(fresh):
+    fresh.write_config(token__module=BIN.parent / "lib/libskms_fault.so")
+    fresh.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_CONTROL": str(fresh.directory / "fault.sock")})
+    fresh.start().provision()
+    order(fresh, "away 600")
+    wait_for(lambda: fresh.get().status == 503, "the loss")
+    assert fresh.curl("/.well-known/skms").status == 200
+    connection = UnixConnection(fresh.directory / "admin.sock")
+    connection.request("GET", "/readyz")
+    assert connection.getresponse().status == 503
+    assert fresh.stop() == 0
