@@ -83,7 +83,7 @@ class Load:
 
     def check(self, keys):
         for key in keys:
-            wrapped = base64.urlsafe_b64decode(key["encryptedKey"] + "==")
+            wrapped = base64.urlsafe_b64decode(key["wrapped"]["encryptedKey"] + "==")
             plain = self.private.decrypt(wrapped, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))
             with self.lock:
                 if self.known.setdefault(key["kid"], plain) != plain:
@@ -198,7 +198,7 @@ def test_under_load(appliance, kind):
     assert [took for _, took, _ in load.answers if took > LATE_S] == []
     assert health.failed == []
     assert appliance.process.pid == pid and appliance.process.poll() is None
-    assert counters(appliance)["finalize-under-call"].calls == 0
+    assert counters(appliance)["finalize-under-call"] == 0
 
 
 def report(kind, load, health, back):
@@ -247,7 +247,7 @@ def test_a_pin_that_changed_is_sent_once_and_the_right_one_taken_without_a_resta
     order(appliance, "forget")
     wait_for(lambda: appliance.get().status == 503, "the loss")
     lost = appliance.ctl_json("status")["tokenHealth"]
-    wait_for(lambda: "not tried again" in appliance.ctl_json("status")["tokenHealth"].get("trouble", ""), "the refusal")
+    wait_for(lambda: "put the right one" in appliance.ctl_json("status")["tokenHealth"].get("trouble", ""), "the refusal")
     assert not lost["available"]
     shown = appliance.ctl("status")
     assert "LOST" in shown and "put the right one where the daemon reads it" in shown
