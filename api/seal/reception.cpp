@@ -1,10 +1,12 @@
 #include "api/seal/reception.h"
 
+#include <atomic>
 #include <optional>
 #include <utility>
 
 #include "api/http/negotiation.h"
 #include "api/seal/seal_problem.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 namespace skms::seal {
@@ -90,6 +92,11 @@ Response Reception::Fail(const Error& error, const RequestContext& context, http
   ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
   if (error.code == ErrorCode::kUnsupported && !unsupported.empty()) problem.detail = unsupported;
   problem.members = std::move(members);
+  // A lost token is told when it is lost; each request that needed it would fill the log.
+  static std::atomic<std::int64_t> told_lost{0};
+  const std::int64_t now = SystemClock().NowSeconds();
+  if (error.code == ErrorCode::kTokenUnavailable && told_lost.exchange(now) == now)
+    return http::ToResponse(problem, context.request_id);
   if (problem.status >= 500) {
     LogError("request " + context.request_id + ": " + error.Describe());
   } else {

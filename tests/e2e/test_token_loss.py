@@ -182,6 +182,8 @@ FAULTS = {
 def test_under_load(appliance, kind):
     begins, lasts, ends = FAULTS[kind]
     pid = appliance.process.pid
+    entries = appliance.ctl_json("status")["audit"]["entries"]
+    lines = log_lines(appliance)
     with Health(appliance) as health, Load(appliance) as load:
         wait_for(lambda: load.count(200) > CLIENTS, "the load")
         order(appliance, *begins)
@@ -199,6 +201,13 @@ def test_under_load(appliance, kind):
     assert health.failed == []
     assert appliance.process.pid == pid and appliance.process.poll() is None
     assert counters(appliance)["finalize-under-call"] == 0
+    # Clients that come back again and again fill neither the disk's audit chain nor its log.
+    assert appliance.ctl_json("status")["audit"]["entries"] - entries <= load.count(200) + 2 * CLIENTS
+    assert log_lines(appliance) - lines <= 3 * CLIENTS + 3 * lasts
+
+
+def log_lines(appliance):
+    return len(appliance.log.read_text().splitlines())
 
 
 def report(kind, load, health, back):
