@@ -1,6 +1,7 @@
 #include "hsm/token_keeper.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/log.h"
 
@@ -40,9 +41,14 @@ TokenKeeper::~TokenKeeper() {
   // A call that hangs in the module still uses it: it stays, for closing it would pull the module from under
   // it.
   for (OpenTokenPtr* open : {&current_, &former_}) {
-    if (*open && open->use_count() > 1)
-      new OpenTokenPtr(*open);  // NOLINT(bugprone-unused-raii): leaked on purpose
+    if (*open && open->use_count() > 1) static_cast<void>(new (std::nothrow) OpenTokenPtr(*open));
   }
+}
+
+Error TokenKeeper::Unavailable(const Error& error) {
+  Error out = error;
+  out.code = ErrorCode::kTokenUnavailable;
+  return out;
 }
 
 TroubleReport TokenKeeper::Reporter() {

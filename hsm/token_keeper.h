@@ -40,14 +40,20 @@ class TokenKeeper {
   Result<OpenTokenPtr> Current();
 
   /// Runs a verb, `Result<T>(const OpenToken&)`, and once more if the token failed under it: verbs leave only
-  /// session objects behind, so that a second run harms nothing.
+  /// session objects behind, so that a second run harms nothing. Codes that may mean a bad blob as well as a
+  /// bad token (CKR_GENERAL_ERROR) are the token's, kTokenUnavailable, if it fails with keys of its own too.
   template <typename Verb>
   auto Run(Verb verb) -> decltype(verb(std::declval<const OpenToken&>())) {
     for (int attempt = 1;; ++attempt) {
       SKMS_TRY(const OpenTokenPtr open, Current());
       auto result = verb(*open);
-      if (attempt == 2 || result.has_value() || result.error().code != ErrorCode::kTokenUnavailable)
-        return result;
+      if (result.has_value()) return result;
+      const Error& error = result.error();
+      const bool unavailable = error.code == ErrorCode::kTokenUnavailable;
+      if (!unavailable && TroubleIn(error.rv) == Trouble::kNone) return result;
+      if (attempt == 1) continue;
+      if (unavailable || open->Prove().has_value()) return result;
+      return Unavailable(error);
     }
   }
 
@@ -60,6 +66,7 @@ class TokenKeeper {
   TokenKeeper(const TokenOptions& options, PinSource pin) : options_(options), pin_(std::move(pin)) {}
   using Lock = std::unique_lock<std::mutex>;
 
+  static Error Unavailable(const Error& error);
   TroubleReport Reporter();
   void Report(const Token& token, Trouble trouble, const Error& error);
   void Lose(const Error& error);

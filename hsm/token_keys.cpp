@@ -146,7 +146,8 @@ Status TokenKeys::ProveSecrets(SessionLease& lease, const Capabilities& capabili
   for (const auto& [generation, handle] : keks_) {
     SKMS_TRY(const SessionObject key, GenerateSecret(lease, CKM_AES_KEY_GEN, ValKeyTemplate(probe_key), 32));
     const auto broken = [&kek = generation](const Error& error) {
-      if (error.code == ErrorCode::kUnsupported) return error;  // the token's way, not the key's
+      // The token's way or the token's trouble, not the key's.
+      if (error.code == ErrorCode::kUnsupported || TroubleIn(error.rv) != Trouble::kNone) return error;
       return IntegrityError(TokenKeyLabel(kKek, kek) + " does not work; restore the token: " + error.detail);
     };
     const auto blob = Wrap(lease, &kwp, handle, key.handle());
@@ -157,6 +158,7 @@ Status TokenKeys::ProveSecrets(SessionLease& lease, const Capabilities& capabili
   }
   for (const auto& [generation, handle] : macs_) {
     const auto mac = HmacInToken(lease, handle, AsBytes("skms"));
+    if (mac.has_error() && TroubleIn(mac.error().rv) != Trouble::kNone) return mac.error();
     if (mac.has_error())
       return IntegrityError(TokenKeyLabel(kMac, generation) + " does not work: " + mac.error().detail);
   }

@@ -38,7 +38,8 @@ Status KeyStore::State::Record(std::span<const AuditEntry> entries) {
 }
 
 Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error& error) {
-  // While the token is lost nothing is decided about anybody, and the tries of all clients would fill the disk.
+  // While the token is lost nothing is decided about anybody, and the tries of all clients would fill the
+  // disk.
   if (error.code == ErrorCode::kTokenUnavailable) return error;
   entry.outcome = "refused";
   entry.reason = std::move(reason);

@@ -201,6 +201,7 @@ TEST_CASE("under 8 threads and one accident after another no verb gives a wrong 
   std::atomic<int> wrong = 0;
   std::atomic<int> refused = 0;
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int n = 0; n < 8; ++n) {
     threads.emplace_back([&] {
       while (!stop) {
