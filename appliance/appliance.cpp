@@ -18,6 +18,7 @@
 #include "api/seal/seal_x1.h"
 #include "appliance/published.h"
 #include "base/log.h"
+#include "hsm/profile.h"
 
 namespace skms::appliance {
 namespace {
@@ -25,6 +26,7 @@ namespace {
 hsm::TokenOptions TokenOptionsFrom(const TokenSection& token) {
   hsm::TokenOptions options;
   options.module_path = token.module;
+  options.init_args = token.init_args;
   options.label = token.label;
   options.serial = token.serial;
   options.max_sessions = token.max_sessions;
@@ -96,12 +98,19 @@ Result<http::UnixOptions> TrustedOptionsFrom(const ListenUeSection& section) {
   return options;
 }
 
-/// The probe's warnings, for the log: an operator should not have to ask for them.
-Status CheckToken(const hsm::Capabilities& capabilities, bool refuse_sha1_oaep) {
+/// Logs the probe's warnings, for an operator should not have to ask for them; kUnsupported: the token is
+/// below what the configuration asks.
+Status CheckToken(const hsm::Capabilities& capabilities, const TokenSection& token) {
   for (const hsm::CapabilityRow& row : capabilities.rows) {
     if (row.finding == hsm::Finding::kWarn) LogWarning("token: " + row.name + ": " + row.detail);
   }
-  if (refuse_sha1_oaep && capabilities.oaep_hash != hsm::OaepHash::kSha256) {
+  const hsm::Profile profile = hsm::ProfileNamed(token.profile).value_or(hsm::Profile::kStrict);
+  const hsm::ProfileVerdict verdict = hsm::Judge(profile, capabilities);
+  if (!verdict.passes()) {
+    return Error{ErrorCode::kUnsupported, "this token is below token.profile " + token.profile + " (" +
+                                              hsm::FailedLines(verdict) + "); see: skmsctl token probe"};
+  }
+  if (token.refuse_sha1_oaep && capabilities.oaep_hash != hsm::OaepHash::kSha256) {
     return Error{
         ErrorCode::kUnsupported,
         "this token has no RSA-OAEP with SHA-256, and token.refuse_sha1_oaep is true; use another token, or "
@@ -117,7 +126,7 @@ Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configur
   SKMS_TRY(appliance->module_,
            hsm::CryptoModule::Open(TokenOptionsFrom(configuration.token),
                                    [section = configuration.token] { return ReadPin(section); }));
-  SKMS_TRYV(CheckToken(appliance->module_->capabilities(), configuration.token.refuse_sha1_oaep));
+  SKMS_TRYV(CheckToken(appliance->module_->capabilities(), configuration.token));
   SKMS_TRY(appliance->store_,
            keystore::KeyStore::Open({configuration.store.path}, *appliance->module_, appliance->clock_));
   SKMS_TRYV(appliance->Wire(configuration));

@@ -54,6 +54,7 @@ Status Seed(const appliance::Configuration& configuration, const Wanted& wanted)
   constexpr long kBatch = 2000;
   hsm::TokenOptions options;
   options.module_path = configuration.token.module;
+  options.init_args = configuration.token.init_args;
   options.label = configuration.token.label;
   SKMS_TRY(const std::unique_ptr<hsm::CryptoModule> module,
            hsm::CryptoModule::Open(options, [&] { return appliance::ReadPin(configuration.token); }));

@@ -31,6 +31,11 @@ AttributeTemplate& AttributeTemplate::Text(CK_ATTRIBUTE_TYPE type, std::string_v
   return Octets(type, AsBytes(value));
 }
 
+AttributeTemplate& AttributeTemplate::Without(CK_ATTRIBUTE_TYPE type) {
+  std::erase_if(attributes_, [type](const CK_ATTRIBUTE& attribute) { return attribute.type == type; });
+  return *this;
+}
+
 namespace {
 
 AttributeTemplate HiddenKey(CK_OBJECT_CLASS object_class, CK_KEY_TYPE type, Lifetime lifetime,

@@ -27,6 +27,9 @@ class AttributeTemplate {
   AttributeTemplate& Octets(CK_ATTRIBUTE_TYPE type, ByteView value);
   AttributeTemplate& Text(CK_ATTRIBUTE_TYPE type, std::string_view value);
 
+  /// Takes an attribute out, if it is there.
+  AttributeTemplate& Without(CK_ATTRIBUTE_TYPE type);
+
   CK_ATTRIBUTE* data() { return attributes_.data(); }
   CK_ULONG size() const { return attributes_.size(); }
 

@@ -7,6 +7,7 @@
 
 #include "hsm/key_operations.h"
 #include "hsm/openssl_keys.h"
+#include "hsm/probe_delivery.h"
 #include "hsm/probe_mechanisms.h"
 
 namespace skms::hsm {
@@ -27,18 +28,13 @@ class Probe {
   Result<Capabilities> Run() {
     SKMS_TRYV(ProbeRandom());
     SKMS_TRYV(ProbeKeyWrap());
+    SKMS_TRYV(ProbeCbcPad());
     SKMS_TRYV(ProbeUnwrapAttributes());
     SKMS_TRYV(ProbeUnextractable());
-    SKMS_TRYV(ProbeOaep());
+    SKMS_TRYV(ProbeLocal());
     SKMS_TRYV(ProbeMac());
-    SKMS_TRY(MechanismFindings found, ProbeMechanisms(token_));
-    capabilities_.ec_p256 = found.ec_p256;
-    capabilities_.ecdsa = found.ecdsa;
-    capabilities_.rsa_pss = found.rsa_pss;
-    capabilities_.aes_gcm = found.aes_gcm;
-    capabilities_.aes_key_wrap = found.aes_key_wrap;
-    for (CapabilityRow& row : found.rows) capabilities_.rows.push_back(std::move(row));
-    if (!found.ecdsa && !found.rsa_pss) Row("signing key", Finding::kFail, "neither ECDSA nor RSA-PSS works");
+    SKMS_TRYV(ProbeDelivery(token_, capabilities_));
+    SKMS_TRYV(ProbeMechanisms(token_, capabilities_));
     return std::move(capabilities_);
   }
 
@@ -88,6 +84,7 @@ class Probe {
     SKMS_TRY(const Bytes expected, WrapRfc5649(kek, secret));
     const auto wrapped = WrapKnown(mechanism, kek, secret);
     const bool kept = wrapped.has_value() && wrapped.value() == expected;
+    capabilities_.kwp_keeps_odd_lengths = kept;
     Row("KWP keeps odd lengths", kept ? Finding::kYes : Finding::kNo,
         kept ? "21 octets stay 21" : "padded with zeros to 8: octets may follow a PKCS#8 private key");
     return Ok();
@@ -121,9 +118,39 @@ class Probe {
     return Wrapped{std::move(kek), std::move(blob)};
   }
 
+  /// All that some tokens have. A changed blob unwraps there to another key with CKR_OK.
+  Status ProbeCbcPad() {
+    SKMS_TRY(SessionLease lease, token_.Lease());
+    CK_MECHANISM mechanism{CKM_AES_CBC_PAD, iv_.data(), iv_.size()};
+    const auto made = MakeWrapped(lease, &mechanism);
+    Status works = made.has_error() ? Status(made.error()) : Ok();
+    if (works.has_value()) {
+      Bytes blob = made.value().blob;
+      AttributeTemplate least;
+      least.Number(CKA_CLASS, CKO_SECRET_KEY).Number(CKA_KEY_TYPE, CKK_AES).Flag(CKA_TOKEN, false);
+      CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+      works = lease.Check("C_UnwrapKey", lease.p11()->C_UnwrapKey(
+                                             lease.handle(), &mechanism, made.value().kek.handle(),
+                                             blob.data(), blob.size(), least.data(), least.size(), &handle));
+      if (works.has_value()) const SessionObject back(lease, handle);
+    }
+    capabilities_.cbc_pad_wrap = works.has_value();
+    Row("wrap AES-CBC-PAD", works.has_value() ? Finding::kYes : Finding::kNo,
+        works.has_value() ? "works, but has no integrity: no key is kept that way" : works.error().detail);
+    return Ok();
+  }
+
+  /// What the rows about unwrapping are tried with: RFC 5649, else what there is.
+  std::optional<CK_MECHANISM> Wrapping() {
+    if (capabilities_.kwp_mechanism) return CK_MECHANISM{*capabilities_.kwp_mechanism, nullptr, 0};
+    if (capabilities_.cbc_pad_wrap) return CK_MECHANISM{CKM_AES_CBC_PAD, iv_.data(), iv_.size()};
+    return std::nullopt;
+  }
+
   Status ProbeUnwrapAttributes() {
-    if (!capabilities_.kwp_mechanism) return Ok();
-    SKMS_TRY(CK_MECHANISM mechanism, KwpMechanism(capabilities_));
+    std::optional<CK_MECHANISM> found = Wrapping();
+    if (!found) return Ok();
+    CK_MECHANISM mechanism = *found;
     SKMS_TRY(SessionLease lease, token_.Lease());
     auto made = MakeWrapped(lease, &mechanism);
     if (made.has_error()) {
@@ -131,14 +158,33 @@ class Probe {
       return Ok();
     }
     const Wrapped& wrapped = made.value();
+    SKMS_TRYV(ProbeTemplate(lease, &mechanism, wrapped));
     SKMS_TRYV(ProbeHonoured(lease, &mechanism, wrapped));
     AttributeTemplate with_length = ValKeyTemplate({KeyKind::kAes, 32});
     with_length.Number(CKA_VALUE_LEN, 32);
     const auto accepted = Unwrap(lease, &mechanism, wrapped.kek.handle(), wrapped.blob,
-                                 std::move(with_length), {.extractable = true});
+                                 std::move(with_length), ProtectionOn(capabilities_, true));
     capabilities_.unwrap_accepts_value_len = accepted.has_value();
     Row("VALUE_LEN in an unwrap template", accepted.has_value() ? Finding::kYes : Finding::kNo,
         accepted.has_value() ? "accepted, not needed" : accepted.error().detail + ", not needed");
+    return Ok();
+  }
+
+  /// The template of a VAL key, in full or without what some tokens refuse.
+  Status ProbeTemplate(SessionLease& lease, CK_MECHANISM* mechanism, const Wrapped& wrapped) {
+    const auto tried = [&](Protection protection) -> Status {
+      SKMS_TRY(const SessionObject back, Unwrap(lease, mechanism, wrapped.kek.handle(), wrapped.blob,
+                                                ValKeyTemplate({KeyKind::kAes, 32}), protection));
+      return Ok();
+    };
+    const Status full = tried({.extractable = true});
+    const Status without =
+        full.has_value() ? Ok() : tried({.extractable = true, .leave_out_extractable = true});
+    capabilities_.unwrap_leaves_out_extractable = full.has_error() && without.has_value();
+    Row("unwrap template", without.has_value() ? Finding::kYes : Finding::kFail,
+        full.has_value()      ? "every attribute that is asked for"
+        : without.has_value() ? "EXTRACTABLE is left out: " + full.error().detail
+                              : without.error().detail);
     return Ok();
   }
 
@@ -157,17 +203,23 @@ class Probe {
     const SessionObject object(lease, handle);
     SKMS_TRY(const bool sensitive, ReadFlag(lease, handle, CKA_SENSITIVE));
     SKMS_TRY(const bool extractable, ReadFlag(lease, handle, CKA_EXTRACTABLE));
-    capabilities_.unwrap_honours_sensitive = sensitive && !extractable;
+    const bool honoured = sensitive && !extractable;
+    capabilities_.unwrap_honours_sensitive = honoured;
+    capabilities_.unwrap_protects = honoured || CheckHidden(lease, handle).has_value();
     Row("SENSITIVE and EXTRACTABLE at unwrap",
-        capabilities_.unwrap_honours_sensitive ? Finding::kYes : Finding::kWarn,
-        capabilities_.unwrap_honours_sensitive ? "honoured, read back"
-                                               : "ignored; each key is tightened after unwrap or refused");
+        honoured                        ? Finding::kYes
+        : capabilities_.unwrap_protects ? Finding::kWarn
+                                        : Finding::kFail,
+        honoured                        ? "honoured, read back"
+        : capabilities_.unwrap_protects ? "ignored; each key is tightened after unwrap, or destroyed"
+                                        : "ignored, and cannot be set afterwards");
     return Ok();
   }
 
   Status ProbeUnextractable() {
-    if (!capabilities_.kwp_mechanism) return Ok();
-    SKMS_TRY(CK_MECHANISM mechanism, KwpMechanism(capabilities_));
+    std::optional<CK_MECHANISM> found = Wrapping();
+    if (!found) return Ok();
+    CK_MECHANISM mechanism = *found;
     SKMS_TRY(SessionLease lease, token_.Lease());
     const KeyUsage wrapper{.wrap = true};
     SKMS_TRY(const SessionObject kek,
@@ -184,38 +236,19 @@ class Probe {
     return Ok();
   }
 
-  Status ProbeOaep() {
-    SKMS_TRY(const PkeyPtr rsa, GenerateRsa());
-    SKMS_TRY(const Bytes spki, PublicSpki(rsa.get()));
-    for (const OaepHash hash : {OaepHash::kSha256, OaepHash::kSha1}) {
-      const auto opened = OaepRoundTrip(rsa.get(), spki, hash);
-      const std::string name = hash == OaepHash::kSha256 ? "RSA-OAEP with SHA-256" : "RSA-OAEP with SHA-1";
-      const bool works = opened.has_value() && opened.value();
-      Row(name, works ? Finding::kYes : Finding::kNo,
-          works ? "wrapped in the token, opened by OpenSSL"
-                : (opened.has_error() ? opened.error().detail : "OpenSSL cannot open it"));
-      if (works && !capabilities_.oaep_hash) capabilities_.oaep_hash = hash;
-    }
-    if (!capabilities_.oaep_hash) {
-      Row("RSA-OAEP", Finding::kFail, "no hash works: keys cannot be delivered to RSA recipients");
-    } else if (capabilities_.oaep_hash == OaepHash::kSha1) {
-      Row("RSA-OAEP hash in use", Finding::kWarn,
-          "SHA-1 is all this token does; token.refuse_sha1_oaep can forbid it");
-    }
-    return Ok();
-  }
-
-  Result<bool> OaepRoundTrip(EVP_PKEY* rsa, ByteView spki, OaepHash hash) {
+  /// Shown for the operator alone: each key of ours is proven by use.
+  Status ProbeLocal() {
     SKMS_TRY(SessionLease lease, token_.Lease());
-    SKMS_TRY(const SessionObject recipient, ImportRsaRecipient(lease, spki));
-    AttributeTemplate known = SecretKeyTemplate(CKK_GENERIC_SECRET, Lifetime::kSession, true, {});
-    const Bytes secret(32, 0x3C);
-    known.Octets(CKA_VALUE, secret);
-    SKMS_TRY(const SessionObject key, Create(lease, std::move(known)));
-    OaepMechanism oaep(hash);
-    SKMS_TRY(const Bytes block, Wrap(lease, oaep.get(), recipient.handle(), key.handle()));
-    const auto plain = OaepDecrypt(rsa, hash, block);
-    return plain.has_value() && ConstantTimeEqual(plain.value().ExposeSecret(), secret);
+    const auto key = GenerateSecret(lease, CKM_AES_KEY_GEN, ValKeyTemplate({KeyKind::kAes, 32}), 32);
+    if (key.has_error()) {
+      Row("AES-256 key generation", Finding::kFail, key.error().detail);
+      return Ok();
+    }
+    const auto local = ReadFlag(lease, key.value().handle(), CKA_LOCAL);
+    capabilities_.tells_local = local.has_value() && local.value();
+    Row("CKA_LOCAL of a generated key", capabilities_.tells_local ? Finding::kYes : Finding::kNo,
+        capabilities_.tells_local ? "true, not relied upon" : "false, not relied upon");
+    return Ok();
   }
 
   Status ProbeMac() {
@@ -244,6 +277,7 @@ class Probe {
   }
 
   Token& token_;
+  Bytes iv_ = Bytes(16, 0x1F);  // of the CBC that nothing but the probe uses
   Capabilities capabilities_;
 };
 

@@ -3,6 +3,7 @@
 #include "hsm/capability_probe.h"
 #include "hsm/crypto_module_state.h"
 #include "hsm/key_operations.h"
+#include "hsm/openssl_agreement.h"
 #include "hsm/signing.h"
 
 namespace skms::hsm {
@@ -73,7 +74,7 @@ Result<Bytes> CryptoModule::SigningPublicKey() {
     SKMS_TRY(SessionLease lease, open.token->Lease());
     if (!open.keys.signs_with_ec()) return RsaSpki(lease, open.keys.sign_public());
     SKMS_TRY(const Bytes point, ReadOctets(lease, open.keys.sign_public(), CKA_EC_POINT));
-    return P256SpkiFromPoint(point);
+    return SpkiFromPoint(Curve::kP256, point);
   });
 }
 

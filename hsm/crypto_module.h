@@ -36,6 +36,7 @@ namespace skms::hsm {
 
 struct TokenOptions {
   std::string module_path;       ///< shared object of the PKCS#11 module
+  std::string init_args;         ///< parameter string for C_Initialize; empty: none, as the standard has it
   std::string label;             ///< token label, must be unique among the module's tokens
   std::string serial;            ///< optional; narrows the search, never replaces the label
   std::size_t max_sessions = 8;  ///< 2 to 1024; clipped to what the token tells
@@ -105,13 +106,16 @@ class CryptoModule {
 
   /// Unwraps `key` in the token (SENSITIVE, EXTRACTABLE for re-wrapping; read back) and wraps it to
   /// `recipient`. Secrets that fit one RSA block go by RSA-OAEP, private keys by RSA+AES-KWP, transport keys
-  /// by A256KWP. Errors: kIntegrity (tampered or foreign blob), kInvalidArgument (recipient key unusable),
-  /// kUnsupported, kNewerSchema (wrapped in a format that this version does not know).
-  Result<DeliveredKey> RewrapFor(const Recipient& recipient, const WrappedKey& key, const KeySpec& spec);
+  /// by A256KWP, EC recipients by ECDH-ES+A256KWP where the token has the KDF. `public_key` is
+  /// GeneratedKey::public_key, which some tokens need to unwrap an EC private key; empty for secrets. Errors:
+  /// kIntegrity (tampered or foreign blob), kInvalidArgument (recipient key unusable), kUnsupported,
+  /// kNewerSchema (wrapped in a format that this version does not know).
+  Result<DeliveredKey> RewrapFor(const Recipient& recipient, const WrappedKey& key, const KeySpec& spec,
+                                 ByteView public_key = {});
 
   /// The plaintext: the secret octets, or PKCS#8 DER for EC. Only for services whose policy says `delivery:
-  /// tls`.
-  Result<SecretBytes> Reveal(const WrappedKey& key, const KeySpec& spec);
+  /// tls`. `public_key` and errors as RewrapFor.
+  Result<SecretBytes> Reveal(const WrappedKey& key, const KeySpec& spec, ByteView public_key = {});
 
   /// Takes an AES-256 transport key that came encrypted to the transfer key (RSA-OAEP with
   /// `capabilities().oaep_hash`) and keeps it wrapped under the KEK. Errors: kInvalidArgument (does not

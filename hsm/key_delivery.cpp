@@ -2,7 +2,9 @@
 #include <utility>
 
 #include "hsm/crypto_module_state.h"
+#include "hsm/key_agreement.h"
 #include "hsm/key_operations.h"
+#include "hsm/openssl_agreement.h"
 
 namespace skms::hsm {
 namespace {
@@ -14,15 +16,15 @@ std::string RsaAesName(OaepHash hash) {
   return hash == OaepHash::kSha256 ? "RSA-AES-KWP-256" : "RSA-AES-KWP";
 }
 
-Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const TokenKeys& keys, CK_MECHANISM* kwp,
-                                     const WrappedKey& key, AttributeTemplate attributes,
-                                     Protection protection) {
+Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const OpenToken& open, CK_MECHANISM* kwp,
+                                     const WrappedKey& key, AttributeTemplate attributes, bool extractable) {
   if (key.format != kFormatRfc5649) {
     return Error{ErrorCode::kNewerSchema,
                  "a key is wrapped in format '" + key.format + "', which this version cannot open"};
   }
-  SKMS_TRY(const CK_OBJECT_HANDLE kek, keys.kek(key.kek_generation));
-  return Unwrap(lease, kwp, kek, key.bytes, std::move(attributes), protection);
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(key.kek_generation));
+  return Unwrap(lease, kwp, kek, key.bytes, std::move(attributes),
+                ProtectionOn(open.capabilities, extractable));
 }
 
 /// A fresh AES-256 key wraps the target; the recipient's RSA key wraps the fresh key (PKCS#11 2.40
@@ -50,21 +52,38 @@ Result<DeliveredKey> WrapToRsa(SessionLease& lease, CK_MECHANISM* kwp, OaepHash 
   return out;
 }
 
+/// By a key that the token and the recipient agree on; no octet of it is seen here.
+Result<DeliveredKey> WrapToEc(SessionLease& lease, CK_MECHANISM* kwp, const Capabilities& can, ByteView spki,
+                              CK_OBJECT_HANDLE key) {
+  SKMS_TRY(const EcPublicKey recipient, EcPublicKeyFromSpki(spki));
+  if (!(recipient.curve == Curve::kP256 ? can.ecdh_kdf_p256 : can.ecdh_kdf_p384)) {
+    return Error{ErrorCode::kUnsupported,
+                 "this token has no ECDH with a KDF on the recipient's curve; see: skmsctl token probe"};
+  }
+  SKMS_TRY(const DerivedKey agreed, DeriveForRecipient(lease, spki, AsBytes(kEcdhName)));
+  DeliveredKey out;
+  out.alg = std::string(kEcdhName);
+  out.ephemeral_spki = agreed.ephemeral_spki;
+  SKMS_TRY(out.encrypted_key, Wrap(lease, kwp, agreed.key.handle(), key));
+  return out;
+}
+
 Result<DeliveredKey> Rewrap(const OpenToken& open, const Recipient& recipient, const WrappedKey& key,
-                            const KeySpec& spec) {
+                            const KeySpec& spec, ByteView public_key) {
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
   SKMS_TRY(SessionLease lease, open.token->Lease());
-  SKMS_TRY(const SessionObject target,
-           UnwrapUnderKek(lease, open.keys, &kwp, key, ValKeyTemplate(spec), {.extractable = true}));
+  SKMS_TRY(AttributeTemplate attributes, UnwrapTemplate(spec, open.capabilities, public_key));
+  SKMS_TRY(const SessionObject target, UnwrapUnderKek(lease, open, &kwp, key, std::move(attributes), true));
   if (const auto* rsa = std::get_if<RsaRecipient>(&recipient)) {
     if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
     return WrapToRsa(lease, &kwp, *open.capabilities.oaep_hash, rsa->spki, target.handle(), spec);
   }
+  if (const auto* ec = std::get_if<EcRecipient>(&recipient))
+    return WrapToEc(lease, &kwp, open.capabilities, ec->spki, target.handle());
   const WrappedKey& transport = std::get<TransportKeyRecipient>(recipient).key;
   SKMS_TRY(const SessionObject with,
-           UnwrapUnderKek(lease, open.keys, &kwp, transport,
-                          SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}),
-                          {.extractable = false}));
+           UnwrapUnderKek(lease, open, &kwp, transport,
+                          SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}), false));
   DeliveredKey out;
   out.alg = kTransportKeyName;
   SKMS_TRY(out.encrypted_key, Wrap(lease, &kwp, with.handle(), target.handle()));
@@ -76,9 +95,9 @@ Result<WrappedKey> Admit(const OpenToken& open, ByteView oaep_block) {
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
   SKMS_TRY(SessionLease lease, open.token->Lease());
   OaepMechanism oaep(*open.capabilities.oaep_hash);
-  auto admitted =
-      Unwrap(lease, oaep.get(), open.keys.transfer_private(), oaep_block,
-             SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true}), {.extractable = true});
+  auto admitted = Unwrap(lease, oaep.get(), open.keys.transfer_private(), oaep_block,
+                         SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true}),
+                         ProtectionOn(open.capabilities, true));
   if (admitted.has_error()) {
     Error error = admitted.error();
     if (error.code == ErrorCode::kIntegrity) {
@@ -100,8 +119,8 @@ Result<WrappedKey> Admit(const OpenToken& open, ByteView oaep_block) {
 }  // namespace
 
 Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const WrappedKey& key,
-                                             const KeySpec& spec) {
-  return state_->Run([&](const OpenToken& open) { return Rewrap(open, recipient, key, spec); });
+                                             const KeySpec& spec, ByteView public_key) {
+  return state_->Run([&](const OpenToken& open) { return Rewrap(open, recipient, key, spec, public_key); });
 }
 
 Result<WrappedKey> CryptoModule::AdmitTransportKey(ByteView oaep_block) {
@@ -126,10 +145,10 @@ Result<EVP_PKEY*> CryptoModule::State::RevealKey() {
 }
 
 // By way of a recipient key of our own: works on every token, also on those that let nothing be read.
-Result<SecretBytes> CryptoModule::Reveal(const WrappedKey& key, const KeySpec& spec) {
+Result<SecretBytes> CryptoModule::Reveal(const WrappedKey& key, const KeySpec& spec, ByteView public_key) {
   SKMS_TRY(EVP_PKEY * own, state_->RevealKey());
   SKMS_TRY(Bytes spki, PublicSpki(own));
-  SKMS_TRY(const DeliveredKey delivered, RewrapFor(RsaRecipient{std::move(spki)}, key, spec));
+  SKMS_TRY(const DeliveredKey delivered, RewrapFor(RsaRecipient{std::move(spki)}, key, spec, public_key));
   SKMS_TRY(SecretBytes block, OaepDecrypt(own, *capabilities().oaep_hash, delivered.encrypted_key));
   if (delivered.wrapped_key.empty()) return block;
   return UnwrapRfc5649(block.ExposeSecret(), delivered.wrapped_key);

@@ -2,6 +2,7 @@
 #include "hsm/crypto_module_state.h"
 #include "hsm/key_operations.h"
 #include "hsm/key_pair.h"
+#include "hsm/openssl_agreement.h"
 
 namespace skms::hsm {
 namespace {
@@ -24,7 +25,7 @@ Result<GeneratedKey> Generate(const OpenToken& open, const KeySpec& spec) {
     const SessionObject private_key(lease, pair.private_key);
     SKMS_TRY(out.wrapped.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), private_key.handle()));
     SKMS_TRY(const Bytes point, ReadOctets(lease, public_key.handle(), CKA_EC_POINT));
-    SKMS_TRY(out.public_key, P256SpkiFromPoint(point));
+    SKMS_TRY(out.public_key, SpkiFromPoint(Curve::kP256, point));
     return out;
   }
   const CK_MECHANISM_TYPE mechanism =

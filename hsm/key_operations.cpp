@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "hsm/openssl_agreement.h"
 #include "hsm/openssl_keys.h"
 #include "hsm/token_error.h"
 
@@ -29,7 +30,7 @@ Status Enforce(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE t
   if (tightened.has_value() && after == wanted) return Ok();
   return Error{ErrorCode::kUnsupported, std::string("the token ignores ") +
                                             (type == CKA_SENSITIVE ? "SENSITIVE" : "EXTRACTABLE") +
-                                            " at unwrap and after; the key was destroyed"};
+                                            ", asked for at once and set after; the key was destroyed"};
 }
 
 }  // namespace
@@ -102,7 +103,10 @@ Result<Bytes> Wrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDL
 
 Result<SessionObject> Unwrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with,
                              ByteView blob, AttributeTemplate attributes, Protection protection) {
+  // NSS calls an empty blob a lack of memory, which would read as the token's trouble.
+  if (blob.empty()) return IntegrityError("a wrapped key without octets");
   Bytes copy(blob.begin(), blob.end());  // PKCS#11 takes a pointer to non-const
+  if (protection.leave_out_extractable) attributes.Without(CKA_EXTRACTABLE);
   CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
   const Status unwrapped = lease.Check(
       "C_UnwrapKey", lease.p11()->C_UnwrapKey(lease.handle(), mechanism, with, copy.data(), copy.size(),
@@ -116,6 +120,11 @@ Result<SessionObject> Unwrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OB
   SKMS_TRYV(Enforce(lease, handle, CKA_SENSITIVE, true));
   SKMS_TRYV(Enforce(lease, handle, CKA_EXTRACTABLE, protection.extractable));
   return object;
+}
+
+Status CheckHidden(SessionLease& lease, CK_OBJECT_HANDLE key) {
+  SKMS_TRYV(Enforce(lease, key, CKA_SENSITIVE, true));
+  return Enforce(lease, key, CKA_EXTRACTABLE, false);
 }
 
 Result<SessionObject> GenerateSecret(SessionLease& lease, CK_MECHANISM_TYPE mechanism,
@@ -148,6 +157,22 @@ AttributeTemplate ValKeyTemplate(const KeySpec& spec) {
   return {};
 }
 
+Result<AttributeTemplate> UnwrapTemplate(const KeySpec& spec, const Capabilities& capabilities,
+                                         ByteView public_key) {
+  AttributeTemplate attributes = ValKeyTemplate(spec);
+  if (spec.kind != KeyKind::kEcPrivate || !capabilities.unwrap_ec_needs_nss_db) return attributes;
+  if (public_key.empty())
+    return Error{ErrorCode::kUnsupported, "this token unwraps no EC private key without its public key"};
+  // Not any octets will do: NSS writes them into the PKCS#8 when it wraps the key again.
+  SKMS_TRY(const EcPublicKey key, EcPublicKeyFromSpki(public_key));
+  attributes.Octets(kAttributeNssDb, key.point);
+  return attributes;
+}
+
+Protection ProtectionOn(const Capabilities& capabilities, bool extractable) {
+  return {extractable, capabilities.unwrap_leaves_out_extractable};
+}
+
 Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki) {
   SKMS_TRY(const RsaPublicNumbers numbers, RsaNumbersFromSpki(spki));
   AttributeTemplate key = PublicKeyTemplate(CKK_RSA, Lifetime::kSession, {.wrap = true});
@@ -155,9 +180,10 @@ Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki) {
   return Create(lease, std::move(key));
 }
 
-ByteView P256Parameters() {
-  static constexpr std::uint8_t kOid[] = {0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
-  return kOid;
+ByteView CurveParameters(Curve curve) {
+  static constexpr std::uint8_t kP256[] = {0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
+  static constexpr std::uint8_t kP384[] = {0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22};
+  return curve == Curve::kP256 ? ByteView(kP256) : ByteView(kP384);
 }
 
 }  // namespace skms::hsm

@@ -40,13 +40,19 @@ Result<Bytes> Wrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDL
 /// What an unwrapped object must be afterwards, whatever the token was asked for.
 struct Protection {
   bool extractable = false;
+  bool leave_out_extractable = false;  ///< the token refuses the attribute in an unwrap template
 };
+/// As the token takes it.
+Protection ProtectionOn(const Capabilities& capabilities, bool extractable);
 
 /// C_UnwrapKey, then SENSITIVE and EXTRACTABLE read back; a token that ignored them is tightened with
 /// C_SetAttributeValue, and if that fails the object is destroyed and the answer is kIntegrity.
 /// A blob that does not unwrap is kIntegrity, whatever CKR_ the module chose.
 Result<SessionObject> Unwrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with,
                              ByteView blob, AttributeTemplate attributes, Protection protection);
+
+/// kUnsupported unless the key reads back as SENSITIVE and not EXTRACTABLE.
+Status CheckHidden(SessionLease& lease, CK_OBJECT_HANDLE key);
 
 Result<SessionObject> GenerateSecret(SessionLease& lease, CK_MECHANISM_TYPE mechanism,
                                      AttributeTemplate attributes, CK_ULONG bytes);
@@ -56,10 +62,15 @@ Result<SessionObject> Create(SessionLease& lease, AttributeTemplate attributes);
 /// usage.
 AttributeTemplate ValKeyTemplate(const KeySpec& spec);
 
+/// The same as this token wants it at unwrap. `public_key` as in CryptoModule::RewrapFor. Errors:
+/// kUnsupported: the token needs it and it is empty.
+Result<AttributeTemplate> UnwrapTemplate(const KeySpec& spec, const Capabilities& capabilities,
+                                         ByteView public_key);
+
 /// A session public key that may only wrap.
 Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki);
 
-/// DER of the P-256 curve's OID, for CKA_EC_PARAMS.
-ByteView P256Parameters();
+/// DER of the curve's OID, for CKA_EC_PARAMS.
+ByteView CurveParameters(Curve curve);
 
 }  // namespace skms::hsm

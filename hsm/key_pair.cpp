@@ -22,12 +22,18 @@ Result<KeyPair> Generate(SessionLease& lease, CK_MECHANISM_TYPE type, AttributeT
 
 }  // namespace
 
-Result<KeyPair> GenerateP256(SessionLease& lease, Lifetime lifetime, const KeyUsage& public_usage,
-                             const KeyUsage& private_usage, bool extractable, std::string_view label) {
+Result<KeyPair> GenerateEcPair(SessionLease& lease, Curve curve, Lifetime lifetime,
+                               const KeyUsage& public_usage, const KeyUsage& private_usage, bool extractable,
+                               std::string_view label) {
   AttributeTemplate public_key = PublicKeyTemplate(CKK_EC, lifetime, public_usage);
-  public_key.Octets(CKA_EC_PARAMS, P256Parameters());
+  public_key.Octets(CKA_EC_PARAMS, CurveParameters(curve));
   return Generate(lease, CKM_EC_KEY_PAIR_GEN, std::move(public_key),
                   PrivateKeyTemplate(CKK_EC, lifetime, extractable, private_usage), label);
+}
+
+Result<KeyPair> GenerateP256(SessionLease& lease, Lifetime lifetime, const KeyUsage& public_usage,
+                             const KeyUsage& private_usage, bool extractable, std::string_view label) {
+  return GenerateEcPair(lease, Curve::kP256, lifetime, public_usage, private_usage, extractable, label);
 }
 
 Result<KeyPair> GenerateRsaPair(SessionLease& lease, CK_ULONG bits, Lifetime lifetime,

@@ -3,6 +3,7 @@
 
 #include "hsm/attribute_template.h"
 #include "hsm/token.h"
+#include "hsm/wrapped_key.h"
 
 namespace skms::hsm {
 
@@ -12,6 +13,10 @@ struct KeyPair {
 };
 
 /// `label` is given to token objects and used as CKA_ID too.
+Result<KeyPair> GenerateEcPair(SessionLease& lease, Curve curve, Lifetime lifetime,
+                               const KeyUsage& public_usage, const KeyUsage& private_usage, bool extractable,
+                               std::string_view label = {});
+/// The same on P-256.
 Result<KeyPair> GenerateP256(SessionLease& lease, Lifetime lifetime, const KeyUsage& public_usage,
                              const KeyUsage& private_usage, bool extractable, std::string_view label = {});
 Result<KeyPair> GenerateRsaPair(SessionLease& lease, CK_ULONG bits, Lifetime lifetime,

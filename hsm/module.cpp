@@ -14,10 +14,28 @@ std::string LoaderError() {
   return text == nullptr ? "unknown reason" : text;
 }
 
+/// NSS's CK_C_INITIALIZE_ARGS has a string before pReserved: the same bytes as the standard's, and one
+/// pointer more that it may read.
+struct InitializeArguments {
+  CK_C_INITIALIZE_ARGS standard{};
+  void* after = nullptr;
+};
+
+Error InitializeError(const std::string& path, const std::string& init_args, CK_RV rv) {
+  if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) return Conflict(path + ": already in use by this process");
+  Error error = TokenError("C_Initialize", rv);
+  if (rv != CKR_ARGUMENTS_BAD) return error;
+  error.code = ErrorCode::kConfiguration;
+  error.detail += init_args.empty() ? ": the module may need token.init_args"
+                                    : ": the module does not take what token.init_args says";
+  return error;
+}
+
 }  // namespace
 
-Result<std::shared_ptr<Module>> Module::Load(const std::string& path) {
-  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+Result<std::shared_ptr<Module>> Module::Load(const std::string& path, const std::string& init_args) {
+  // Never unloaded: opencryptoki crashes in the C_Initialize after its second dlopen.
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) return ConfigurationError("PKCS#11 module cannot be loaded: " + LoaderError());
   const auto get = reinterpret_cast<CK_C_GetFunctionList>(::dlsym(library, "C_GetFunctionList"));
   CK_FUNCTION_LIST* functions = nullptr;
@@ -25,13 +43,14 @@ Result<std::shared_ptr<Module>> Module::Load(const std::string& path) {
     ::dlclose(library);
     return ConfigurationError(path + ": not a PKCS#11 module (no C_GetFunctionList)");
   }
-  CK_C_INITIALIZE_ARGS arguments{};
-  arguments.flags = CKF_OS_LOCKING_OK;
+  std::string parameters = init_args;  // PKCS#11 takes a pointer to non-const
+  InitializeArguments arguments;
+  arguments.standard.flags = CKF_OS_LOCKING_OK;
+  if (!parameters.empty()) arguments.standard.pReserved = parameters.data();
   const CK_RV rv = functions->C_Initialize(&arguments);
   if (rv != CKR_OK) {
     ::dlclose(library);
-    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) return Conflict(path + ": already in use by this process");
-    return TokenError("C_Initialize", rv);
+    return InitializeError(path, init_args, rv);
   }
   return std::shared_ptr<Module>(new Module(library, functions));
 }

@@ -15,9 +15,11 @@ namespace skms::hsm {
 
 class Module {
  public:
-  /// dlopen, C_GetFunctionList, C_Initialize. Errors: kConfiguration (cannot be loaded; the detail says why),
-  /// kConflict (already in use by this process), kToken.
-  static Result<std::shared_ptr<Module>> Load(const std::string& path);
+  /// dlopen, C_GetFunctionList, C_Initialize. `init_args` goes where the standard has pReserved, for modules
+  /// that want a parameter string there (NSS softoken); empty: a null pointer, as the standard demands.
+  /// Errors: kConfiguration (cannot be loaded, or refuses `init_args`; the detail says why), kConflict
+  /// (already in use by this process), kToken.
+  static Result<std::shared_ptr<Module>> Load(const std::string& path, const std::string& init_args);
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
   ~Module();

@@ -153,6 +153,13 @@ Result<PkeyPtr> GenerateRsa() {
 
 Result<Bytes> PublicSpki(EVP_PKEY* key) { return DerOf(key); }
 
+Result<PkeyPtr> PrivateKeyFromPkcs8(ByteView pkcs8) {
+  const unsigned char* data = pkcs8.data();
+  PkeyPtr key(d2i_AutoPrivateKey(nullptr, &data, static_cast<long>(pkcs8.size())));
+  if (!key) return IntegrityError("not a private key (PKCS#8)");
+  return key;
+}
+
 Result<SecretBytes> OaepDecrypt(EVP_PKEY* key, OaepHash hash, ByteView block) {
   const std::unique_ptr<EVP_PKEY_CTX, FreePkeyContext> context(EVP_PKEY_CTX_new(key, nullptr));
   const EVP_MD* digest = hash == OaepHash::kSha256 ? EVP_sha256() : EVP_sha1();
@@ -168,25 +175,6 @@ Result<SecretBytes> OaepDecrypt(EVP_PKEY* key, OaepHash hash, ByteView block) {
   }
   plain.Truncate(size);
   return plain;
-}
-
-Result<Bytes> P256SpkiFromPoint(ByteView ec_point) {
-  constexpr std::size_t kPointBytes = 65;
-  // SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING } up to the point itself (RFC 5480).
-  static constexpr std::uint8_t kPrefix[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48,
-                                             0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48,
-                                             0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
-  ByteView point = ec_point;
-  if (point.size() == kPointBytes + 2 && point[0] == 0x04 && point[1] == kPointBytes)
-    point = point.subspan(2);
-  if (point.size() != kPointBytes || point[0] != 0x04)
-    return InternalError("CKA_EC_POINT is not a P-256 point");
-  Bytes spki(std::begin(kPrefix), std::end(kPrefix));
-  spki.insert(spki.end(), point.begin(), point.end());
-  const unsigned char* data = spki.data();
-  const PkeyPtr key(d2i_PUBKEY(nullptr, &data, static_cast<long>(spki.size())));
-  if (!key) return InternalError("CKA_EC_POINT is not on P-256");
-  return spki;
 }
 
 }  // namespace skms::hsm

@@ -38,11 +38,9 @@ Result<Bytes> RsaSpkiFromNumbers(ByteView modulus, ByteView exponent);
 /// An RSA-2048 key of this process. Errors: kInternal.
 Result<PkeyPtr> GenerateRsa();
 Result<Bytes> PublicSpki(EVP_PKEY* key);
+/// PKCS#8 DER; zeros may follow, as some tokens pad. Errors: kIntegrity.
+Result<PkeyPtr> PrivateKeyFromPkcs8(ByteView pkcs8);
 /// Errors: kIntegrity.
 Result<SecretBytes> OaepDecrypt(EVP_PKEY* key, OaepHash hash, ByteView block);
-
-/// SubjectPublicKeyInfo DER of a P-256 point, given as CKA_EC_POINT (DER OCTET STRING, or raw 04||x||y as
-/// some tokens do).
-Result<Bytes> P256SpkiFromPoint(ByteView ec_point);
 
 }  // namespace skms::hsm

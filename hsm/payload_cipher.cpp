@@ -8,12 +8,16 @@ namespace {
 /// The parameters live in the object, with copies of what PKCS#11 takes as non-const.
 class GcmMechanism {
  public:
-  GcmMechanism(ByteView nonce, ByteView aad)
+  GcmMechanism(GcmLayout layout, ByteView nonce, ByteView aad)
       : nonce_(nonce.begin(), nonce.end()),
         aad_(aad.begin(), aad.end()),
         parameters_{nonce_.data(), nonce_.size(), nonce_.size() * 8,
                     aad_.data(),   aad_.size(),   kGcmTagBytes * 8},
-        mechanism_{CKM_AES_GCM, &parameters_, sizeof parameters_} {}
+        parameters_of_five_{nonce_.data(), nonce_.size(), aad_.data(), aad_.size(), kGcmTagBytes * 8},
+        mechanism_{CKM_AES_GCM, &parameters_, sizeof parameters_} {
+    if (layout == GcmLayout::kFiveFields)
+      mechanism_ = {CKM_AES_GCM, &parameters_of_five_, sizeof parameters_of_five_};
+  }
   GcmMechanism(const GcmMechanism&) = delete;
   GcmMechanism& operator=(const GcmMechanism&) = delete;
   CK_MECHANISM* get() { return &mechanism_; }
@@ -22,14 +26,15 @@ class GcmMechanism {
   Bytes nonce_;
   Bytes aad_;
   CK_GCM_PARAMS parameters_;
+  GcmParametersOfFive parameters_of_five_;
   CK_MECHANISM mechanism_;
 };
 
 }  // namespace
 
-Result<Bytes> EncryptGcm(SessionLease& lease, CK_OBJECT_HANDLE key, ByteView nonce, ByteView aad,
-                         ByteView plain) {
-  GcmMechanism mechanism(nonce, aad);
+Result<Bytes> EncryptGcm(SessionLease& lease, GcmLayout layout, CK_OBJECT_HANDLE key, ByteView nonce,
+                         ByteView aad, ByteView plain) {
+  GcmMechanism mechanism(layout, nonce, aad);
   SKMS_TRYV(lease.Check("C_EncryptInit", lease.p11()->C_EncryptInit(lease.handle(), mechanism.get(), key)));
   SecretBytes copy = SecretBytes::CopyOf(plain);
   Bytes sealed(plain.size() + kGcmTagBytes);
@@ -40,10 +45,10 @@ Result<Bytes> EncryptGcm(SessionLease& lease, CK_OBJECT_HANDLE key, ByteView non
   return sealed;
 }
 
-Result<SecretBytes> DecryptGcm(SessionLease& lease, CK_OBJECT_HANDLE key, ByteView nonce, ByteView aad,
-                               ByteView sealed) {
+Result<SecretBytes> DecryptGcm(SessionLease& lease, GcmLayout layout, CK_OBJECT_HANDLE key, ByteView nonce,
+                               ByteView aad, ByteView sealed) {
   if (sealed.size() < kGcmTagBytes) return IntegrityError("shorter than a tag");
-  GcmMechanism mechanism(nonce, aad);
+  GcmMechanism mechanism(layout, nonce, aad);
   const auto for_the_data = [](Error error) {
     if (error.code != ErrorCode::kTokenUnavailable && error.code != ErrorCode::kResourceExhausted)
       error.code = ErrorCode::kIntegrity;

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/secret_bytes.h"
+#include "hsm/capabilities.h"
 #include "hsm/session_object.h"
 
 namespace skms::hsm {
@@ -11,10 +12,10 @@ inline constexpr std::size_t kGcmNonceBytes = 12;
 inline constexpr std::size_t kGcmTagBytes = 16;
 
 /// Ciphertext and the 128-bit tag behind it. Errors: the token's.
-Result<Bytes> EncryptGcm(SessionLease& lease, CK_OBJECT_HANDLE key, ByteView nonce, ByteView aad,
-                         ByteView plain);
+Result<Bytes> EncryptGcm(SessionLease& lease, GcmLayout layout, CK_OBJECT_HANDLE key, ByteView nonce,
+                         ByteView aad, ByteView plain);
 /// Errors: kIntegrity (the tag does not fit), the token's.
-Result<SecretBytes> DecryptGcm(SessionLease& lease, CK_OBJECT_HANDLE key, ByteView nonce, ByteView aad,
-                               ByteView sealed);
+Result<SecretBytes> DecryptGcm(SessionLease& lease, GcmLayout layout, CK_OBJECT_HANDLE key, ByteView nonce,
+                               ByteView aad, ByteView sealed);
 
 }  // namespace skms::hsm

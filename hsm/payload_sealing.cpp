@@ -29,7 +29,7 @@ Result<SessionObject> UnwrapContentKey(SessionLease& lease, const OpenToken& ope
                  "a content key is wrapped in format '" + key.format + "', which this version cannot open"};
   SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(key.kek_generation));
   return Unwrap(lease, &kwp, kek, key.bytes, ContentKeyTemplate(extractable, usage),
-                {.extractable = extractable});
+                ProtectionOn(open.capabilities, extractable));
 }
 
 Result<SealedPayload> SealIn(const OpenToken& open, ByteView plain, ByteView aad) {
@@ -40,7 +40,8 @@ Result<SealedPayload> SealIn(const OpenToken& open, ByteView plain, ByteView aad
   SKMS_TRY(out.nonce, RandomOctets(lease, kGcmNonceBytes));
   SKMS_TRY(const SessionObject key,
            GenerateSecret(lease, CKM_AES_KEY_GEN, ContentKeyTemplate(true, {.encrypt = true}), 32));
-  SKMS_TRY(out.ciphertext, EncryptGcm(lease, key.handle(), out.nonce, aad, plain));
+  SKMS_TRY(out.ciphertext,
+           EncryptGcm(lease, open.capabilities.gcm_layout, key.handle(), out.nonce, aad, plain));
   out.key.kek_generation = open.keys.generations().kek;
   SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), key.handle()));
   return out;
@@ -50,7 +51,7 @@ Result<SecretBytes> UnsealIn(const OpenToken& open, const SealedPayload& sealed,
   SKMS_TRYV(NeedGcm(open.capabilities));
   SKMS_TRY(SessionLease lease, open.token->Lease());
   SKMS_TRY(const SessionObject key, UnwrapContentKey(lease, open, sealed.key, false, {.decrypt = true}));
-  return DecryptGcm(lease, key.handle(), sealed.nonce, aad, sealed.ciphertext);
+  return DecryptGcm(lease, open.capabilities.gcm_layout, key.handle(), sealed.nonce, aad, sealed.ciphertext);
 }
 
 Result<DeliveredKey> RewrapContent(const OpenToken& open, const WrappedKey& transport,
@@ -79,12 +80,13 @@ Result<SecretBytes> OpenTransferred(const OpenToken& open, const TransferredPayl
     OaepMechanism oaep(*open.capabilities.oaep_hash);
     SKMS_TRY(const SessionObject key,
              Unwrap(lease, oaep.get(), open.keys.transfer_private(), sent.encrypted_key,
-                    ContentKeyTemplate(true, {.decrypt = true}), {.extractable = true}));
+                    ContentKeyTemplate(true, {.decrypt = true}), ProtectionOn(open.capabilities, true)));
     // A256GCM means 32 octets; not every token tells the length of an unwrapped key, its wrapped form does.
     constexpr std::size_t kWrappedAes256Bytes = 40;
     SKMS_TRY(const Bytes wrapped, Wrap(lease, &kwp, open.keys.newest_kek(), key.handle()));
     if (wrapped.size() != kWrappedAes256Bytes) return IntegrityError("a content key of another length");
-    return DecryptGcm(lease, key.handle(), sent.nonce, sent.aad, sent.ciphertext);
+    return DecryptGcm(lease, open.capabilities.gcm_layout, key.handle(), sent.nonce, sent.aad,
+                      sent.ciphertext);
   }();
   if (plain.has_error() && plain.error().code == ErrorCode::kIntegrity) {
     // One text for a wrong key and a wrong tag: whoever sends it learns nothing about which.
@@ -104,6 +106,10 @@ Result<SecretBytes> CryptoModule::Unseal(const SealedPayload& sealed, ByteView a
 }
 
 Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, const WrappedKey& key) {
+  if (std::holds_alternative<EcRecipient>(recipient)) {
+    return Error{ErrorCode::kUnsupported,
+                 "no token here derives keys as JOSE's ECDH-ES does; enrol an RSA or a transport key"};
+  }
   const auto* transport = std::get_if<TransportKeyRecipient>(&recipient);
   if (transport == nullptr) return RewrapFor(recipient, key, {KeyKind::kAes, 32});
   return state_->Run([&](const OpenToken& open) { return RewrapContent(open, transport->key, key); });

@@ -1,22 +1,13 @@
-// The second half of the probe: asymmetric signing, EC, and mechanisms that later features choose by.
+// The second part of the probe: signatures, EC private keys, AES-GCM and RFC 3394.
 #pragma once
-
-#include <vector>
 
 #include "hsm/capabilities.h"
 #include "hsm/token.h"
 
 namespace skms::hsm {
 
-struct MechanismFindings {
-  bool ec_p256 = false;
-  bool ecdsa = false;
-  bool rsa_pss = false;
-  bool aes_gcm = false;
-  bool aes_key_wrap = false;
-  std::vector<CapabilityRow> rows;
-};
-
-Result<MechanismFindings> ProbeMechanisms(Token& token);
+/// Adds rows and fields to `capabilities`, which must hold the first part's. What the token cannot do is a
+/// row; errors: none of its own.
+Status ProbeMechanisms(Token& token, Capabilities& capabilities);
 
 }  // namespace skms::hsm

@@ -128,7 +128,7 @@ Result<std::unique_ptr<Token>> Token::Open(const TokenOptions& options, const Se
   if (options.max_sessions < 2 || options.max_sessions > 1024) {
     return ConfigurationError("token.max_sessions must be 2 to 1024");
   }
-  SKMS_TRY(std::shared_ptr<Module> module, Module::Load(options.module_path));
+  SKMS_TRY(std::shared_ptr<Module> module, Module::Load(options.module_path, options.init_args));
   SKMS_TRY(const Found found, FindToken(*module, options));
   SKMS_TRYV(CheckUsable(found.info, options));
   std::unique_ptr<Token> token(

@@ -40,8 +40,9 @@ class TokenKeeper {
   Result<OpenTokenPtr> Current();
 
   /// Runs a verb, `Result<T>(const OpenToken&)`, and once more if the token failed under it: verbs leave only
-  /// session objects behind, so that a second run harms nothing. Codes that may mean a bad blob as well as a
-  /// bad token (CKR_GENERAL_ERROR) are the token's, kTokenUnavailable, if it fails with keys of its own too.
+  /// session objects behind, so that another run harms nothing. Codes that mean a bad token as well as a bad
+  /// blob (CKR_GENERAL_ERROR from an unwrap) are believed to be the blob's when the token works with keys of
+  /// its own and the verb still fails.
   template <typename Verb>
   auto Run(Verb verb) -> decltype(verb(std::declval<const OpenToken&>())) {
     for (int attempt = 1;; ++attempt) {
@@ -49,11 +50,14 @@ class TokenKeeper {
       auto result = verb(*open);
       if (result.has_value()) return result;
       const Error& error = result.error();
-      const bool unavailable = error.code == ErrorCode::kTokenUnavailable;
-      if (!unavailable && TroubleIn(error.rv) == Trouble::kNone) return result;
+      const bool doubtful = TroubleIn(error.rv) != Trouble::kNone;
+      if (!doubtful && error.code != ErrorCode::kTokenUnavailable) return result;
       if (attempt == 1) continue;
-      if (unavailable || open->Prove().has_value()) return result;
-      return Unavailable(error);
+      const bool blames_blob =
+          error.code == ErrorCode::kIntegrity || error.code == ErrorCode::kInvalidArgument;
+      if (!blames_blob) return Unavailable(error);
+      if (attempt == 3) return result;
+      if (open->Prove().has_error()) return Unavailable(error);
     }
   }
 

@@ -152,8 +152,8 @@ Status TokenKeys::ProveSecrets(SessionLease& lease, const Capabilities& capabili
     };
     const auto blob = Wrap(lease, &kwp, handle, key.handle());
     if (blob.has_error()) return broken(blob.error());
-    const auto back =
-        Unwrap(lease, &kwp, handle, blob.value(), ValKeyTemplate(probe_key), {.extractable = true});
+    const auto back = Unwrap(lease, &kwp, handle, blob.value(), ValKeyTemplate(probe_key),
+                             ProtectionOn(capabilities, true));
     if (back.has_error()) return broken(back.error());
   }
   for (const auto& [generation, handle] : macs_) {
@@ -176,7 +176,7 @@ Status TokenKeys::ProvePairs(SessionLease& lease, const Capabilities& capabiliti
   OaepMechanism oaep(*capabilities.oaep_hash);
   SKMS_TRY(const Bytes block, Wrap(lease, oaep.get(), transfer_public(), key.handle()));
   const auto back = Unwrap(lease, oaep.get(), transfer_private(), block, ValKeyTemplate({KeyKind::kAes, 32}),
-                           {.extractable = true});
+                           ProtectionOn(capabilities, true));
   if (back.has_error()) return IntegrityError("skms-transfer does not work: " + back.error().detail);
   return Ok();
 }

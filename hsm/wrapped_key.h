@@ -19,6 +19,9 @@ enum class KeyKind {
   kEcPrivate,      ///< CKK_EC private key on P-256; wrapped as PKCS#8 PrivateKeyInfo
 };
 
+/// The curves that recipients' keys may be on.
+enum class Curve { kP256, kP384 };
+
 struct KeySpec {
   KeyKind kind = KeyKind::kAes;
   std::uint32_t bytes = 32;  ///< length of a secret key; ignored for EC
@@ -51,14 +54,24 @@ struct TransportKeyRecipient {
   WrappedKey key;
 };
 
-using Recipient = std::variant<RsaRecipient, TransportKeyRecipient>;
+/// An EC public key on P-256 or P-384 (SubjectPublicKeyInfo DER, uncompressed point).
+struct EcRecipient {
+  Bytes spki;
+};
+
+using Recipient = std::variant<RsaRecipient, TransportKeyRecipient, EcRecipient>;
+
+/// SharedInfo of the key derivation for EC recipients: the octets of the algorithm's name.
+inline constexpr std::string_view kEcdhName = "ECDH-ES+A256KWP";
 
 /// A VAL key wrapped to a recipient, inside the token. `alg` is one of "RSA-OAEP", "RSA-OAEP-256",
-/// "RSA-AES-KWP", "RSA-AES-KWP-256" (PKCS#11 2.40 6.1.21 layout in two parts), "A256KWP".
+/// "RSA-AES-KWP", "RSA-AES-KWP-256" (PKCS#11 2.40 6.1.21 layout in two parts), "A256KWP", "ECDH-ES+A256KWP"
+/// (ECDH, the KDF of ANSI X9.63 with SHA-256 over kEcdhName, RFC 5649; JOSE's ECDH-ES has another KDF).
 struct DeliveredKey {
   std::string alg;
-  Bytes encrypted_key;  ///< the RSA block, or the KWP bytes for A256KWP
-  Bytes wrapped_key;    ///< RSA-AES only: the key under the ephemeral AES-256 key (RFC 5649)
+  Bytes encrypted_key;   ///< the RSA block, or the KWP bytes for A256KWP and ECDH-ES+A256KWP
+  Bytes wrapped_key;     ///< RSA-AES only: the key under the ephemeral AES-256 key (RFC 5649)
+  Bytes ephemeral_spki;  ///< ECDH only: the token's ephemeral public key, SubjectPublicKeyInfo DER
 };
 
 /// A payload under AES-256-GCM.

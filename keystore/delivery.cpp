@@ -122,9 +122,9 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
   SKMS_TRY(out.profile, FindKeyProfile(version.profile));
   out.recipient = to.id;
   if (!to.recipient) {
-    SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec));
+    SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec, version.public_key));
   } else {
-    auto wrapped = module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec);
+    auto wrapped = module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec, version.public_key);
     if (wrapped.has_error() && wrapped.error().code == ErrorCode::kInvalidArgument) {
       return PermissionDenied("recipient '" + to.id + "' cannot be used: " + wrapped.error().detail +
                               "; enrol one with: skmsctl recipient add");

@@ -37,8 +37,8 @@ struct Prepared {
 
 Result<Prepared> PrepareToken(const appliance::Configuration& configuration) {
   const hsm::PinSource pin = [&configuration] { return appliance::ReadPin(configuration.token); };
-  const hsm::TokenOptions options{configuration.token.module, configuration.token.label,
-                                  configuration.token.serial};
+  const hsm::TokenOptions options{configuration.token.module, configuration.token.init_args,
+                                  configuration.token.label, configuration.token.serial};
   // Only what lacks keys is provisioned: after any other failure, a wrong PIN above all, nothing is tried
   // again.
   auto complete = hsm::CryptoModule::Open(options, pin);

@@ -1,5 +1,7 @@
 """Counts test cases in the log of `ctest --verbose`: count.py LOG CTEST_STATUS. Prints "N passed, N failed" last.
 
+A case that says "skipped: CASE: why" did not pass, whatever its program's summary says.
+
 A program that crashed, or was killed before it could count, is one failure more.
 """
 
@@ -8,20 +10,25 @@ import sys
 
 DOCTEST = re.compile(r"\[doctest\] test cases: *(\d+) \| *(\d+) passed \| *(\d+) failed")
 PYTEST = re.compile(r"^\d+: =*\s*((?:\d+ (?:passed|failed|errors?|skipped|warnings?|deselected|xfailed|xpassed)(?:, )?)+) in ")
+SKIPPED = re.compile(r"^\d+: skipped: ")
 CTEST = re.compile(r"^ *\d+/\d+ Test +#(\d+): \S+ \.+ *(.*)$")
 NUMBER = re.compile(r"^(\d+): ")
 
 
 def count(log):
     passed = failed = skipped = 0
+    in_summary = {}  # skipped cases that the summary of the same test will count as passed
     failures_counted = set()  # numbers of ctest's tests, which run side by side
     for line in log.splitlines():
         number = found[1] if (found := NUMBER.match(line)) else None
         if found := DOCTEST.search(line):
-            passed += int(found[2])
+            passed += int(found[2]) - in_summary.pop(number, 0)
             failed += int(found[3])
             if int(found[3]) > 0:
                 failures_counted.add(number)
+        elif SKIPPED.match(line):
+            skipped += 1
+            in_summary[number] = in_summary.get(number, 0) + 1
         elif found := PYTEST.match(line):
             numbers = {word.rstrip("s"): int(n) for n, word in re.findall(r"(\d+) (\w+)", found[1])}
             passed += numbers.get("passed", 0)
@@ -31,7 +38,7 @@ def count(log):
             if bad > 0:
                 failures_counted.add(number)
         elif found := CTEST.match(line):
-            if "Passed" not in found[2] and found[1] not in failures_counted:
+            if "Passed" not in found[2] and "Skipped" not in found[2] and found[1] not in failures_counted:
                 failed += 1
     return passed, failed, skipped
 

@@ -3,7 +3,8 @@
 #
 #   ./tests/run.sh [-L LABEL] [--preset release|dev|asan|tsan]
 #
-# LABEL is a ctest label: unit, token, house, e2e, conformance. Root is needed only where Debian packages are missing.
+# LABEL is a ctest label: unit, token, contract (all modules, or one: contract.softhsm, .nss, .opencryptoki, .p11kit), house,
+# e2e, conformance. Root is needed where Debian packages are missing, and for opencryptoki's daemon.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -13,7 +14,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -L) label=(-L "${2:?-L needs a label}"); shift 2 ;;
     --preset) preset=${2:?--preset needs a name}; shift 2 ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
     *) echo "run.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
   esac
 done

@@ -133,6 +133,8 @@ class AdminApi {
     const hsm::Capabilities capabilities = deps_.module.capabilities();
     body["usable"] = capabilities.usable();
     body["capabilities"] = ToJson(capabilities);
+    body["quirks"] = QuirksToJson(capabilities);
+    body["profiles"] = ProfilesToJson(capabilities);
     return JsonResponse(200, body);
   }
 

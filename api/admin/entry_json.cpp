@@ -12,6 +12,8 @@
 #include "base/date_time.h"
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "hsm/profile.h"
+#include "hsm/quirks.h"
 
 namespace skms::admin {
 namespace {
@@ -130,15 +132,42 @@ json ToJson(const GroupRecord& group) {
           {"changed", Time(group.changed)}};
 }
 
-json ToJson(const hsm::Capabilities& capabilities) {
+namespace {
+
+json RowsToJson(const std::vector<hsm::CapabilityRow>& rows) {
   constexpr const char* kFindings[] = {"yes", "no", "warn", "fail"};
-  json rows = json::array();
-  for (const hsm::CapabilityRow& row : capabilities.rows) {
-    rows.push_back({{"capability", row.name},
+  json list = json::array();
+  for (const hsm::CapabilityRow& row : rows) {
+    list.push_back({{"capability", row.name},
                     {"finding", kFindings[static_cast<std::size_t>(row.finding)]},
                     {"detail", row.detail}});
   }
-  return rows;
+  return list;
+}
+
+}  // namespace
+
+json ToJson(const hsm::Capabilities& capabilities) { return RowsToJson(capabilities.rows); }
+
+json QuirksToJson(const hsm::Capabilities& capabilities) {
+  json list = json::array();
+  for (const hsm::Quirk& quirk : hsm::QuirksOf(capabilities)) {
+    list.push_back({{"quirk", std::string(quirk.name)},
+                    {"capability", std::string(quirk.found_by)},
+                    {"measure", std::string(quirk.measure)}});
+  }
+  return list;
+}
+
+json ProfilesToJson(const hsm::Capabilities& capabilities) {
+  json list = json::array();
+  for (const hsm::Profile profile : hsm::kProfiles) {
+    const hsm::ProfileVerdict verdict = hsm::Judge(profile, capabilities);
+    list.push_back({{"profile", std::string(hsm::NameOf(profile))},
+                    {"passes", verdict.passes()},
+                    {"failed", RowsToJson(verdict.failed)}});
+  }
+  return list;
 }
 
 json ToJson(const hsm::TokenInfo& token) {

@@ -28,6 +28,10 @@ nlohmann::json ToJson(const keystore::Payload& payload);
 nlohmann::json ToJson(const keystore::Subscription& subscription);
 nlohmann::json ToJson(const keystore::GroupRecord& group);     ///< without its members
 nlohmann::json ToJson(const hsm::Capabilities& capabilities);  ///< a list of rows
+/// [{"quirk", "capability", "measure"}]: what departs from PKCS#11, the row that finds it, what is done.
+nlohmann::json QuirksToJson(const hsm::Capabilities& capabilities);
+/// [{"profile", "passes", "failed": rows}] for lab, standard and strict.
+nlohmann::json ProfilesToJson(const hsm::Capabilities& capabilities);
 nlohmann::json ToJson(const hsm::TokenInfo& token);
 nlohmann::json ToJson(const hsm::TokenHealth& health);
 

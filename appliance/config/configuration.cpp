@@ -24,11 +24,13 @@ void ReadSkms(SectionReader& reader, Configuration& out) {
 
 void ReadToken(SectionReader& reader, Configuration& out) {
   reader.Path("module", out.token.module);
+  reader.Text("init_args", out.token.init_args);
   reader.Text("label", out.token.label, true);
   reader.Text("serial", out.token.serial);
   reader.Path("pin_file", out.token.pin_file);
   reader.Number("max_sessions", out.token.max_sessions, 2, 1024);
   reader.Number("session_wait_ms", out.token.session_wait_ms, 1, 60000);
+  reader.OneOf("profile", out.token.profile, {"lab", "standard", "strict"});
   reader.Flag("refuse_sha1_oaep", out.token.refuse_sha1_oaep);
 }
 

@@ -28,11 +28,13 @@ struct SkmsSection {
 
 struct TokenSection {
   std::string module = "/usr/lib/softhsm/libsofthsm2.so";  ///< path of the PKCS#11 module
+  std::string init_args;  ///< parameter string for the module's C_Initialize; NSS softoken needs one
   std::string label = "skms";
   std::string serial;                    ///< optional
   std::string pin_file;                  ///< empty: $CREDENTIALS_DIRECTORY/skms-pin (systemd credential)
   std::uint32_t max_sessions = 8;        ///< 2 to 1024
   std::uint32_t session_wait_ms = 2000;  ///< how long a request waits for a session before 503
+  std::string profile = "standard";      ///< lab, standard or strict: do not start on a token below it
   bool refuse_sha1_oaep = false;         ///< true: do not start on a token that has no OAEP with SHA-256
 };
 

@@ -310,6 +310,24 @@ def test_the_probe_prints_a_table_and_json(fresh):
     assert "CAPABILITY" in table and "verdict: this token can be used" in table
     report = fresh.ctl_json("token", "probe")
     assert report["usable"] and any(row["capability"].startswith("wrap RFC 5649") for row in report["capabilities"])
+    assert {verdict["profile"]: verdict["passes"] for verdict in report["profiles"]} == {"lab": True, "standard": True, "strict": False}
+    assert any(quirk["capability"] == "wrap RFC 5649 (KWP)" for quirk in report["quirks"])
+
+
+def test_a_token_below_the_profile_is_refused_with_the_line_that_failed(fresh):
+    fresh.write_config(token__profile="strict")
+    done = fresh.run_skmsd()
+    assert done.returncode == 5
+    assert "below token.profile strict" in last_line(done)
+    assert "RSA-OAEP with SHA-256: C_WrapKey: CKR_ARGUMENTS_BAD" in last_line(done)
+    probe = fresh.try_ctl("token", "probe")
+    assert probe.returncode == 5
+    assert "profile standard: met" in probe.stdout and "profile strict: NOT met: " in probe.stdout
+    assert "the daemon does NOT start on this token, for token.profile is strict" in probe.stdout
+    fresh.write_config(token__profile="standard")
+    assert fresh.start().ctl_json("token", "probe")["usable"]
+    shown = fresh.ask_admin("/admin/v1/token")
+    assert [verdict["passes"] for verdict in shown["profiles"]] == [True, True, False]
 
 
 def test_empty_lists_say_what_to_do_and_json_is_stable(fresh):

@@ -33,9 +33,12 @@ def fault(random_):
 
 
 def test_soak(tmp_path):
-    random_ = random.Random(SEED)
     print(f"seed {SEED}, {SECONDS:.0f} s")
-    appliance = behind_faults(tmp_path)
+    with behind_faults(tmp_path) as appliance:
+        soak(appliance, random.Random(SEED))
+
+
+def soak(appliance, random_):
     begun = time.monotonic()
     worst = 0
     faults = []
@@ -62,4 +65,3 @@ def test_soak(tmp_path):
     assert health.failed == [] and counters(appliance)["finalize-under-call"] == 0
     assert load.count(200) > CLIENTS
     assert "is whole" in appliance.ctl("audit", "verify")
-    assert appliance.stop() == 0, appliance.log.read_text()[-2000:]

@@ -1,6 +1,7 @@
 """Clients that open every key they get, and a token behind the fault module: for what is asked of a daemon whose token breaks."""
 
 import base64
+import contextlib
 import http.client
 import json
 import ssl
@@ -131,16 +132,23 @@ class Health:
         self.thread.join()
 
 
+@contextlib.contextmanager
 def behind_faults(directory):
     """A running appliance with eight users' keys, whose token breaks when it is told to."""
     one = Appliance(directory, token__module=BIN.parent / "lib/libskms_fault.so", listen__answer_time_ms=ANSWER_MS, listen__max_connections=64,
                     limits__requests_per_second=100000, limits__burst=100000)
     one.prepare()
     one.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_CONTROL": str(directory / "fault.sock")})
-    one.start().provision()
-    for n in range(8):
-        one.key(f"val-service-id=s&valUserId=u{n}")
-    return one
+    try:
+        one.start().provision()
+        for n in range(8):
+            one.key(f"val-service-id=s&valUserId=u{n}")
+        yield one
+        assert one.stop() == 0, one.log.read_text()[-2000:]
+    finally:
+        if one.process is not None:
+            one.process.kill()
+            one.process.wait()
 
 
 def try_order(appliance, command):

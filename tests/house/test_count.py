@@ -38,3 +38,14 @@ def test_programs_that_run_side_by_side_do_not_cover_for_each_other():
 
 def test_an_error_while_collecting_is_a_failure():
     assert COUNT.count("1: 2 passed, 1 error in 0.50s\n1/1 Test #1: e2e.x ...***Failed 1 sec\n") == (2, 1, 0)
+
+
+def test_a_case_that_says_it_was_skipped_is_not_counted_as_passed():
+    log = """
+1: skipped: a payload is sealed: token lacks AES-GCM
+2: skipped: contract.opencryptoki: its daemon needs root
+1: [doctest] test cases:  5 |  5 passed | 0 failed | 0 skipped
+2/2 Test  #1: contract.nss ...   Passed    0.13 sec
+1/2 Test  #2: contract.opencryptoki ...***Skipped   0.13 sec
+"""
+    assert COUNT.count(log) == (4, 0, 2)

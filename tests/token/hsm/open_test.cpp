@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "hsm/crypto_module.h"
+#include "hsm/profile.h"
 #include "hsm/token.h"
 #include "tests/token/soft_token.h"
 
@@ -201,6 +202,9 @@ TEST_CASE("the probe finds on SoftHSM what SoftHSM does") {
   CHECK(Row(capabilities, "RSA-OAEP hash in use").finding == Finding::kWarn);
   CHECK(Row(capabilities, "AES-GCM").finding == Finding::kYes);
   CHECK(Row(capabilities, "wrap an EC private key").finding == Finding::kYes);
+  CHECK(Judge(Profile::kStandard, capabilities).passes());
+  const std::string strict = FailedLines(Judge(Profile::kStrict, capabilities));
+  CHECK(strict.find("RSA-OAEP with SHA-256: C_WrapKey: CKR_ARGUMENTS_BAD") != std::string::npos);
 }
 
 }  // namespace

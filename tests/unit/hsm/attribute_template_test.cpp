@@ -60,5 +60,13 @@ TEST_CASE("every template says every usage flag, and only the wanted ones are se
   CHECK(Flag(public_key, CKA_WRAP));
 }
 
+TEST_CASE("an attribute that is taken out leaves the others as they were") {
+  AttributeTemplate key = SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {});
+  const CK_ULONG before = key.size();
+  key.Without(CKA_EXTRACTABLE).Without(CKA_LABEL);
+  CHECK(key.size() == before - 1);
+  for (CK_ULONG i = 0; i < key.size(); ++i) CHECK(key.data()[i].type != CKA_EXTRACTABLE);
+}
+
 }  // namespace
 }  // namespace skms::hsm

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "base/encoding.h"
+#include "hsm/openssl_agreement.h"
 
 namespace skms::hsm {
 namespace {
@@ -39,14 +40,14 @@ TEST_CASE("a point becomes a key only when it is on the curve, in either coding"
       "cbb6406837bf51f5");
   Bytes der{0x04, 0x41};
   der.insert(der.end(), raw.begin(), raw.end());
-  const auto spki = P256SpkiFromPoint(der);
+  const auto spki = SpkiFromPoint(Curve::kP256, der);
   REQUIRE(spki.has_value());
-  CHECK(P256SpkiFromPoint(raw).value() == spki.value());
+  CHECK(SpkiFromPoint(Curve::kP256, raw).value() == spki.value());
   Bytes off_curve = raw;
   off_curve.back() ^= 1;
-  CHECK(P256SpkiFromPoint(off_curve).has_error());
-  CHECK(P256SpkiFromPoint(Bytes(65, 0)).has_error());
-  CHECK(P256SpkiFromPoint({}).has_error());
+  CHECK(SpkiFromPoint(Curve::kP256, off_curve).has_error());
+  CHECK(SpkiFromPoint(Curve::kP256, Bytes(65, 0)).has_error());
+  CHECK(SpkiFromPoint(Curve::kP256, {}).has_error());
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ keystore::DeliveryAnswer AnswerFor(const Selector& selector) {
   key.version.version = 3;
   key.profile = keystore::FindKeyProfile("aes-256").value();
   key.recipient = "val-1";
-  key.wrapped = hsm::DeliveredKey{"RSA-OAEP", {1, 2, 3}, {}};
+  key.wrapped = hsm::DeliveredKey{"RSA-OAEP", {1, 2, 3}, {}, {}};
   keystore::DeliveryAnswer answer;
   answer.service.id = selector.service;
   answer.keys.push_back(std::move(key));

@@ -55,6 +55,25 @@ TEST_CASE("a minimal file gets every default and paths from its own directory") 
   CHECK(configuration.admin.socket == "/run/skms/admin.sock");
 }
 
+TEST_CASE("the profile of the token is standard unless said, and must be one that exists") {
+  const std::string rest = std::string(kMinimal).substr(std::string("token:\n").size());
+  CHECK(ConfigurationFile(kMinimal).Load().value().token.profile == "standard");
+  const ConfigurationFile strict("token:\n  profile: strict\n" + rest);
+  CHECK(strict.Load().value().token.profile == "strict");
+  CHECK(ConfigurationFile("token:\n  profile: relaxed\n" + rest).Complaint().find("token.profile") !=
+        std::string::npos);
+}
+
+TEST_CASE("a parameter string for the module is taken as it stands") {
+  const std::string args =
+      "configdir='sql:/var/lib/skms/nss' secmod='secmod.db' flags= dbTokenDescription='skms'";
+  const ConfigurationFile file("token:\n  init_args: " + args + "\n  label: skms\n" +
+                               std::string(kMinimal).substr(std::string("token:\n  label: skms\n").size()));
+  const auto loaded = file.Load();
+  REQUIRE(loaded.has_value());
+  CHECK(loaded.value().token.init_args == args);
+}
+
 TEST_CASE("an unknown key is refused with line, column and a suggestion") {
   const ConfigurationFile file(std::string(kMinimal) + "  prot: 9\n");
   CHECK(file.Complaint() == ":7:3: unknown key 'prot' in 'listen'; did you mean 'port'?");
