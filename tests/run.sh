@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test. Ends with the line "N passed, N failed".
 #
-#   ./tests/run.sh [-L LABEL] [--preset release|dev|asan|tsan]
+#   ./tests/run.sh [-L LABEL] [-E REGEX] [--preset release|dev|asan|tsan]
 #
 # LABEL is a ctest label: unit, token, contract (all modules, or one: contract.softhsm, .nss, .opencryptoki, .p11kit), house,
 # e2e, conformance. Root is needed where Debian packages are missing, and for opencryptoki's daemon.
@@ -10,9 +10,11 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 preset=release # what ships, and what the quick start has built already
 label=()
+without=()
 while [ $# -gt 0 ]; do
   case $1 in
     -L) label=(-L "${2:?-L needs a label}"); shift 2 ;;
+    -E) without=(-E "${2:?-E needs a regular expression}"); shift 2 ;;
     --preset) preset=${2:?--preset needs a name}; shift 2 ;;
     -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
     *) echo "run.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
@@ -38,7 +40,7 @@ NINJA_STATUS='  %f of %t ' cmake --build "$root/build/$preset" -- -j"$(nproc)"
 log=$root/build/$preset/tests.log
 echo "running the tests (log: build/$preset/tests.log)"
 status=0
-(cd "$root/build/$preset" && ctest --verbose -j"$(nproc)" --no-tests=error "${label[@]}") >"$log" 2>&1 || status=$?
+(cd "$root/build/$preset" && ctest --verbose -j"$(nproc)" --no-tests=error "${label[@]}" "${without[@]}") >"$log" 2>&1 || status=$?
 grep -E '^ *[0-9]+/[0-9]+ Test' "$log" || true
 if [ "$status" -ne 0 ]; then
   grep -E 'ERROR|FAILED|FATAL|Error|error:|assert|AddressSanitizer|runtime error|ThreadSanitizer' "$log" | head -60 || true
