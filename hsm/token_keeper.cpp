@@ -193,15 +193,17 @@ void TokenKeeper::Recover(Lock& lock) {
 /// By the keeper's thread alone.
 Result<OpenTokenPtr> TokenKeeper::TryOpen() {
   SKMS_TRY(const SecretBytes pin, pin_());
-  const Sha256Digest digest = Sha256(pin.ExposeSecret());
-  if (refused_pin_ && ConstantTimeEqual(*refused_pin_, digest)) {
+  // No digest of a PIN that works: a PIN is short, and whoever found it could try them all.
+  if (refused_pin_ && ConstantTimeEqual(*refused_pin_, Sha256(pin.ExposeSecret()))) {
     return Error{
         ErrorCode::kPinIncorrect,
         "the token refused the PIN, which is not tried again; put the right one where the daemon reads it"};
   }
   KnownToken former = known();
   auto opened = OpenToken::Reopen(options_, pin, former, Reporter());
-  if (opened.has_error() && opened.error().code == ErrorCode::kPinIncorrect) refused_pin_ = digest;
+  if (opened.has_error() && opened.error().code == ErrorCode::kPinIncorrect)
+    refused_pin_ = Sha256(pin.ExposeSecret());
+  if (opened.has_value()) refused_pin_.reset();
   return opened;
 }
 
