@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -98,17 +100,22 @@ Result<http::UnixOptions> TrustedOptionsFrom(const ListenUeSection& section) {
   return options;
 }
 
-/// Logs the probe's warnings, for an operator should not have to ask for them; kUnsupported: the token is
-/// below what the configuration asks.
-Status CheckToken(const hsm::Capabilities& capabilities, const TokenSection& token) {
+/// For an operator should not have to ask for them.
+void LogWarnings(const hsm::Capabilities& capabilities, const TokenSection& token) {
   for (const hsm::CapabilityRow& row : capabilities.rows) {
-    if (row.finding == hsm::Finding::kWarn) LogWarning("token: " + row.name + ": " + row.detail);
+    if (row.finding == hsm::Finding::kWarn)
+      LogWarning("token '" + token.label + "': " + row.name + ": " + row.detail);
   }
+}
+
+/// kUnsupported: the token is below what the configuration asks.
+Status CheckToken(const hsm::Capabilities& capabilities, const TokenSection& token) {
   const hsm::Profile profile = hsm::ProfileNamed(token.profile).value_or(hsm::Profile::kStrict);
   const hsm::ProfileVerdict verdict = hsm::Judge(profile, capabilities);
   if (!verdict.passes()) {
-    return Error{ErrorCode::kUnsupported, "this token is below token.profile " + token.profile + " (" +
-                                              hsm::FailedLines(verdict) + "); see: skmsctl token probe"};
+    return Error{ErrorCode::kUnsupported, "token '" + token.label + "' is below token.profile " +
+                                              token.profile + " (" + hsm::FailedLines(verdict) +
+                                              "); see: skmsctl token probe"};
   }
   if (token.refuse_sha1_oaep && capabilities.oaep_hash != hsm::OaepHash::kSha256) {
     return Error{
@@ -119,14 +126,25 @@ Status CheckToken(const hsm::Capabilities& capabilities, const TokenSection& tok
   return Ok();
 }
 
+std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration) {
+  std::vector<hsm::TokenMember> members;
+  for (const TokenSection& section : configuration.tokens) {
+    // At each opening, for it may come back with other firmware; its warnings once.
+    const auto accept = [section, told = std::make_shared<std::once_flag>()](const hsm::Capabilities& can) {
+      std::call_once(*told, [&] { LogWarnings(can, section); });
+      return CheckToken(can, section);
+    };
+    members.push_back(
+        {TokenOptionsFrom(section), [section] { return ReadPin(section); }, section.weight, accept});
+  }
+  return members;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration) {
   std::unique_ptr<Appliance> appliance(new Appliance());
-  SKMS_TRY(appliance->module_,
-           hsm::CryptoModule::Open(TokenOptionsFrom(configuration.token),
-                                   [section = configuration.token] { return ReadPin(section); }));
-  SKMS_TRYV(CheckToken(appliance->module_->capabilities(), configuration.token));
+  SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(MembersFrom(configuration)));
   SKMS_TRY(appliance->store_,
            keystore::KeyStore::Open({configuration.store.path}, *appliance->module_, appliance->clock_));
   SKMS_TRYV(appliance->Wire(configuration));
@@ -158,6 +176,10 @@ Status Appliance::Wire(const Configuration& configuration) {
   rotation.hold_clock_step = std::chrono::seconds(configuration.rotation.hold_clock_step_s);
   rotation_ = std::make_unique<RotationScheduler>(*store_, clock_, rotation);
 
+  rewrapper_ = std::make_unique<KeyRewrapper>(
+      *store_, RewrapOptions{configuration.rewrap.rows_per_second,
+                             static_cast<int>(configuration.rewrap.share_percent)});
+
   NotifierOptions notify;
   notify.skms_id = configuration.skms.id;
   notify.time_limit = std::chrono::milliseconds(configuration.notify.time_limit_ms);
@@ -182,7 +204,9 @@ Status Appliance::Wire(const Configuration& configuration) {
        .rotation = {[this] { return rotation_->report(); },
                     [this](const keystore::PrincipalId& by) { return rotation_->Resume(by); }},
        .issuer_keys = {[this](const keystore::IssuerId& id) { return issuer_keys_->Fetch(id); },
-                       [this](const keystore::IssuerId& id) { return issuer_keys_->report(id); }}});
+                       [this](const keystore::IssuerId& id) { return issuer_keys_->report(id); }},
+       .token_keys = {[this] { return rewrapper_->report(); }, [this] { rewrapper_->Begin(); },
+                      [this] { return MayRetire(); }}});
 
   http::UnixOptions unix_options;
   unix_options.path = configuration.admin.socket;
@@ -197,8 +221,8 @@ Status Appliance::WireSeal(const Configuration& configuration) {
   api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
   const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
   const seal::SealDependencies dependencies{*store_, *authenticator_, clock_};
-  SKMS_TRY(const seal::DiscoveryDocument published, Published(configuration, *module_));
-  SKMS_TRYV(seal::RegisterDiscovery(*api_, published));
+  published_ = std::make_unique<PublishedDocument>(configuration, *module_);
+  SKMS_TRYV(seal::RegisterDiscovery(*api_, configuration.skms.uri, [this] { return published_->Current(); }));
   seal::RegisterKmS(*api_, configuration.skms.id,
                     {configuration.skms.uri, configuration.access_token.scope_ss_kir, window_ms, "deliver"},
                     dependencies);
@@ -211,23 +235,25 @@ Status Appliance::WireSeal(const Configuration& configuration) {
 
   seal::RegisterKeyProvisioning(
       *api_,
-      {configuration.skms.id,
-       {published.keys.front().kid, published.keys.front().alg},
-       configuration.limits.payload_bytes,
+      {configuration.skms.id, [this] { return TransferKeysOf(*module_); }, configuration.limits.payload_bytes,
        configuration.skms.also_known_as},
       {configuration.skms.uri, configuration.access_token.scope_ss_kpp, window_ms, "provision"},
       dependencies);
-  if (configuration.listen_ue.present) SKMS_TRYV(WireUe(configuration, published));
+  if (configuration.listen_ue.present) SKMS_TRYV(WireUe(configuration));
   return Ok();
 }
 
-Status Appliance::WireUe(const Configuration& configuration, const seal::DiscoveryDocument& published) {
+Status Appliance::WireUe(const Configuration& configuration) {
   const ListenUeSection& section = configuration.listen_ue;
   ue_api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
-  seal::DiscoveryDocument document = published;
-  document.skms_uri = section.uri;
-  std::erase_if(document.apis, [](const seal::PublishedApi& one) { return one.reference_point != "KM-UU"; });
-  SKMS_TRYV(seal::RegisterDiscovery(*ue_api_, document));
+  const auto for_ues = [this, uri = section.uri]() -> Result<seal::DiscoveryDocument> {
+    SKMS_TRY(seal::DiscoveryDocument document, published_->Current());
+    document.skms_uri = uri;
+    std::erase_if(document.apis,
+                  [](const seal::PublishedApi& one) { return one.reference_point != "KM-UU"; });
+    return document;
+  };
+  SKMS_TRYV(seal::RegisterDiscovery(*ue_api_, section.uri, for_ues));
   const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
   std::vector<std::string> other_roots = configuration.skms.also_known_as;
   other_roots.push_back(configuration.skms.uri);
@@ -247,8 +273,24 @@ Status Appliance::WireUe(const Configuration& configuration, const seal::Discove
   return Ok();
 }
 
+Status Appliance::MayRetire() const {
+  const auto since = rewrapper_->AllRewrappedSince();
+  if (!since) return Conflict("rows are still under former token keys; see: skmsctl kek status");
+  for (const auto* api : {&api_, &ue_api_, &admin_api_}) {
+    if (!*api) continue;
+    const auto oldest = (*api)->OldestRequest();
+    if (oldest && *oldest <= *since) {
+      return Conflict(
+          "a request that began before all rows were re-wrapped is still being served; try again "
+          "in a moment");
+    }
+  }
+  return Ok();
+}
+
 Status Appliance::Start() {
   rotation_->Start();
+  rewrapper_->Start();
   issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
@@ -264,6 +306,7 @@ void Appliance::Stop() {
   if (trusted_) trusted_->Stop();
   if (admin_) admin_->Stop();
   if (rotation_) rotation_->Stop();
+  if (rewrapper_) rewrapper_->Stop();
   if (notifier_) notifier_->Stop();
   if (issuer_keys_) issuer_keys_->Stop();
 }

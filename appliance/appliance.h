@@ -10,11 +10,12 @@
 #include "api/auth/authenticator.h"
 #include "api/http/router.h"
 #include "api/http/transport.h"
-#include "api/seal/discovery.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
 #include "appliance/issuer_keys.h"
+#include "appliance/key_rewrapper.h"
 #include "appliance/notifier.h"
+#include "appliance/published.h"
 #include "appliance/rotation_scheduler.h"
 #include "base/clock.h"
 #include "base/result.h"
@@ -49,17 +50,21 @@ class Appliance {
  private:
   Appliance() = default;
   Status Wire(const Configuration& configuration);
+  /// kConflict: somebody may hold rows as they were before the re-wrapping.
+  Status MayRetire() const;
   Status WireSeal(const Configuration& configuration);
-  Status WireUe(const Configuration& configuration, const seal::DiscoveryDocument& published);
+  Status WireUe(const Configuration& configuration);
 
   SystemClock clock_;
   std::int64_t started_ = 0;
   std::unique_ptr<hsm::CryptoModule> module_;
   std::unique_ptr<keystore::KeyStore> store_;
+  std::unique_ptr<PublishedDocument> published_;
   std::unique_ptr<IssuerKeys> issuer_keys_;
   std::unique_ptr<DirectoryAdapter> directory_;
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<RotationScheduler> rotation_;
+  std::unique_ptr<KeyRewrapper> rewrapper_;
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;

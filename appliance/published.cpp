@@ -1,31 +1,59 @@
 #include "appliance/published.h"
 
+#include <set>
 #include <utility>
 
 namespace skms::appliance {
+namespace {
 
-Result<seal::DiscoveryDocument> Published(const Configuration& configuration, hsm::CryptoModule& module) {
+std::string TransferAlgorithm(const hsm::CryptoModule& module) {
+  return module.capabilities().oaep_hash == hsm::OaepHash::kSha256 ? "RSA-OAEP-256" : "RSA-OAEP";
+}
+
+}  // namespace
+
+PublishedDocument::PublishedDocument(const Configuration& configuration, hsm::CryptoModule& module)
+    : module_(module) {
   const AccessTokenSection& token = configuration.access_token;
-  seal::DiscoveryDocument document;
-  document.skms_id = configuration.skms.id;
-  document.skms_uri = configuration.skms.uri;
-  document.apis = {{"ss-kir", "v1", "KM-S", token.scope_ss_kir},
-                   {"seal-x1", "v1", "SEAL-X1", token.scope_seal_x1},
-                   {"ss-kpp", "v1", "KM-S", token.scope_ss_kpp},
-                   {"skms-events", "v1", "KM-S", token.scope_skms_events}};
+  frame_.skms_id = configuration.skms.id;
+  frame_.skms_uri = configuration.skms.uri;
+  frame_.apis = {{"ss-kir", "v1", "KM-S", token.scope_ss_kir},
+                 {"seal-x1", "v1", "SEAL-X1", token.scope_seal_x1},
+                 {"ss-kpp", "v1", "KM-S", token.scope_ss_kpp},
+                 {"skms-events", "v1", "KM-S", token.scope_skms_events}};
   if (configuration.listen_ue.present)
-    document.apis.push_back({"skm", "v1", "KM-UU", token.scope_skm, configuration.listen_ue.uri});
-  document.wrapping = module.wrapping_algorithms();
-  document.payload_encryption = module.capabilities().aes_gcm ? "A256GCM" : "";
-  SKMS_TRY(Bytes transfer, module.TransferPublicKey());
-  SKMS_TRY(Bytes signing, module.SigningPublicKey());
-  const hsm::TokenKeyGenerations& generations = module.generations();
-  const bool sha256 = module.capabilities().oaep_hash == hsm::OaepHash::kSha256;
-  document.keys = {{"skms-transfer-" + std::to_string(generations.transfer),
-                    sha256 ? "RSA-OAEP-256" : "RSA-OAEP", "enc", std::move(transfer)},
-                   {"skms-sign-" + std::to_string(generations.sign), module.signature_algorithm(), "sig",
-                    std::move(signing)}};
+    frame_.apis.push_back({"skm", "v1", "KM-UU", token.scope_skm, configuration.listen_ue.uri});
+}
+
+Result<seal::DiscoveryDocument> PublishedDocument::Make() {
+  seal::DiscoveryDocument document = frame_;
+  document.wrapping = module_.wrapping_algorithms();
+  document.payload_encryption = module_.capabilities().aes_gcm ? "A256GCM" : "";
+  SKMS_TRY(Bytes transfer, module_.TransferPublicKey());
+  SKMS_TRY(Bytes signing, module_.SigningPublicKey());
+  const hsm::TokenKeyGenerations use = module_.generations();
+  document.keys = {
+      {seal::TransferKeyId(use.transfer), TransferAlgorithm(module_), "enc", std::move(transfer)},
+      {"skms-sign-" + std::to_string(use.sign), module_.signature_algorithm(), "sig", std::move(signing)}};
   return document;
+}
+
+Result<seal::DiscoveryDocument> PublishedDocument::Current() {
+  const std::lock_guard lock(mutex_);
+  const hsm::TokenKeyGenerations use = module_.generations();
+  if (made_ && use == made_of_) return *made_;
+  auto fresh = Make();
+  if (fresh.has_error()) return made_ ? Result<seal::DiscoveryDocument>(*made_) : std::move(fresh);
+  made_ = std::move(fresh).value();
+  made_of_ = use;
+  return *made_;
+}
+
+seal::TransferKeys TransferKeysOf(hsm::CryptoModule& module) {
+  std::set<std::uint32_t> held;
+  for (const hsm::TokenStatus& token : module.tokens())
+    held.insert(token.held.transfer.begin(), token.held.transfer.end());
+  return {{held.begin(), held.end()}, TransferAlgorithm(module)};
 }
 
 }  // namespace skms::appliance

@@ -1,13 +1,34 @@
 // What the appliance tells of itself at /.well-known/skms.
 #pragma once
 
+#include <mutex>
+#include <optional>
+
 #include "api/seal/discovery.h"
+#include "api/seal/jwe.h"
 #include "appliance/config/configuration.h"
 #include "hsm/crypto_module.h"
 
 namespace skms::appliance {
 
-/// Errors: the token's.
-Result<seal::DiscoveryDocument> Published(const Configuration& configuration, hsm::CryptoModule& module);
+/// The document, made anew when token keys have changed. Thread-safe; borrows the module.
+class PublishedDocument {
+ public:
+  PublishedDocument(const Configuration& configuration, hsm::CryptoModule& module);
+  /// While the tokens are away, the one before. Errors: the token's, before it was made once.
+  Result<seal::DiscoveryDocument> Current();
+
+ private:
+  Result<seal::DiscoveryDocument> Make();
+
+  hsm::CryptoModule& module_;
+  seal::DiscoveryDocument frame_;  ///< what the configuration says
+  std::mutex mutex_;
+  std::optional<seal::DiscoveryDocument> made_;
+  hsm::TokenKeyGenerations made_of_;
+};
+
+/// The transfer keys that any of the tokens holds.
+seal::TransferKeys TransferKeysOf(hsm::CryptoModule& module);
 
 }  // namespace skms::appliance

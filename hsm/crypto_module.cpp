@@ -1,21 +1,31 @@
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "hsm/capability_probe.h"
 #include "hsm/crypto_module_state.h"
 #include "hsm/key_operations.h"
-#include "hsm/openssl_agreement.h"
+#include "hsm/key_pair.h"
 #include "hsm/signing.h"
 
 namespace skms::hsm {
 
+Result<std::unique_ptr<CryptoModule>> CryptoModule::OpenAll(std::vector<TokenMember> members,
+                                                            MissingKeys missing) {
+  SKMS_TRY(auto tokens, TokenSet::Open(std::move(members), missing));
+  return std::unique_ptr<CryptoModule>(new CryptoModule(std::make_unique<State>(std::move(tokens))));
+}
+
 Result<std::unique_ptr<CryptoModule>> CryptoModule::Open(const TokenOptions& options, PinSource pin) {
-  SKMS_TRY(auto keeper, TokenKeeper::Open(options, std::move(pin), MissingKeys::kRefuse));
-  return std::unique_ptr<CryptoModule>(new CryptoModule(std::make_unique<State>(std::move(keeper))));
+  return OpenAll({{options, std::move(pin)}}, MissingKeys::kRefuse);
+}
+
+Result<std::unique_ptr<CryptoModule>> CryptoModule::Open(std::vector<TokenMember> members) {
+  return OpenAll(std::move(members), MissingKeys::kRefuse);
 }
 
 Result<std::unique_ptr<CryptoModule>> CryptoModule::Provision(const TokenOptions& options, PinSource pin) {
-  SKMS_TRY(auto keeper, TokenKeeper::Open(options, std::move(pin), MissingKeys::kMake));
-  return std::unique_ptr<CryptoModule>(new CryptoModule(std::make_unique<State>(std::move(keeper))));
+  return OpenAll({{options, std::move(pin)}}, MissingKeys::kMake);
 }
 
 Result<Capabilities> CryptoModule::ProbeToken(const TokenOptions& options, const SecretBytes& pin,
@@ -28,14 +38,74 @@ Result<Capabilities> CryptoModule::ProbeToken(const TokenOptions& options, const
 CryptoModule::CryptoModule(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CryptoModule::~CryptoModule() = default;
 
-TokenInfo CryptoModule::info() const { return state_->keeper().known().info; }
-Capabilities CryptoModule::capabilities() const { return state_->keeper().known().capabilities; }
-TokenKeyGenerations CryptoModule::generations() const { return state_->keeper().generations(); }
-TokenHealth CryptoModule::health() const { return state_->keeper().health(); }
-CryptoModule::SessionUse CryptoModule::session_use() const { return state_->keeper().session_use(); }
+TokenInfo CryptoModule::info() const { return state_->tokens().known().info; }
+
+Capabilities CryptoModule::capabilities() const {
+  Capabilities all = state_->tokens().known().capabilities;
+  for (const auto& keeper : state_->tokens().keepers()) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (!known) continue;
+    const Capabilities& can = known->capabilities;
+    if (!can.oaep_hash || (all.oaep_hash && *can.oaep_hash < *all.oaep_hash)) all.oaep_hash = can.oaep_hash;
+    if (!can.kwp_mechanism) all.kwp_mechanism = std::nullopt;
+    for (bool Capabilities::*flag :
+         {&Capabilities::aes_gcm, &Capabilities::aes_key_wrap, &Capabilities::wraps_ec,
+          &Capabilities::ec_p256, &Capabilities::ecdh_kdf_p256, &Capabilities::ecdh_kdf_p384})
+      all.*flag = all.*flag && can.*flag;
+  }
+  return all;
+}
+
+Result<OaepHash> CryptoModule::State::CommonOaep() const {
+  std::optional<OaepHash> common = OaepHash::kSha256;
+  for (const auto& keeper : tokens_->keepers()) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (!known || !common) continue;
+    common = known->capabilities.oaep_hash ? std::min(common, known->capabilities.oaep_hash) : std::nullopt;
+  }
+  if (!common) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+  return *common;
+}
+
+TokenKeyGenerations CryptoModule::generations() const { return state_->use(); }
+
+Status CryptoModule::UseGenerations(const TokenKeyGenerations& use) {
+  for (const auto& keeper : state_->tokens().keepers()) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (!known || !known->held.Hold(use)) continue;
+    state_->Use(use);
+    return Ok();
+  }
+  return NotFound("no token that was opened holds the keys that the database was made with (skms-kek-" +
+                  std::to_string(use.kek) + ", skms-mac-" + std::to_string(use.mac) + ", skms-sign-" +
+                  std::to_string(use.sign) + ", skms-transfer-" + std::to_string(use.transfer) +
+                  "); put the token that does back into the configuration");
+}
+
+TokenHealth CryptoModule::health() const { return state_->tokens().health(); }
+
+std::vector<TokenStatus> CryptoModule::tokens() const {
+  const TokenKeyGenerations use = state_->use();
+  std::vector<TokenStatus> all;
+  for (const auto& keeper : state_->tokens().keepers()) {
+    all.push_back(keeper->status());
+    all.back().holds_all = all.back().held.Hold(use);
+  }
+  return all;
+}
+
+CryptoModule::SessionUse CryptoModule::session_use() const {
+  SessionUse sum;
+  for (const auto& keeper : state_->tokens().keepers()) {
+    const SessionUse one = keeper->session_use();
+    sum.leased += one.leased;
+    sum.limit += one.limit;
+  }
+  return sum;
+}
 
 Result<Mac> CryptoModule::ComputeMac(std::uint32_t generation, ByteView message) {
-  return state_->Run([&](const OpenToken& open) -> Result<Mac> {
+  return state_->Run(HoldingMac(generation), [&](const OpenToken& open) -> Result<Mac> {
     SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.mac(generation));
     SKMS_TRY(SessionLease lease, open.token->Lease());
     return HmacInToken(lease, key, message);
@@ -49,46 +119,49 @@ Status CryptoModule::VerifyMac(std::uint32_t generation, ByteView message, ByteV
 }
 
 Result<Bytes> CryptoModule::Sign(ByteView message) {
-  return state_->Run([&](const OpenToken& open) -> Result<Bytes> {
+  const std::uint32_t generation = state_->use().sign;
+  const auto holds = [&](const KnownToken& known) { return known.held.sign.count(generation) > 0; };
+  return state_->Run(holds, [&](const OpenToken& open) -> Result<Bytes> {
+    SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.sign_private(generation));
     SKMS_TRY(SessionLease lease, open.token->Lease());
-    return SignDigest(lease, open.keys.sign_private(), open.keys.signs_with_ec(), Sha256(message));
+    return SignDigest(lease, key, open.keys.ec_signs().count(generation) > 0, Sha256(message));
   });
 }
 
 std::string CryptoModule::signature_algorithm() const {
-  return state_->keeper().known().signs_with_ec ? "ES256" : "PS256";
+  const std::uint32_t generation = state_->use().sign;
+  for (const auto& keeper : state_->tokens().keepers()) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (known && known->held.sign.count(generation) > 0)
+      return known->ec_signs.count(generation) > 0 ? "ES256" : "PS256";
+  }
+  return "ES256";
 }
-
-namespace {
-
-Result<Bytes> RsaSpki(SessionLease& lease, CK_OBJECT_HANDLE key) {
-  SKMS_TRY(const Bytes modulus, ReadOctets(lease, key, CKA_MODULUS));
-  SKMS_TRY(const Bytes exponent, ReadOctets(lease, key, CKA_PUBLIC_EXPONENT));
-  return RsaSpkiFromNumbers(modulus, exponent);
-}
-
-}  // namespace
 
 Result<Bytes> CryptoModule::SigningPublicKey() {
-  return state_->Run([](const OpenToken& open) -> Result<Bytes> {
+  const std::uint32_t generation = state_->use().sign;
+  const auto holds = [&](const KnownToken& known) { return known.held.sign.count(generation) > 0; };
+  return state_->Run(holds, [&](const OpenToken& open) -> Result<Bytes> {
+    SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.sign_public(generation));
     SKMS_TRY(SessionLease lease, open.token->Lease());
-    if (!open.keys.signs_with_ec()) return RsaSpki(lease, open.keys.sign_public());
-    SKMS_TRY(const Bytes point, ReadOctets(lease, open.keys.sign_public(), CKA_EC_POINT));
-    return SpkiFromPoint(Curve::kP256, point);
+    return ReadSpki(lease, key, open.keys.ec_signs().count(generation) > 0);
   });
 }
 
 Result<Bytes> CryptoModule::TransferPublicKey() {
-  return state_->Run([](const OpenToken& open) -> Result<Bytes> {
+  const std::uint32_t generation = state_->use().transfer;
+  return state_->Run(HoldingTransfer(generation), [&](const OpenToken& open) -> Result<Bytes> {
+    SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.transfer_public(generation));
     SKMS_TRY(SessionLease lease, open.token->Lease());
-    return RsaSpki(lease, open.keys.transfer_public());
+    return ReadSpki(lease, key, false);
   });
 }
 
 Result<Bytes> CryptoModule::Random(std::size_t count) {
   constexpr std::size_t kMostBytes = 4096;
   if (count == 0 || count > kMostBytes) return InvalidArgument("1 to 4096 random octets at a time");
-  return state_->Run([count](const OpenToken& open) -> Result<Bytes> {
+  const auto any = [](const KnownToken&) { return true; };
+  return state_->Run(any, [count](const OpenToken& open) -> Result<Bytes> {
     SKMS_TRY(SessionLease lease, open.token->Lease());
     return RandomOctets(lease, count);
   });

@@ -1,6 +1,10 @@
-// CryptoModule: one PKCS#11 token, opened, logged in, probed, with our few token keys resolved; and the verbs
-// the key store needs. No plaintext key leaves the token through it except by Reveal, which only a `delivery:
-// tls` policy uses.
+// CryptoModule: our PKCS#11 tokens, opened, logged in, probed, with our few token keys resolved; and the
+// verbs the key store needs. No plaintext key leaves a token through it except by Reveal, which only a
+// `delivery: tls` policy uses.
+//
+// Usually there is one token. Several hold the same keys (token_ceremony.h says how they come to): a verb
+// runs in one that is well, chosen by weight, and in another if that one fails. What follows says "the token"
+// for whichever runs it.
 //
 // Token objects (PKCS#11 2.40): "skms-kek-<n>" AES-256, "skms-mac-<n>" generic secret, "skms-sign-<n>" EC
 // P-256 or RSA-3072, "skms-transfer-<n>" RSA-3072. They are resolved once in Open; no verb calls
@@ -17,11 +21,8 @@
 // (session or token lost) and kToken (any other CKR_, named in the detail).
 #pragma once
 
-#include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,48 +31,12 @@
 #include "base/result.h"
 #include "base/secret_bytes.h"
 #include "hsm/capabilities.h"
+#include "hsm/token_values.h"
 #include "hsm/wrapped_key.h"
 
 namespace skms::hsm {
 
-struct TokenOptions {
-  std::string module_path;       ///< shared object of the PKCS#11 module
-  std::string init_args;         ///< parameter string for C_Initialize; empty: none, as the standard has it
-  std::string label;             ///< token label, must be unique among the module's tokens
-  std::string serial;            ///< optional; narrows the search, never replaces the label
-  std::size_t max_sessions = 8;  ///< 2 to 1024; clipped to what the token tells
-  std::chrono::milliseconds session_wait{2000};
-};
-
-struct TokenInfo {
-  std::string label;
-  std::string serial;
-  std::string manufacturer;
-  std::string model;
-  std::string firmware;
-  std::uint64_t max_sessions = 0;  ///< 0: the token does not say
-};
-
-/// How many of our keys the token holds; the number is the newest generation, 0 for none.
-struct TokenKeyGenerations {
-  std::uint32_t kek = 0;
-  std::uint32_t mac = 0;
-  std::uint32_t sign = 0;
-  std::uint32_t transfer = 0;
-};
-
-using Mac = std::array<std::uint8_t, 32>;
-
-/// Where the PIN is read, anew for each opening: it is not kept in memory. Called by any thread, one at a
-/// time.
-using PinSource = std::function<Result<SecretBytes>()>;
-
-struct TokenHealth {
-  bool available = false;
-  std::string trouble;  ///< why it is lost, one sentence; empty while it is available
-  std::chrono::steady_clock::time_point since{};  ///< it is as it is
-  std::uint64_t recoveries = 0;                   ///< losses that it came back from
-};
+enum class MissingKeys;
 
 class CryptoModule {
  public:
@@ -81,6 +46,10 @@ class CryptoModule {
   /// kPinIncorrect (tried once, never again), kUnsupported (the probe failed; the detail names the row),
   /// kIntegrity (a key of ours does not work).
   static Result<std::unique_ptr<CryptoModule>> Open(const TokenOptions& options, PinSource pin);
+
+  /// Several tokens. Those that cannot be opened now are opened as soon as they can; errors, of the first in
+  /// the list, only if none can. A token with other keys than the first one that opened is left aside.
+  static Result<std::unique_ptr<CryptoModule>> Open(std::vector<TokenMember> members);
 
   /// First use of a token: makes generation 1 of every key that is missing, then behaves as Open. Never
   /// initialises a token and never touches an existing key. Errors: as Open, without "lacks our keys".
@@ -94,14 +63,21 @@ class CryptoModule {
   CryptoModule& operator=(const CryptoModule&) = delete;
   ~CryptoModule();
 
-  // Of the token as it was opened last.
+  // Of the first token, as it was opened last.
   TokenInfo info() const;
+  /// Rows of the first token; what is told beside them is what each of the tokens can.
   Capabilities capabilities() const;
+  /// Those that new keys, MACs and signatures are made with. The newest that every token holds, until
+  /// UseGenerations.
   TokenKeyGenerations generations() const;
-  /// Never waits, whatever the module does.
+  /// From now on. Errors: kNotFound: no token that was opened holds them all.
+  Status UseGenerations(const TokenKeyGenerations& use);
+  /// Whether any token serves. Never waits, whatever the modules do.
   TokenHealth health() const;
+  /// Each token of the list, in its order. Never waits.
+  std::vector<TokenStatus> tokens() const;
 
-  /// Generates a session key in the token, wraps it under the newest KEK and destroys it. RFC 5649.
+  /// Generates a session key in the token, wraps it under the KEK in use and destroys it. RFC 5649.
   Result<GeneratedKey> GenerateWrapped(const KeySpec& spec);
 
   /// Unwraps `key` in the token (SENSITIVE, EXTRACTABLE for re-wrapping; read back) and wraps it to
@@ -121,6 +97,11 @@ class CryptoModule {
   /// `capabilities().oaep_hash`) and keeps it wrapped under the KEK. Errors: kInvalidArgument (does not
   /// decrypt, or not 32 bytes).
   Result<WrappedKey> AdmitTransportKey(ByteView oaep_block);
+
+  /// The same key under the KEK in use. What the old form opened to is compared with what the new one does
+  /// before it is returned. `public_key` and errors as RewrapFor.
+  Result<WrappedKey> RewrapUnderKek(const WrappedKey& key, const KeySpec& spec, ByteView public_key = {});
+
   // Payloads of any bytes, by AES-256-GCM in the token. kUnsupported: the token cannot.
   /// Under a fresh content key that is kept wrapped.
   Result<SealedPayload> Seal(ByteView plain, ByteView aad);
@@ -132,7 +113,7 @@ class CryptoModule {
   /// The plaintext of what was encrypted to the transfer key. kInvalidArgument: it does not decrypt.
   Result<SecretBytes> OpenForTransfer(const TransferredPayload& sent);
 
-  /// SubjectPublicKeyInfo DER of the newest transfer key.
+  /// SubjectPublicKeyInfo DER of the transfer key in use.
   Result<Bytes> TransferPublicKey();
 
   /// HMAC-SHA-256 under "skms-mac-<generation>". kNotFound: no such generation.
@@ -140,8 +121,8 @@ class CryptoModule {
   /// kIntegrity when the MAC does not fit; the comparison is constant-time.
   Status VerifyMac(std::uint32_t generation, ByteView message, ByteView mac);
 
-  /// JWS-form signature (ES256: r||s, 64 bytes; PS256 where the token has no EC) under the newest signing
-  /// key.
+  /// JWS-form signature (ES256: r||s, 64 bytes; PS256 where the token has no EC) under the signing key
+  /// in use.
   Result<Bytes> Sign(ByteView message);
   /// What DeliveredKey::alg may be on this token, strongest first.
   std::vector<std::string> wrapping_algorithms() const;
@@ -159,8 +140,10 @@ class CryptoModule {
   SessionUse session_use() const;
 
   class State;  ///< for the files that implement the verbs
+  State& state() { return *state_; }
 
  private:
+  static Result<std::unique_ptr<CryptoModule>> OpenAll(std::vector<TokenMember> members, MissingKeys missing);
   explicit CryptoModule(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -1,4 +1,6 @@
 // RewrapFor and its kin: from under the KEK to a recipient's key, without leaving the token.
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "hsm/crypto_module_state.h"
@@ -12,9 +14,6 @@ namespace {
 constexpr const char* kTransportKeyName = "A256KWP";
 
 std::string OaepName(OaepHash hash) { return hash == OaepHash::kSha256 ? "RSA-OAEP-256" : "RSA-OAEP"; }
-std::string RsaAesName(OaepHash hash) {
-  return hash == OaepHash::kSha256 ? "RSA-AES-KWP-256" : "RSA-AES-KWP";
-}
 
 Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const OpenToken& open, CK_MECHANISM* kwp,
                                      const WrappedKey& key, AttributeTemplate attributes, bool extractable) {
@@ -25,20 +24,6 @@ Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const OpenToken& open,
   SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(key.kek_generation));
   return Unwrap(lease, kwp, kek, key.bytes, std::move(attributes),
                 ProtectionOn(open.capabilities, extractable));
-}
-
-/// A fresh AES-256 key wraps the target; the recipient's RSA key wraps the fresh key (PKCS#11 2.40
-/// CKM_RSA_AES_KEY_WRAP, composed here because few tokens have it).
-Result<DeliveredKey> WrapByRsaAes(SessionLease& lease, CK_MECHANISM* kwp, OaepHash hash,
-                                  CK_OBJECT_HANDLE recipient, CK_OBJECT_HANDLE key) {
-  AttributeTemplate once = SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true});
-  SKMS_TRY(const SessionObject ephemeral, GenerateSecret(lease, CKM_AES_KEY_GEN, std::move(once), 32));
-  DeliveredKey out;
-  out.alg = RsaAesName(hash);
-  SKMS_TRY(out.wrapped_key, Wrap(lease, kwp, ephemeral.handle(), key));
-  OaepMechanism oaep(hash);
-  SKMS_TRY(out.encrypted_key, Wrap(lease, oaep.get(), recipient, ephemeral.handle()));
-  return out;
 }
 
 Result<DeliveredKey> WrapToRsa(SessionLease& lease, CK_MECHANISM* kwp, OaepHash hash, ByteView spki,
@@ -90,12 +75,25 @@ Result<DeliveredKey> Rewrap(const OpenToken& open, const Recipient& recipient, c
   return out;
 }
 
-Result<WrappedKey> Admit(const OpenToken& open, ByteView oaep_block) {
+bool CanDeliver(const KnownToken& known, const Recipient& recipient, const WrappedKey& key,
+                const KeySpec& spec) {
+  const Capabilities& can = known.capabilities;
+  if (known.held.kek.count(key.kek_generation) == 0) return false;
+  if (spec.kind == KeyKind::kEcPrivate && !can.wraps_ec) return false;
+  if (const auto* transport = std::get_if<TransportKeyRecipient>(&recipient))
+    return known.held.kek.count(transport->key.kek_generation) > 0;
+  return !std::holds_alternative<EcRecipient>(recipient) || can.ecdh_kdf_p256 || can.ecdh_kdf_p384;
+}
+
+Result<WrappedKey> Admit(const OpenToken& open, const TokenKeyGenerations& use, OaepHash hash,
+                         ByteView oaep_block) {
   constexpr std::size_t kWrappedAes256Bytes = 40;  // RFC 5649 of 32 bytes
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(use.kek));
+  SKMS_TRY(const CK_OBJECT_HANDLE transfer, open.keys.transfer_private(use.transfer));
   SKMS_TRY(SessionLease lease, open.token->Lease());
-  OaepMechanism oaep(*open.capabilities.oaep_hash);
-  auto admitted = Unwrap(lease, oaep.get(), open.keys.transfer_private(), oaep_block,
+  OaepMechanism oaep(hash);
+  auto admitted = Unwrap(lease, oaep.get(), transfer, oaep_block,
                          SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true}),
                          ProtectionOn(open.capabilities, true));
   if (admitted.has_error()) {
@@ -108,8 +106,8 @@ Result<WrappedKey> Admit(const OpenToken& open, ByteView oaep_block) {
     return error;
   }
   WrappedKey out;
-  out.kek_generation = open.keys.generations().kek;
-  SKMS_TRY(out.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), admitted.value().handle()));
+  out.kek_generation = use.kek;
+  SKMS_TRY(out.bytes, Wrap(lease, &kwp, kek, admitted.value().handle()));
   // Not every token tells the length of an unwrapped key; its wrapped form does.
   if (out.bytes.size() != kWrappedAes256Bytes)
     return InvalidArgument("a transport key has 32 bytes (AES-256)");
@@ -120,19 +118,33 @@ Result<WrappedKey> Admit(const OpenToken& open, ByteView oaep_block) {
 
 Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const WrappedKey& key,
                                              const KeySpec& spec, ByteView public_key) {
-  return state_->Run([&](const OpenToken& open) { return Rewrap(open, recipient, key, spec, public_key); });
+  const auto can = [&](const KnownToken& known) { return CanDeliver(known, recipient, key, spec); };
+  return state_->Run(can,
+                     [&](const OpenToken& open) { return Rewrap(open, recipient, key, spec, public_key); });
 }
 
 Result<WrappedKey> CryptoModule::AdmitTransportKey(ByteView oaep_block) {
-  return state_->Run([&](const OpenToken& open) { return Admit(open, oaep_block); });
+  const TokenKeyGenerations use = state_->use();
+  SKMS_TRY(const OaepHash hash, state_->CommonOaep());
+  const auto can = [&](const KnownToken& known) {
+    return known.held.kek.count(use.kek) > 0 && known.held.transfer.count(use.transfer) > 0;
+  };
+  return state_->Run(can, [&](const OpenToken& open) { return Admit(open, use, hash, oaep_block); });
 }
 
 std::vector<std::string> CryptoModule::wrapping_algorithms() const {
-  const Capabilities can = capabilities();
   std::vector<std::string> names;
-  if (can.oaep_hash) names.push_back(OaepName(*can.oaep_hash));
-  if (can.oaep_hash && can.kwp_mechanism) names.push_back(RsaAesName(*can.oaep_hash));
-  if (can.kwp_mechanism) names.emplace_back(kTransportKeyName);
+  const auto add = [&](std::string name) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+  };
+  for (const auto& keeper : state_->tokens().keepers()) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (!known) continue;
+    const Capabilities& can = known->capabilities;
+    if (can.oaep_hash) add(OaepName(*can.oaep_hash));
+    if (can.oaep_hash && can.kwp_mechanism) add(RsaAesName(*can.oaep_hash));
+    if (can.kwp_mechanism) add(kTransportKeyName);
+  }
   return names;
 }
 

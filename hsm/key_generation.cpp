@@ -14,16 +14,17 @@ Status CheckSpec(const KeySpec& spec) {
   return InvalidArgument("no such key: AES has 16 or 32 bytes, a generic secret 16 to 128");
 }
 
-Result<GeneratedKey> Generate(const OpenToken& open, const KeySpec& spec) {
+Result<GeneratedKey> Generate(const OpenToken& open, std::uint32_t generation, const KeySpec& spec) {
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(generation));
   SKMS_TRY(SessionLease lease, open.token->Lease());
   GeneratedKey out;
-  out.wrapped.kek_generation = open.keys.generations().kek;
+  out.wrapped.kek_generation = generation;
   if (spec.kind == KeyKind::kEcPrivate) {
     SKMS_TRY(const KeyPair pair, GenerateP256(lease, Lifetime::kSession, {}, {}, true));
     const SessionObject public_key(lease, pair.public_key);
     const SessionObject private_key(lease, pair.private_key);
-    SKMS_TRY(out.wrapped.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), private_key.handle()));
+    SKMS_TRY(out.wrapped.bytes, Wrap(lease, &kwp, kek, private_key.handle()));
     SKMS_TRY(const Bytes point, ReadOctets(lease, public_key.handle(), CKA_EC_POINT));
     SKMS_TRY(out.public_key, SpkiFromPoint(Curve::kP256, point));
     return out;
@@ -31,7 +32,7 @@ Result<GeneratedKey> Generate(const OpenToken& open, const KeySpec& spec) {
   const CK_MECHANISM_TYPE mechanism =
       spec.kind == KeyKind::kAes ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN;
   SKMS_TRY(const SessionObject key, GenerateSecret(lease, mechanism, ValKeyTemplate(spec), spec.bytes));
-  SKMS_TRY(out.wrapped.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), key.handle()));
+  SKMS_TRY(out.wrapped.bytes, Wrap(lease, &kwp, kek, key.handle()));
   return out;
 }
 
@@ -39,7 +40,12 @@ Result<GeneratedKey> Generate(const OpenToken& open, const KeySpec& spec) {
 
 Result<GeneratedKey> CryptoModule::GenerateWrapped(const KeySpec& spec) {
   SKMS_TRYV(CheckSpec(spec));
-  return state_->Run([&](const OpenToken& open) { return Generate(open, spec); });
+  const std::uint32_t generation = state_->use().kek;
+  const bool ec = spec.kind == KeyKind::kEcPrivate;
+  const auto can = [&](const KnownToken& known) {
+    return known.held.kek.count(generation) > 0 && (!ec || known.capabilities.wraps_ec);
+  };
+  return state_->Run(can, [&](const OpenToken& open) { return Generate(open, generation, spec); });
 }
 
 }  // namespace skms::hsm

@@ -186,4 +186,20 @@ ByteView CurveParameters(Curve curve) {
   return curve == Curve::kP256 ? ByteView(kP256) : ByteView(kP384);
 }
 
+std::string RsaAesName(OaepHash hash) {
+  return hash == OaepHash::kSha256 ? "RSA-AES-KWP-256" : "RSA-AES-KWP";
+}
+
+Result<DeliveredKey> WrapByRsaAes(SessionLease& lease, CK_MECHANISM* kwp, OaepHash hash,
+                                  CK_OBJECT_HANDLE recipient, CK_OBJECT_HANDLE key) {
+  AttributeTemplate once = SecretKeyTemplate(CKK_AES, Lifetime::kSession, true, {.wrap = true});
+  SKMS_TRY(const SessionObject ephemeral, GenerateSecret(lease, CKM_AES_KEY_GEN, std::move(once), 32));
+  DeliveredKey out;
+  out.alg = RsaAesName(hash);
+  SKMS_TRY(out.wrapped_key, Wrap(lease, kwp, ephemeral.handle(), key));
+  OaepMechanism oaep(hash);
+  SKMS_TRY(out.encrypted_key, Wrap(lease, oaep.get(), recipient, ephemeral.handle()));
+  return out;
+}
+
 }  // namespace skms::hsm

@@ -70,6 +70,13 @@ Result<AttributeTemplate> UnwrapTemplate(const KeySpec& spec, const Capabilities
 /// A session public key that may only wrap.
 Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki);
 
+/// "RSA-AES-KWP" or "RSA-AES-KWP-256".
+std::string RsaAesName(OaepHash hash);
+/// A fresh AES-256 key wraps the target; the recipient's RSA key wraps the fresh key (PKCS#11 2.40
+/// CKM_RSA_AES_KEY_WRAP, composed here because few tokens have it).
+Result<DeliveredKey> WrapByRsaAes(SessionLease& lease, CK_MECHANISM* kwp, OaepHash hash,
+                                  CK_OBJECT_HANDLE recipient, CK_OBJECT_HANDLE key);
+
 /// DER of the curve's OID, for CKA_EC_PARAMS.
 ByteView CurveParameters(Curve curve);
 

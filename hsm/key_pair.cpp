@@ -1,6 +1,7 @@
 #include "hsm/key_pair.h"
 
 #include "hsm/key_operations.h"
+#include "hsm/openssl_agreement.h"
 
 namespace skms::hsm {
 namespace {
@@ -38,12 +39,22 @@ Result<KeyPair> GenerateP256(SessionLease& lease, Lifetime lifetime, const KeyUs
 
 Result<KeyPair> GenerateRsaPair(SessionLease& lease, CK_ULONG bits, Lifetime lifetime,
                                 const KeyUsage& public_usage, const KeyUsage& private_usage,
-                                std::string_view label) {
+                                std::string_view label, bool extractable) {
   static constexpr std::uint8_t kExponent[] = {1, 0, 1};
   AttributeTemplate public_key = PublicKeyTemplate(CKK_RSA, lifetime, public_usage);
   public_key.Number(CKA_MODULUS_BITS, bits).Octets(CKA_PUBLIC_EXPONENT, kExponent);
   return Generate(lease, CKM_RSA_PKCS_KEY_PAIR_GEN, std::move(public_key),
-                  PrivateKeyTemplate(CKK_RSA, lifetime, false, private_usage), label);
+                  PrivateKeyTemplate(CKK_RSA, lifetime, extractable, private_usage), label);
+}
+
+Result<Bytes> ReadSpki(SessionLease& lease, CK_OBJECT_HANDLE key, bool ec) {
+  if (ec) {
+    SKMS_TRY(const Bytes point, ReadOctets(lease, key, CKA_EC_POINT));
+    return SpkiFromPoint(Curve::kP256, point);
+  }
+  SKMS_TRY(const Bytes modulus, ReadOctets(lease, key, CKA_MODULUS));
+  SKMS_TRY(const Bytes exponent, ReadOctets(lease, key, CKA_PUBLIC_EXPONENT));
+  return RsaSpkiFromNumbers(modulus, exponent);
 }
 
 }  // namespace skms::hsm

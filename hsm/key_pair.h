@@ -21,6 +21,9 @@ Result<KeyPair> GenerateP256(SessionLease& lease, Lifetime lifetime, const KeyUs
                              const KeyUsage& private_usage, bool extractable, std::string_view label = {});
 Result<KeyPair> GenerateRsaPair(SessionLease& lease, CK_ULONG bits, Lifetime lifetime,
                                 const KeyUsage& public_usage, const KeyUsage& private_usage,
-                                std::string_view label = {});
+                                std::string_view label = {}, bool extractable = false);
+
+/// SubjectPublicKeyInfo DER of a public key object, RSA or P-256.
+Result<Bytes> ReadSpki(SessionLease& lease, CK_OBJECT_HANDLE key, bool ec);
 
 }  // namespace skms::hsm

@@ -2,6 +2,10 @@
 
 #include <dlfcn.h>
 
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
 #include "base/log.h"
 #include "hsm/token_error.h"
 
@@ -21,6 +25,14 @@ struct InitializeArguments {
   void* after = nullptr;
 };
 
+CK_RV Initialize(CK_FUNCTION_LIST* functions, const std::string& init_args) {
+  std::string parameters = init_args;  // PKCS#11 takes a pointer to non-const
+  InitializeArguments arguments;
+  arguments.standard.flags = CKF_OS_LOCKING_OK;
+  if (!parameters.empty()) arguments.standard.pReserved = parameters.data();
+  return functions->C_Initialize(&arguments);
+}
+
 Error InitializeError(const std::string& path, const std::string& init_args, CK_RV rv) {
   if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) return Conflict(path + ": already in use by this process");
   Error error = TokenError("C_Initialize", rv);
@@ -31,9 +43,55 @@ Error InitializeError(const std::string& path, const std::string& init_args, CK_
   return error;
 }
 
+/// The modules in use, by path. C_Initialize and C_Finalize are for the whole process, and tokens come and go
+/// one by one: they share their module, and the last to go finalises it.
+struct Loaded {
+  std::weak_ptr<Module> module;
+  std::string init_args;
+};
+std::mutex loaded_mutex;
+std::condition_variable finalised;
+std::map<std::string, Loaded> loaded;
+
 }  // namespace
 
-Result<std::shared_ptr<Module>> Module::Load(const std::string& path, const std::string& init_args) {
+Result<std::shared_ptr<Module>> Module::Share(const std::string& path, const std::string& init_args) {
+  std::unique_lock lock(loaded_mutex);
+  for (;;) {
+    const auto found = loaded.find(path);
+    if (found == loaded.end()) break;
+    if (const std::shared_ptr<Module> shared = found->second.module.lock()) {
+      if (found->second.init_args != init_args)
+        return ConfigurationError(path +
+                                  ": two tokens of one module need the same init_args; give the second " +
+                                  "a copy of the module under another path");
+      SKMS_TRYV(shared->Revive(init_args));
+      return shared;
+    }
+    finalised.wait(lock);
+  }
+  SKMS_TRY(std::unique_ptr<Module> fresh, Load(path, init_args));
+  const std::shared_ptr<Module> shared(fresh.release(), [path](Module* last) {
+    std::default_delete<Module>()(last);
+    {
+      const std::lock_guard own(loaded_mutex);
+      loaded.erase(path);
+    }
+    finalised.notify_all();
+  });
+  loaded[path] = {shared, init_args};
+  return shared;
+}
+
+Status Module::Revive(const std::string& init_args) const {
+  CK_INFO info{};
+  if (functions_->C_GetInfo(&info) != CKR_CRYPTOKI_NOT_INITIALIZED) return Ok();
+  const CK_RV rv = Initialize(functions_, init_args);
+  if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) return Ok();
+  return TokenError("C_Initialize", rv);
+}
+
+Result<std::unique_ptr<Module>> Module::Load(const std::string& path, const std::string& init_args) {
   // Never unloaded: opencryptoki crashes in the C_Initialize after its second dlopen.
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) return ConfigurationError("PKCS#11 module cannot be loaded: " + LoaderError());
@@ -43,22 +101,28 @@ Result<std::shared_ptr<Module>> Module::Load(const std::string& path, const std:
     ::dlclose(library);
     return ConfigurationError(path + ": not a PKCS#11 module (no C_GetFunctionList)");
   }
-  std::string parameters = init_args;  // PKCS#11 takes a pointer to non-const
-  InitializeArguments arguments;
-  arguments.standard.flags = CKF_OS_LOCKING_OK;
-  if (!parameters.empty()) arguments.standard.pReserved = parameters.data();
-  const CK_RV rv = functions->C_Initialize(&arguments);
+  const CK_RV rv = Initialize(functions, init_args);
   if (rv != CKR_OK) {
     ::dlclose(library);
     return InitializeError(path, init_args, rv);
   }
-  return std::shared_ptr<Module>(new Module(library, functions));
+  return std::unique_ptr<Module>(new Module(library, functions));
 }
 
 Module::~Module() {
   const CK_RV rv = functions_->C_Finalize(nullptr);
   if (rv != CKR_OK) LogWarning(TokenError("C_Finalize", rv).detail);
   ::dlclose(library_);
+}
+
+bool Module::Claim(CK_SLOT_ID slot) {
+  const std::lock_guard lock(claimed_mutex_);
+  return claimed_.insert(slot).second;
+}
+
+void Module::Release(CK_SLOT_ID slot) noexcept {
+  const std::lock_guard lock(claimed_mutex_);
+  claimed_.erase(slot);
 }
 
 Result<std::vector<CK_SLOT_ID>> Module::SlotsWithToken() const {

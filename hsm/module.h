@@ -2,9 +2,12 @@
 //
 // Thread-safe: C_Initialize is asked for OS locking. Owned by shared_ptr by everything that calls into it, so
 // that C_Finalize runs only when no session is left (a module crashes when it is finalised under a call).
+// Tokens of one module share it.
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,11 +18,12 @@ namespace skms::hsm {
 
 class Module {
  public:
-  /// dlopen, C_GetFunctionList, C_Initialize. `init_args` goes where the standard has pReserved, for modules
-  /// that want a parameter string there (NSS softoken); empty: a null pointer, as the standard demands.
-  /// Errors: kConfiguration (cannot be loaded, or refuses `init_args`; the detail says why), kConflict
-  /// (already in use by this process), kToken.
-  static Result<std::shared_ptr<Module>> Load(const std::string& path, const std::string& init_args);
+  /// The module at `path`: dlopen, C_GetFunctionList, C_Initialize, unless a token of this process has it in
+  /// use. `init_args` goes where the standard has pReserved, for modules that want a parameter string there
+  /// (NSS softoken); empty: a null pointer, as the standard demands. Waits while a former use of it is being
+  /// finalised. Errors: kConfiguration (cannot be loaded, refuses `init_args`, or is in use with others; the
+  /// detail says why), kConflict (in use by somebody else in this process), kToken.
+  static Result<std::shared_ptr<Module>> Share(const std::string& path, const std::string& init_args);
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
   ~Module();
@@ -28,10 +32,19 @@ class Module {
   /// Slots that hold a token.
   Result<std::vector<CK_SLOT_ID>> SlotsWithToken() const;
 
+  /// A slot's login is the whole process's: it has one user here at a time. False: it has one.
+  bool Claim(CK_SLOT_ID slot);
+  void Release(CK_SLOT_ID slot) noexcept;
+
  private:
+  static Result<std::unique_ptr<Module>> Load(const std::string& path, const std::string& init_args);
+  /// Initialises again a module that lost its initialisation under tokens that share it.
+  Status Revive(const std::string& init_args) const;
   Module(void* library, CK_FUNCTION_LIST* functions) : library_(library), functions_(functions) {}
   void* library_;
   CK_FUNCTION_LIST* functions_;
+  std::mutex claimed_mutex_;
+  std::set<CK_SLOT_ID> claimed_;
 };
 
 }  // namespace skms::hsm

@@ -1,7 +1,6 @@
 #include "hsm/open_token.h"
 
 #include "hsm/capability_probe.h"
-#include "hsm/signing.h"
 
 namespace skms::hsm {
 namespace {
@@ -18,26 +17,26 @@ Status CheckUsable(const Capabilities& capabilities) {
                "this token cannot be used (" + failing + "); see: skmsctl token probe"};
 }
 
-Result<Mac> Fingerprint(Token& token, const TokenKeys& keys) {
-  SKMS_TRY(SessionLease lease, token.Lease());
-  return HmacInToken(lease, keys.oldest_mac(), AsBytes("skms token fingerprint v1"));
-}
-
-Result<std::shared_ptr<const OpenToken>> Complete(std::unique_ptr<Token> token, Capabilities capabilities) {
+Result<std::shared_ptr<const OpenToken>> Complete(std::shared_ptr<Token> token, Capabilities capabilities) {
   SKMS_TRY(TokenKeys keys, TokenKeys::Resolve(*token, capabilities));
-  KnownToken known{token->info(), std::move(capabilities), keys.generations(), keys.signs_with_ec(), {}};
-  SKMS_TRY(known.fingerprint, Fingerprint(*token, keys));
+  KnownToken known{token->info(), std::move(capabilities), keys.held(), keys.ec_signs()};
   return std::shared_ptr<const OpenToken>(
       std::make_shared<OpenToken>(std::move(token), std::move(keys), std::move(known)));
 }
 
 }  // namespace
 
+Result<Capabilities> ProbeUsable(Token& token) {
+  SKMS_TRY(Capabilities capabilities, ProbeCapabilities(token));
+  SKMS_TRYV(CheckUsable(capabilities));
+  return capabilities;
+}
+
 Result<std::shared_ptr<const OpenToken>> OpenToken::Open(const TokenOptions& options, const SecretBytes& pin,
                                                          MissingKeys missing, TroubleReport report) {
   SKMS_TRY(std::unique_ptr<Token> token, Token::Open(options, pin, std::move(report)));
-  SKMS_TRY(Capabilities capabilities, ProbeCapabilities(*token));
-  SKMS_TRYV(CheckUsable(capabilities));
+  if (missing == MissingKeys::kRefuseUntried) SKMS_TRYV(TokenKeys::CheckPresent(*token));
+  SKMS_TRY(Capabilities capabilities, ProbeUsable(*token));
   if (missing == MissingKeys::kMake) SKMS_TRYV(TokenKeys::CreateMissing(*token, capabilities));
   return Complete(std::move(token), std::move(capabilities));
 }
@@ -48,15 +47,13 @@ Result<std::shared_ptr<const OpenToken>> OpenToken::Reopen(const TokenOptions& o
   SKMS_TRY(std::unique_ptr<Token> token, Token::Open(options, pin, std::move(report)));
   Capabilities capabilities = former.capabilities;
   if (token->info().serial != former.info.serial || token->info().firmware != former.info.firmware) {
-    SKMS_TRY(capabilities, ProbeCapabilities(*token));
-    SKMS_TRYV(CheckUsable(capabilities));
+    SKMS_TRY(capabilities, ProbeUsable(*token));
   }
-  SKMS_TRY(std::shared_ptr<const OpenToken> open, Complete(std::move(token), std::move(capabilities)));
-  if (!ConstantTimeEqual(open->known.fingerprint, former.fingerprint)) {
-    return IntegrityError("the token '" + options.label +
-                          "' that is there now holds other keys than the one before; put the right one back");
-  }
-  return open;
+  return Complete(std::move(token), std::move(capabilities));
+}
+
+Result<std::shared_ptr<const OpenToken>> OpenToken::Refresh(const OpenToken& former) {
+  return Complete(former.token, former.known.capabilities);
 }
 
 Status OpenToken::Prove() const {

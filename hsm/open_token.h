@@ -6,37 +6,44 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "hsm/capabilities.h"
-#include "hsm/crypto_module.h"
 #include "hsm/token.h"
 #include "hsm/token_keys.h"
+#include "hsm/token_values.h"
 
 namespace skms::hsm {
 
-/// What outlives a loss: by it the token is known again.
+/// What outlives a loss: what the token is, can and holds.
 struct KnownToken {
   TokenInfo info;
   Capabilities capabilities;
-  TokenKeyGenerations generations;
-  bool signs_with_ec = true;
-  Mac fingerprint{};  ///< made with our oldest MAC key; a token with other keys gives another
+  HeldGenerations held;
+  std::set<std::uint32_t> ec_signs;  ///< generations of the signing key that are EC
 };
 
-enum class MissingKeys { kRefuse, kMake };
+/// kRefuseUntried: before what the token can do is tried, which takes long.
+enum class MissingKeys { kRefuse, kRefuseUntried, kMake };
+
+/// What the token can do. Errors: kUnsupported (a row fails: the detail names it), the token's.
+Result<Capabilities> ProbeUsable(Token& token);
 
 class OpenToken {
  public:
   /// Errors: those of CryptoModule::Open; with kMake those of CryptoModule::Provision.
   static Result<std::shared_ptr<const OpenToken>> Open(const TokenOptions& options, const SecretBytes& pin,
                                                        MissingKeys missing, TroubleReport report);
-  /// The same token after a loss. What it can do is tried anew only where serial or firmware differ. Errors:
-  /// also kIntegrity, when a token of this name holds other keys than `former`.
+  /// The same token after a loss. What it can do is tried anew only where serial or firmware differ.
   static Result<std::shared_ptr<const OpenToken>> Reopen(const TokenOptions& options, const SecretBytes& pin,
                                                          const KnownToken& former, TroubleReport report);
 
-  OpenToken(std::unique_ptr<Token> opened, TokenKeys resolved, KnownToken about)
+  /// The same initialisation with its keys found anew, after some were made or destroyed. Calls that use
+  /// `former` go on.
+  static Result<std::shared_ptr<const OpenToken>> Refresh(const OpenToken& former);
+
+  OpenToken(std::shared_ptr<Token> opened, TokenKeys resolved, KnownToken about)
       : token(std::move(opened)),
         keys(std::move(resolved)),
         known(std::move(about)),
@@ -47,7 +54,7 @@ class OpenToken {
   /// Whether our keys still work, on a session of its own. The error is the token's.
   Status Prove() const;
 
-  const std::unique_ptr<Token> token;
+  const std::shared_ptr<Token> token;
   const TokenKeys keys;
   const KnownToken known;
   const Capabilities& capabilities;

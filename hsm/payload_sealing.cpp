@@ -32,9 +32,10 @@ Result<SessionObject> UnwrapContentKey(SessionLease& lease, const OpenToken& ope
                 ProtectionOn(open.capabilities, extractable));
 }
 
-Result<SealedPayload> SealIn(const OpenToken& open, ByteView plain, ByteView aad) {
+Result<SealedPayload> SealIn(const OpenToken& open, std::uint32_t generation, ByteView plain, ByteView aad) {
   SKMS_TRYV(NeedGcm(open.capabilities));
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(generation));
   SealedPayload out;
   SKMS_TRY(SessionLease lease, open.token->Lease());
   SKMS_TRY(out.nonce, RandomOctets(lease, kGcmNonceBytes));
@@ -42,8 +43,8 @@ Result<SealedPayload> SealIn(const OpenToken& open, ByteView plain, ByteView aad
            GenerateSecret(lease, CKM_AES_KEY_GEN, ContentKeyTemplate(true, {.encrypt = true}), 32));
   SKMS_TRY(out.ciphertext,
            EncryptGcm(lease, open.capabilities.gcm_layout, key.handle(), out.nonce, aad, plain));
-  out.key.kek_generation = open.keys.generations().kek;
-  SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, open.keys.newest_kek(), key.handle()));
+  out.key.kek_generation = generation;
+  SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, kek, key.handle()));
   return out;
 }
 
@@ -71,19 +72,22 @@ Result<DeliveredKey> RewrapContent(const OpenToken& open, const WrappedKey& tran
   return out;
 }
 
-Result<SecretBytes> OpenTransferred(const OpenToken& open, const TransferredPayload& sent) {
+/// `use.transfer` is the generation that it was sent to.
+Result<SecretBytes> OpenTransferred(const OpenToken& open, const TokenKeyGenerations& use, OaepHash hash,
+                                    const TransferredPayload& sent) {
   SKMS_TRYV(NeedGcm(open.capabilities));
-  if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(use.kek));
+  SKMS_TRY(const CK_OBJECT_HANDLE transfer, open.keys.transfer_private(use.transfer));
   SKMS_TRY(SessionLease lease, open.token->Lease());
   auto plain = [&]() -> Result<SecretBytes> {
-    OaepMechanism oaep(*open.capabilities.oaep_hash);
+    OaepMechanism oaep(hash);
     SKMS_TRY(const SessionObject key,
-             Unwrap(lease, oaep.get(), open.keys.transfer_private(), sent.encrypted_key,
+             Unwrap(lease, oaep.get(), transfer, sent.encrypted_key,
                     ContentKeyTemplate(true, {.decrypt = true}), ProtectionOn(open.capabilities, true)));
     // A256GCM means 32 octets; not every token tells the length of an unwrapped key, its wrapped form does.
     constexpr std::size_t kWrappedAes256Bytes = 40;
-    SKMS_TRY(const Bytes wrapped, Wrap(lease, &kwp, open.keys.newest_kek(), key.handle()));
+    SKMS_TRY(const Bytes wrapped, Wrap(lease, &kwp, kek, key.handle()));
     if (wrapped.size() != kWrappedAes256Bytes) return IntegrityError("a content key of another length");
     return DecryptGcm(lease, open.capabilities.gcm_layout, key.handle(), sent.nonce, sent.aad,
                       sent.ciphertext);
@@ -95,14 +99,23 @@ Result<SecretBytes> OpenTransferred(const OpenToken& open, const TransferredPayl
   return plain;
 }
 
+auto SealingUnder(std::uint32_t generation) {
+  return [generation](const KnownToken& known) {
+    return known.capabilities.aes_gcm && known.held.kek.count(generation) > 0;
+  };
+}
+
 }  // namespace
 
 Result<SealedPayload> CryptoModule::Seal(ByteView plain, ByteView aad) {
-  return state_->Run([&](const OpenToken& open) { return SealIn(open, plain, aad); });
+  const std::uint32_t generation = state_->use().kek;
+  return state_->Run(SealingUnder(generation),
+                     [&](const OpenToken& open) { return SealIn(open, generation, plain, aad); });
 }
 
 Result<SecretBytes> CryptoModule::Unseal(const SealedPayload& sealed, ByteView aad) {
-  return state_->Run([&](const OpenToken& open) { return UnsealIn(open, sealed, aad); });
+  return state_->Run(SealingUnder(sealed.key.kek_generation),
+                     [&](const OpenToken& open) { return UnsealIn(open, sealed, aad); });
 }
 
 Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, const WrappedKey& key) {
@@ -112,11 +125,21 @@ Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, 
   }
   const auto* transport = std::get_if<TransportKeyRecipient>(&recipient);
   if (transport == nullptr) return RewrapFor(recipient, key, {KeyKind::kAes, 32});
-  return state_->Run([&](const OpenToken& open) { return RewrapContent(open, transport->key, key); });
+  const auto can = [&](const KnownToken& known) {
+    return known.capabilities.aes_key_wrap && known.held.kek.count(key.kek_generation) > 0 &&
+           known.held.kek.count(transport->key.kek_generation) > 0;
+  };
+  return state_->Run(can, [&](const OpenToken& open) { return RewrapContent(open, transport->key, key); });
 }
 
 Result<SecretBytes> CryptoModule::OpenForTransfer(const TransferredPayload& sent) {
-  return state_->Run([&](const OpenToken& open) { return OpenTransferred(open, sent); });
+  TokenKeyGenerations use = state_->use();
+  if (sent.generation != 0) use.transfer = sent.generation;
+  SKMS_TRY(const OaepHash hash, state_->CommonOaep());
+  const auto can = [&](const KnownToken& known) {
+    return SealingUnder(use.kek)(known) && known.held.transfer.count(use.transfer) > 0;
+  };
+  return state_->Run(can, [&](const OpenToken& open) { return OpenTransferred(open, use, hash, sent); });
 }
 
 }  // namespace skms::hsm

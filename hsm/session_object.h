@@ -1,4 +1,4 @@
-// SessionObject: a session object that is destroyed on every way out.
+// SessionObject: an object that is destroyed on every way out, unless it is a token object and kept.
 #pragma once
 
 #include <utility>
@@ -22,6 +22,8 @@ class SessionObject {
     if (lease_->p11()->C_DestroyObject(lease_->handle(), handle_) != CKR_OK) lease_->Spoil();
   }
   CK_OBJECT_HANDLE handle() const { return handle_; }
+  /// It stays: a token object that is as it should be.
+  CK_OBJECT_HANDLE Keep() { return std::exchange(handle_, CK_INVALID_HANDLE); }
 
  private:
   SessionLease* lease_;

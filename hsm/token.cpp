@@ -128,9 +128,10 @@ Result<std::unique_ptr<Token>> Token::Open(const TokenOptions& options, const Se
   if (options.max_sessions < 2 || options.max_sessions > 1024) {
     return ConfigurationError("token.max_sessions must be 2 to 1024");
   }
-  SKMS_TRY(std::shared_ptr<Module> module, Module::Load(options.module_path, options.init_args));
+  SKMS_TRY(std::shared_ptr<Module> module, Module::Share(options.module_path, options.init_args));
   SKMS_TRY(const Found found, FindToken(*module, options));
   SKMS_TRYV(CheckUsable(found.info, options));
+  if (!module->Claim(found.slot)) return Conflict(Wanted(options) + " is already in use by this process");
   std::unique_ptr<Token> token(
       new Token(std::move(module), found.slot, InfoFrom(found.info), options, std::move(report)));
   SKMS_TRYV(token->Login(pin));
@@ -145,6 +146,7 @@ Token::~Token() {
     if (TellsNews(rv)) LogWarning(TokenError("C_Logout", rv).detail);
     CloseSession(anchor_);
   }
+  module_->Release(slot_);
 }
 
 Status Token::Login(const SecretBytes& pin) {
@@ -197,7 +199,7 @@ Result<SessionLease> Token::Lease() {
   if (!returned_.wait_for(lock, wait_, [this] { return !idle_.empty() || missing_ > 0; })) {
     return Error{ErrorCode::kResourceExhausted, "all " + std::to_string(limit_) + " token sessions are busy"};
   }
-  ++leased_;
+  if (leased_++ == 0) progress_ = std::chrono::steady_clock::now();
   if (!idle_.empty()) {
     const CK_SESSION_HANDLE handle = idle_.back();
     idle_.pop_back();
@@ -218,6 +220,7 @@ void Token::Return(CK_SESSION_HANDLE handle, bool spoilt) noexcept {
   {
     const std::lock_guard lock(mutex_);
     --leased_;
+    progress_ = std::chrono::steady_clock::now();
     if (spoilt) {
       ++missing_;
     } else {
@@ -225,6 +228,13 @@ void Token::Return(CK_SESSION_HANDLE handle, bool spoilt) noexcept {
     }
   }
   returned_.notify_one();
+}
+
+bool Token::IsBusy() const {
+  constexpr std::chrono::seconds kHangs{1};
+  const std::lock_guard lock(mutex_);
+  if (leased_ >= limit_) return true;
+  return leased_ > 0 && std::chrono::steady_clock::now() - progress_ > kHangs;
 }
 
 CryptoModule::SessionUse Token::session_use() const {

@@ -20,6 +20,7 @@
 #include "hsm/module.h"
 #include "hsm/pkcs11_api.h"
 #include "hsm/token_error.h"
+#include "hsm/token_values.h"
 
 namespace skms::hsm {
 
@@ -68,6 +69,8 @@ class Token {
   const Module& p11() const { return *module_; }
   const TokenInfo& info() const { return info_; }
   CryptoModule::SessionUse session_use() const;
+  /// Every session is leased, or none of those that are came back for a second.
+  bool IsBusy() const;
 
  private:
   friend class SessionLease;
@@ -92,6 +95,7 @@ class Token {
   std::condition_variable returned_;
   std::vector<CK_SESSION_HANDLE> idle_;
   std::size_t leased_ = 0;
+  std::chrono::steady_clock::time_point progress_{};  ///< one came back, or the first of them was leased
   std::size_t missing_ = 0;  ///< sessions that died and could not be replaced at once
 };
 

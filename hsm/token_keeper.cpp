@@ -15,18 +15,58 @@ constexpr milliseconds kFirstRetry{100};
 constexpr milliseconds kLastRetry{2000};
 // A token in doubt is tried at most this often, whatever makes it look doubtful.
 constexpr milliseconds kBetweenTries{500};
+// One that was never open and lacks something that does not come by itself.
+constexpr milliseconds kUntilMended{30000};
+
+bool NeedsMending(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kTokenBlank:
+    case ErrorCode::kUnsupported:
+    case ErrorCode::kIntegrity:
+    case ErrorCode::kConfiguration:
+    case ErrorCode::kConflict:
+      return true;
+    default:
+      return false;
+  }
+}
 
 }  // namespace
 
-Result<std::unique_ptr<TokenKeeper>> TokenKeeper::Open(const TokenOptions& options, PinSource pin,
+Result<std::unique_ptr<TokenKeeper>> TokenKeeper::Open(TokenMember member, std::shared_ptr<KeyGroup> group,
                                                        MissingKeys missing) {
-  std::unique_ptr<TokenKeeper> keeper(new TokenKeeper(options, std::move(pin)));
+  std::unique_ptr<TokenKeeper> keeper(new TokenKeeper(std::move(member), std::move(group)));
   {
-    SKMS_TRY(const SecretBytes first, keeper->pin_());
-    SKMS_TRY(keeper->current_, OpenToken::Open(options, first, missing, keeper->Reporter()));
+    SKMS_TRY(const SecretBytes first, keeper->member_.pin());
+    SKMS_TRY(keeper->current_,
+             keeper->Admitted(OpenToken::Open(keeper->member_.options, first, missing, keeper->Reporter())));
   }
   keeper->known_ = keeper->current_->known;
   keeper->health_ = {.available = true, .trouble = {}, .since = steady_clock::now(), .recoveries = 0};
+  keeper->thread_ = std::thread([own = keeper.get()] { own->Keep(); });
+  return keeper;
+}
+
+/// What to do about a token that serves beside others.
+Error TokenKeeper::Explained(Error why) const {
+  if (why.code == ErrorCode::kTokenBlank)
+    why.detail = "it holds no keys of ours; let it join: skmsctl token prepare " + label();
+  return why;
+}
+
+std::unique_ptr<TokenKeeper> TokenKeeper::OpenLater(TokenMember member, std::shared_ptr<KeyGroup> group,
+                                                    const Error& error) {
+  std::unique_ptr<TokenKeeper> keeper(new TokenKeeper(std::move(member), std::move(group)));
+  keeper->beside_others_ = true;
+  const Error why = keeper->Explained(error);
+  keeper->health_ = {
+      .available = false, .trouble = why.Describe(), .since = steady_clock::now(), .recoveries = 0};
+  keeper->why_lost_ = why.code;
+  if (why.code == ErrorCode::kPinIncorrect) {
+    if (const auto refused = keeper->member_.pin(); refused.has_value()) keeper->Refuse(refused.value());
+  }
+  LogWarning("the token '" + keeper->label() + "' is not there: " + why.Describe() +
+             "; it is opened as soon as it can be");
   keeper->thread_ = std::thread([own = keeper.get()] { own->Keep(); });
   return keeper;
 }
@@ -58,20 +98,34 @@ TroubleReport TokenKeeper::Reporter() {
 Result<OpenTokenPtr> TokenKeeper::Current() {
   Lock lock(mutex_);
   if (!current_) {
-    changed_.wait_for(lock, options_.session_wait, [this] { return current_ || stop_ || !waiting_helps_; });
+    changed_.wait_for(lock, member_.options.session_wait,
+                      [this] { return current_ || stop_ || !waiting_helps_; });
   }
   if (current_) return current_;
   return Error{ErrorCode::kTokenUnavailable, "the token is lost: " + health_.trouble};
 }
 
-KnownToken TokenKeeper::known() const {
+std::optional<KnownToken> TokenKeeper::known() const {
   const Lock lock(mutex_);
   return known_;
 }
 
-TokenKeyGenerations TokenKeeper::generations() const {
+TokenStatus TokenKeeper::status() const {
   const Lock lock(mutex_);
-  return known_.generations;
+  TokenStatus status;
+  status.info.label = member_.options.label;
+  if (known_) status.info = known_->info;
+  if (known_) status.held = known_->held;
+  status.weight = member_.weight;
+  status.health = health_;
+  status.opened = known_.has_value();
+  status.blank = !known_ && why_lost_ == ErrorCode::kTokenBlank;
+  const OpenTokenPtr& open = current_ ? current_ : former_;
+  if (!open) return status;
+  const CryptoModule::SessionUse use = open->token->session_use();
+  status.leased = use.leased;
+  status.sessions = use.limit;
+  return status;
 }
 
 TokenHealth TokenKeeper::health() const {
@@ -101,10 +155,11 @@ void TokenKeeper::Report(const Token& token, Trouble trouble, const Error& error
 
 /// Under the mutex.
 void TokenKeeper::Lose(const Error& error) {
-  LogError("the token '" + options_.label + "' is lost: " + error.Describe() + "; it is opened again");
+  LogError("the token '" + member_.options.label + "' is lost: " + error.Describe() + "; it is opened again");
   former_ = std::move(current_);
   current_ = nullptr;
   doubted_ = false;
+  why_lost_ = error.code;
   waiting_helps_ = true;
   health_.available = false;
   health_.trouble = error.Describe();
@@ -142,17 +197,22 @@ void TokenKeeper::TryDoubted(Lock& lock) {
 void TokenKeeper::WaitUntilUnused(Lock& lock) {
   const auto begun = steady_clock::now();
   bool told = false;
-  while (!stop_ && former_.use_count() > 1) {
+  while (!stop_ && FormerIsUsed()) {
     changed_.wait_for(lock, milliseconds(5), [this] { return stop_; });
     if (!told && steady_clock::now() - begun > std::chrono::seconds(5)) {
       told = true;
       waiting_helps_ = false;
       health_.trouble += "; a call does not come back from the module, which cannot be opened again before";
-      LogError("the token '" + options_.label +
+      LogError("the token '" + member_.options.label +
                "' cannot be opened again: a call is still inside the module");
       changed_.notify_all();
     }
   }
+}
+
+/// Calls may also have come by what was the open token before a Refresh.
+bool TokenKeeper::FormerIsUsed() const {
+  return former_ && (former_.use_count() > 1 || former_->token.use_count() > 1);
 }
 
 void TokenKeeper::Recover(Lock& lock) {
@@ -166,45 +226,110 @@ void TokenKeeper::Recover(Lock& lock) {
   for (;;) {
     auto opened = TryOpen();
     lock.lock();
+    try_now_ = false;
+    ++tries_;
     if (opened.has_value()) {
+      const bool known_before = known_.has_value();
       current_ = std::move(opened).value();
       known_ = current_->known;
       const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - health_.since);
       health_ = {.available = true,
                  .trouble = {},
                  .since = steady_clock::now(),
-                 .recoveries = health_.recoveries + 1};
-      LogInfo("the token '" + options_.label + "' is back after " + std::to_string(took.count()) + " ms");
+                 .recoveries = health_.recoveries + (known_before ? 1 : 0)};
+      LogInfo("the token '" + label() + (known_before ? "' is back" : "' is open") + " after " +
+              std::to_string(took.count()) + " ms");
       changed_.notify_all();
       return;
     }
-    if (health_.trouble != opened.error().Describe()) {
-      health_.trouble = opened.error().Describe();
-      LogWarning("the token '" + options_.label + "' cannot be opened: " + health_.trouble);
+    const Error why = beside_others_ ? Explained(opened.error()) : opened.error();
+    if (health_.trouble != why.Describe()) {
+      health_.trouble = why.Describe();
+      LogWarning("the token '" + member_.options.label + "' cannot be opened: " + health_.trouble);
     }
+    why_lost_ = opened.error().code;
     waiting_helps_ = false;
     changed_.notify_all();
-    if (changed_.wait_for(lock, pause, [this] { return stop_; })) return;
+    pause = !known_ && NeedsMending(why_lost_) ? kUntilMended : std::min(pause, kLastRetry);
+    changed_.wait_for(lock, pause, [this] { return stop_ || try_now_; });
+    if (stop_) return;
     lock.unlock();
     pause = std::min(pause * 2, kLastRetry);
   }
 }
 
-/// By the keeper's thread alone.
-Result<OpenTokenPtr> TokenKeeper::TryOpen() {
-  SKMS_TRY(const SecretBytes pin, pin_());
+Result<SecretBytes> TokenKeeper::Pin() {
+  SKMS_TRY(SecretBytes pin, member_.pin());
   // No digest of a PIN that works: a PIN is short, and whoever found it could try them all.
   if (refused_pin_ && ConstantTimeEqual(*refused_pin_, Sha256(pin.ExposeSecret()))) {
     return Error{
         ErrorCode::kPinIncorrect,
         "the token refused the PIN, which is not tried again; put the right one where the daemon reads it"};
   }
-  KnownToken former = known();
-  auto opened = OpenToken::Reopen(options_, pin, former, Reporter());
-  if (opened.has_error() && opened.error().code == ErrorCode::kPinIncorrect)
-    refused_pin_ = Sha256(pin.ExposeSecret());
-  if (opened.has_value()) refused_pin_.reset();
+  return pin;
+}
+
+/// Under opening_, or before the thread begins.
+void TokenKeeper::Refuse(const SecretBytes& pin) { refused_pin_ = Sha256(pin.ExposeSecret()); }
+
+Result<OpenTokenPtr> TokenKeeper::Admitted(Result<OpenTokenPtr> opened) {
+  if (opened.has_error()) return opened;
+  if (member_.accept) SKMS_TRYV(member_.accept(opened.value()->capabilities));
+  SKMS_TRYV(group_->Admit(*opened.value()));
   return opened;
+}
+
+/// By the keeper's thread alone.
+Result<OpenTokenPtr> TokenKeeper::TryOpen() {
+  const std::lock_guard alone(opening_);
+  SKMS_TRY(const SecretBytes pin, Pin());
+  const std::optional<KnownToken> former = known();
+  auto opened = former ? OpenToken::Reopen(member_.options, pin, *former, Reporter())
+                       : OpenToken::Open(member_.options, pin, MissingKeys::kRefuseUntried, Reporter());
+  if (opened.has_value()) refused_pin_.reset();
+  if (opened.has_error() && opened.error().code == ErrorCode::kPinIncorrect) Refuse(pin);
+  return Admitted(std::move(opened));
+}
+
+Status TokenKeeper::Refresh() {
+  SKMS_TRY(const OpenTokenPtr former, Current());
+  SKMS_TRY(OpenTokenPtr fresh, Admitted(OpenToken::Refresh(*former)));
+  const Lock lock(mutex_);
+  if (current_ != former)
+    return Error{ErrorCode::kTokenUnavailable, "the token '" + label() + "' was lost meanwhile"};
+  current_ = std::move(fresh);
+  known_ = current_->known;
+  return Ok();
+}
+
+Status TokenKeeper::WithBareToken(const std::function<Status(Token&, const Capabilities&)>& work) {
+  const std::lock_guard alone(opening_);
+  {
+    const Lock lock(mutex_);
+    if (current_ || former_) return Conflict("the token '" + label() + "' is in use already");
+  }
+  SKMS_TRY(const SecretBytes pin, Pin());
+  auto token = Token::Open(member_.options, pin);
+  if (token.has_error() && token.error().code == ErrorCode::kPinIncorrect) Refuse(pin);
+  if (token.has_error()) return token.error();
+  SKMS_TRY(const Capabilities capabilities, ProbeUsable(*token.value()));
+  if (member_.accept) SKMS_TRYV(member_.accept(capabilities));
+  return work(*token.value(), capabilities);
+}
+
+Status TokenKeeper::OpenNow() {
+  Lock lock(mutex_);
+  if (current_) return Ok();
+  // A try that is under way now may have begun too early.
+  try_now_ = true;
+  const std::uint64_t enough = tries_ + 2;
+  for (;;) {
+    changed_.notify_all();
+    changed_.wait_for(lock, kFirstRetry, [&] { return current_ || stop_ || tries_ >= enough; });
+    if (current_) return Ok();
+    if (stop_ || tries_ >= enough) return Error{why_lost_, health_.trouble};
+    try_now_ = true;
+  }
 }
 
 }  // namespace skms::hsm

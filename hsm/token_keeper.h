@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,6 +21,8 @@
 #include <utility>
 
 #include "base/digest.h"
+#include "hsm/crypto_module.h"
+#include "hsm/key_group.h"
 #include "hsm/open_token.h"
 
 namespace skms::hsm {
@@ -29,8 +32,11 @@ using OpenTokenPtr = std::shared_ptr<const OpenToken>;
 class TokenKeeper {
  public:
   /// The first opening is the caller's to wait for. Errors: as CryptoModule::Open.
-  static Result<std::unique_ptr<TokenKeeper>> Open(const TokenOptions& options, PinSource pin,
+  static Result<std::unique_ptr<TokenKeeper>> Open(TokenMember member, std::shared_ptr<KeyGroup> group,
                                                    MissingKeys missing);
+  /// One that could not be opened because of `error`: it is tried again like one that was lost.
+  static std::unique_ptr<TokenKeeper> OpenLater(TokenMember member, std::shared_ptr<KeyGroup> group,
+                                                const Error& error);
   TokenKeeper(const TokenKeeper&) = delete;
   TokenKeeper& operator=(const TokenKeeper&) = delete;
   ~TokenKeeper();
@@ -61,16 +67,43 @@ class TokenKeeper {
     }
   }
 
-  KnownToken known() const;
-  TokenKeyGenerations generations() const;
+  /// The open token if `can(const KnownToken&)`; null: lost, or it cannot. Never waits.
+  template <typename Can>
+  OpenTokenPtr Serving(const Can& can) const {
+    const std::lock_guard lock(mutex_);
+    return current_ && can(current_->known) ? current_ : nullptr;
+  }
+  /// Whether a token that is lost could once it is back.
+  template <typename Can>
+  bool MayServe(const Can& can) const {
+    const std::lock_guard lock(mutex_);
+    return !known_ || can(*known_);
+  }
+
+  /// Finds the keys anew, after some were made or destroyed. Errors: kTokenUnavailable, kIntegrity, the
+  /// token's.
+  Status Refresh();
+  /// `work` with a token that is not open, logged in for it alone. Errors: kConflict (it is open), those of
+  /// Token::Open, kUnsupported (it cannot be used), those of `work`.
+  Status WithBareToken(const std::function<Status(Token&, const Capabilities&)>& work);
+  /// Tries at once to open a token that is not, and says how that went.
+  Status OpenNow();
+
+  /// As it was opened last; nullopt: never.
+  std::optional<KnownToken> known() const;
+  TokenStatus status() const;
   TokenHealth health() const;
+  const std::string& label() const { return member_.options.label; }
+  std::uint32_t weight() const { return member_.weight; }
   CryptoModule::SessionUse session_use() const;
 
  private:
-  TokenKeeper(const TokenOptions& options, PinSource pin) : options_(options), pin_(std::move(pin)) {}
+  TokenKeeper(TokenMember member, std::shared_ptr<KeyGroup> group)
+      : member_(std::move(member)), group_(std::move(group)) {}
   using Lock = std::unique_lock<std::mutex>;
 
   static Error Unavailable(const Error& error);
+  Error Explained(Error why) const;
   TroubleReport Reporter();
   void Report(const Token& token, Trouble trouble, const Error& error);
   void Lose(const Error& error);
@@ -78,19 +111,29 @@ class TokenKeeper {
   void TryDoubted(Lock& lock);
   void Recover(Lock& lock);
   void WaitUntilUnused(Lock& lock);
+  bool FormerIsUsed() const;
   Result<OpenTokenPtr> TryOpen();
+  Result<OpenTokenPtr> Admitted(Result<OpenTokenPtr> opened);
+  Result<SecretBytes> Pin();
+  void Refuse(const SecretBytes& pin);
 
-  const TokenOptions options_;
-  const PinSource pin_;
+  const TokenMember member_;
+  const std::shared_ptr<KeyGroup> group_;
+
+  std::mutex opening_;  ///< held while the token is opened, or by who has it bare
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  OpenTokenPtr current_;  ///< null while the token is lost
-  OpenTokenPtr former_;   ///< given up, not yet closed
-  KnownToken known_;
+  OpenTokenPtr current_;             ///< null while the token is lost
+  OpenTokenPtr former_;              ///< given up, not yet closed
+  std::optional<KnownToken> known_;  ///< nullopt: it was never open
   TokenHealth health_;
+  ErrorCode why_lost_{};
   bool doubted_ = false;
   bool waiting_helps_ = false;  ///< the first try of a recovery has not failed yet
+  bool beside_others_ = false;
+  bool try_now_ = false;
+  std::uint64_t tries_ = 0;
   bool stop_ = false;
   std::optional<Sha256Digest> refused_pin_;
   std::thread thread_;

@@ -1,6 +1,7 @@
 #include "hsm/token_keys.h"
 
 #include <charconv>
+#include <set>
 #include <vector>
 
 #include "hsm/key_operations.h"
@@ -12,14 +13,26 @@
 namespace skms::hsm {
 namespace {
 
-constexpr std::string_view kKek = "kek";
-constexpr std::string_view kMac = "mac";
-constexpr std::string_view kSign = "sign";
-constexpr std::string_view kTransfer = "transfer";
-constexpr CK_ULONG kTransferBits = 3072;
+Status AddOnce(TokenKeys::Handles& handles, std::uint32_t generation, CK_OBJECT_HANDLE handle,
+               const std::string& label) {
+  if (handles.emplace(generation, handle).second) return Ok();
+  return Error{ErrorCode::kTokenAmbiguous, "two objects of one kind are named '" + label +
+                                               "' on the token; remove the wrong one with the token's tool"};
+}
 
-/// Every object of the token that we may see, in one search.
-Result<std::vector<CK_OBJECT_HANDLE>> AllObjects(SessionLease& lease) {
+std::uint32_t Newest(const TokenKeys::Handles& handles) {
+  return handles.empty() ? 0 : handles.rbegin()->first;
+}
+
+std::set<std::uint32_t> GenerationsOf(const TokenKeys::Handles& handles) {
+  std::set<std::uint32_t> generations;
+  for (const auto& [generation, handle] : handles) generations.insert(generation);
+  return generations;
+}
+
+}  // namespace
+
+Result<std::vector<CK_OBJECT_HANDLE>> AllTokenObjects(SessionLease& lease) {
   AttributeTemplate search;
   search.Flag(CKA_TOKEN, true);
   SKMS_TRYV(lease.Check("C_FindObjectsInit",
@@ -37,19 +50,6 @@ Result<std::vector<CK_OBJECT_HANDLE>> AllObjects(SessionLease& lease) {
   SKMS_TRYV(std::move(found));
   return all;
 }
-
-Status AddOnce(TokenKeys::Handles& handles, std::uint32_t generation, CK_OBJECT_HANDLE handle,
-               const std::string& label) {
-  if (handles.emplace(generation, handle).second) return Ok();
-  return Error{ErrorCode::kTokenAmbiguous, "two objects of one kind are named '" + label +
-                                               "' on the token; remove the wrong one with the token's tool"};
-}
-
-std::uint32_t Newest(const TokenKeys::Handles& handles) {
-  return handles.empty() ? 0 : handles.rbegin()->first;
-}
-
-}  // namespace
 
 std::string TokenKeyLabel(std::string_view role, std::uint32_t generation) {
   return "skms-" + std::string(role) + "-" + std::to_string(generation);
@@ -74,15 +74,15 @@ Status TokenKeys::Add(SessionLease& lease, CK_OBJECT_HANDLE handle) {
   if (label_octets.has_error() || object_class.has_error()) return Ok();
   const std::string label = AsText(label_octets.value());
   const CK_ULONG kind = object_class.value();
-  if (const std::uint32_t n = GenerationIn(label, kKek); n > 0 && kind == CKO_SECRET_KEY) {
+  if (const std::uint32_t n = GenerationIn(label, kKekRole); n > 0 && kind == CKO_SECRET_KEY) {
     return AddOnce(keks_, n, handle, label);
   }
-  if (const std::uint32_t n = GenerationIn(label, kMac); n > 0 && kind == CKO_SECRET_KEY) {
+  if (const std::uint32_t n = GenerationIn(label, kMacRole); n > 0 && kind == CKO_SECRET_KEY) {
     return AddOnce(macs_, n, handle, label);
   }
   for (const auto& [role, private_keys, public_keys] :
-       {std::tuple(kSign, &sign_private_, &sign_public_),
-        std::tuple(kTransfer, &transfer_private_, &transfer_public_)}) {
+       {std::tuple(kSignRole, &sign_private_, &sign_public_),
+        std::tuple(kTransferRole, &transfer_private_, &transfer_public_)}) {
     const std::uint32_t n = GenerationIn(label, role);
     if (n > 0 && kind == CKO_PRIVATE_KEY) return AddOnce(*private_keys, n, handle, label);
     if (n > 0 && kind == CKO_PUBLIC_KEY) return AddOnce(*public_keys, n, handle, label);
@@ -91,26 +91,47 @@ Status TokenKeys::Add(SessionLease& lease, CK_OBJECT_HANDLE handle) {
 }
 
 Status TokenKeys::Find(SessionLease& lease) {
-  SKMS_TRY(const std::vector<CK_OBJECT_HANDLE> objects, AllObjects(lease));
+  SKMS_TRY(const std::vector<CK_OBJECT_HANDLE> objects, AllTokenObjects(lease));
   for (const CK_OBJECT_HANDLE handle : objects) SKMS_TRYV(Add(lease, handle));
-  generations_ = {Newest(keks_), Newest(macs_), Newest(sign_private_), Newest(transfer_private_)};
   return Ok();
 }
 
-Status TokenKeys::CheckComplete() {
+TokenKeyGenerations TokenKeys::generations() const {
+  return {Newest(keks_), Newest(macs_), Newest(sign_private_), Newest(transfer_private_)};
+}
+
+HeldGenerations TokenKeys::held() const {
+  return {GenerationsOf(keks_), GenerationsOf(macs_), GenerationsOf(sign_private_),
+          GenerationsOf(transfer_private_)};
+}
+
+Status TokenKeys::CheckComplete() const {
+  const TokenKeyGenerations newest = generations();
   std::string missing;
   for (const auto& [role, generation] :
-       {std::pair(kKek, generations_.kek), std::pair(kMac, generations_.mac),
-        std::pair(kSign, generations_.sign), std::pair(kTransfer, generations_.transfer)}) {
+       {std::pair(kKekRole, newest.kek), std::pair(kMacRole, newest.mac), std::pair(kSignRole, newest.sign),
+        std::pair(kTransferRole, newest.transfer)}) {
     if (generation == 0) missing += (missing.empty() ? "" : ", ") + TokenKeyLabel(role, 1);
   }
   if (!missing.empty()) {
     return Error{ErrorCode::kTokenBlank, "the token holds no " + missing + "; run: skmsctl init"};
   }
-  if (sign_public_.count(generations_.sign) == 0 || transfer_public_.count(generations_.transfer) == 0) {
-    return IntegrityError("the token has a private key of ours without its public key; restore the token");
+  for (const auto& [private_keys, public_keys] :
+       {std::pair(&sign_private_, &sign_public_), std::pair(&transfer_private_, &transfer_public_)}) {
+    for (const auto& [generation, handle] : *private_keys) {
+      if (public_keys->count(generation) == 0)
+        return IntegrityError(
+            "the token has a private key of ours without its public key; restore the token");
+    }
   }
   return Ok();
+}
+
+Status TokenKeys::CheckPresent(Token& token) {
+  TokenKeys keys;
+  SKMS_TRY(SessionLease lease, token.Lease());
+  SKMS_TRYV(keys.Find(lease));
+  return keys.CheckComplete();
 }
 
 Result<TokenKeys> TokenKeys::Resolve(Token& token, const Capabilities& capabilities) {
@@ -119,8 +140,10 @@ Result<TokenKeys> TokenKeys::Resolve(Token& token, const Capabilities& capabilit
   SKMS_TRYV(keys.Find(lease));
   SKMS_TRYV(keys.CheckComplete());
   SKMS_TRYV(keys.CheckProtected(lease));
-  SKMS_TRY(const CK_ULONG type, ReadNumber(lease, keys.sign_private(), CKA_KEY_TYPE));
-  keys.signs_with_ec_ = type == CKK_EC;
+  for (const auto& [generation, handle] : keys.sign_private_) {
+    SKMS_TRY(const CK_ULONG type, ReadNumber(lease, handle, CKA_KEY_TYPE));
+    if (type == CKK_EC) keys.ec_signs_.insert(generation);
+  }
   SKMS_TRYV(keys.ProveSecrets(lease, capabilities));
   SKMS_TRYV(keys.ProvePairs(lease, capabilities));
   return keys;
@@ -148,7 +171,8 @@ Status TokenKeys::ProveSecrets(SessionLease& lease, const Capabilities& capabili
     const auto broken = [&kek = generation](const Error& error) {
       // The token's way or the token's trouble, not the key's.
       if (error.code == ErrorCode::kUnsupported || TroubleIn(error.rv) != Trouble::kNone) return error;
-      return IntegrityError(TokenKeyLabel(kKek, kek) + " does not work; restore the token: " + error.detail);
+      return IntegrityError(TokenKeyLabel(kKekRole, kek) +
+                            " does not work; restore the token: " + error.detail);
     };
     const auto blob = Wrap(lease, &kwp, handle, key.handle());
     if (blob.has_error()) return broken(blob.error());
@@ -160,24 +184,31 @@ Status TokenKeys::ProveSecrets(SessionLease& lease, const Capabilities& capabili
     const auto mac = HmacInToken(lease, handle, AsBytes("skms"));
     if (mac.has_error() && TroubleIn(mac.error().rv) != Trouble::kNone) return mac.error();
     if (mac.has_error())
-      return IntegrityError(TokenKeyLabel(kMac, generation) + " does not work: " + mac.error().detail);
+      return IntegrityError(TokenKeyLabel(kMacRole, generation) + " does not work: " + mac.error().detail);
   }
   return Ok();
 }
 
 Status TokenKeys::ProvePairs(SessionLease& lease, const Capabilities& capabilities) const {
   const Sha256Digest digest = Sha256(AsBytes("skms"));
-  SKMS_TRY(const Bytes signature, SignDigest(lease, sign_private(), signs_with_ec_, digest));
-  SKMS_TRYV(VerifyDigest(lease, sign_public(), signs_with_ec_, digest, signature));
-
+  for (const auto& [generation, handle] : sign_private_) {
+    const bool ec = ec_signs_.count(generation) > 0;
+    SKMS_TRY(const Bytes signature, SignDigest(lease, handle, ec, digest));
+    SKMS_TRYV(VerifyDigest(lease, sign_public_.at(generation), ec, digest, signature));
+  }
   if (!capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
   SKMS_TRY(const SessionObject key,
            GenerateSecret(lease, CKM_AES_KEY_GEN, ValKeyTemplate({KeyKind::kAes, 32}), 32));
   OaepMechanism oaep(*capabilities.oaep_hash);
-  SKMS_TRY(const Bytes block, Wrap(lease, oaep.get(), transfer_public(), key.handle()));
-  const auto back = Unwrap(lease, oaep.get(), transfer_private(), block, ValKeyTemplate({KeyKind::kAes, 32}),
-                           ProtectionOn(capabilities, true));
-  if (back.has_error()) return IntegrityError("skms-transfer does not work: " + back.error().detail);
+  for (const auto& [generation, handle] : transfer_private_) {
+    SKMS_TRY(const Bytes block, Wrap(lease, oaep.get(), transfer_public_.at(generation), key.handle()));
+    const auto back = Unwrap(lease, oaep.get(), handle, block, ValKeyTemplate({KeyKind::kAes, 32}),
+                             ProtectionOn(capabilities, true));
+    if (back.has_error()) {
+      return IntegrityError(TokenKeyLabel(kTransferRole, generation) +
+                            " does not work: " + back.error().detail);
+    }
+  }
   return Ok();
 }
 
@@ -198,21 +229,21 @@ Status TokenKeys::CreateMissing(Token& token, const Capabilities& capabilities) 
   TokenKeys present;
   SKMS_TRY(SessionLease lease, token.Lease());
   SKMS_TRYV(present.Find(lease));
-  const TokenKeyGenerations& have = present.generations_;
+  const TokenKeyGenerations have = present.generations();
   if (have.kek == 0) {
     SKMS_TRYV(
         CreateSecret(lease, CKM_AES_KEY_GEN,
                      SecretKeyTemplate(CKK_AES, Lifetime::kToken, false, {.wrap = true, .unwrap = true}),
-                     TokenKeyLabel(kKek, 1)));
+                     TokenKeyLabel(kKekRole, 1)));
   }
   if (have.mac == 0) {
     SKMS_TRYV(CreateSecret(
         lease, CKM_GENERIC_SECRET_KEY_GEN,
         SecretKeyTemplate(CKK_GENERIC_SECRET, Lifetime::kToken, false, {.sign = true, .verify = true}),
-        TokenKeyLabel(kMac, 1)));
+        TokenKeyLabel(kMacRole, 1)));
   }
   if (have.sign == 0) {
-    const std::string label = TokenKeyLabel(kSign, 1);
+    const std::string label = TokenKeyLabel(kSignRole, 1);
     const KeyUsage verifies{.verify = true};
     const KeyUsage signs{.sign = true};
     if (capabilities.ecdsa) {
@@ -223,20 +254,45 @@ Status TokenKeys::CreateMissing(Token& token, const Capabilities& capabilities) 
   }
   if (have.transfer == 0) {
     SKMS_TRYV(GenerateRsaPair(lease, kTransferBits, Lifetime::kToken, {.wrap = true}, {.unwrap = true},
-                              TokenKeyLabel(kTransfer, 1)));
+                              TokenKeyLabel(kTransferRole, 1)));
   }
   return Ok();
 }
 
-Result<CK_OBJECT_HANDLE> TokenKeys::kek(std::uint32_t generation) const {
-  const auto found = keks_.find(generation);
-  if (found == keks_.end()) return NotFound("the token has no " + TokenKeyLabel(kKek, generation));
-  return found->second;
+Result<HeldGenerations> TokenKeys::HeldBy(SessionLease& lease) {
+  TokenKeys keys;
+  SKMS_TRYV(keys.Find(lease));
+  return keys.held();
 }
 
-Result<CK_OBJECT_HANDLE> TokenKeys::mac(std::uint32_t generation) const {
-  const auto found = macs_.find(generation);
-  if (found == macs_.end()) return NotFound("the token has no " + TokenKeyLabel(kMac, generation));
+Status TokenKeys::DestroyBefore(Token& token, const TokenKeyGenerations& keep,
+                                HeldGenerations& destroyed) const {
+  struct Part {
+    const Handles& handles;
+    std::uint32_t keep;
+    std::set<std::uint32_t>& destroyed;
+  };
+  // The KEK last: what is cut off here can be done again.
+  const Part parts[] = {{transfer_private_, keep.transfer, destroyed.transfer},
+                        {transfer_public_, keep.transfer, destroyed.transfer},
+                        {sign_private_, keep.sign, destroyed.sign},
+                        {macs_, keep.mac, destroyed.mac},
+                        {keks_, keep.kek, destroyed.kek}};
+  SKMS_TRY(SessionLease lease, token.Lease());
+  for (const Part& part : parts) {
+    for (const auto& [generation, handle] : part.handles) {
+      if (generation >= part.keep) continue;
+      SKMS_TRYV(lease.Check("C_DestroyObject", lease.p11()->C_DestroyObject(lease.handle(), handle)));
+      part.destroyed.insert(generation);
+    }
+  }
+  return Ok();
+}
+
+Result<CK_OBJECT_HANDLE> TokenKeys::At(const Handles& handles, std::string_view role,
+                                       std::uint32_t generation) {
+  const auto found = handles.find(generation);
+  if (found == handles.end()) return NotFound("the token has no " + TokenKeyLabel(role, generation));
   return found->second;
 }
 

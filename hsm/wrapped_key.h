@@ -86,7 +86,8 @@ struct TransferredPayload {
   Bytes encrypted_key;  ///< RSA-OAEP block of an AES-256 key
   Bytes nonce;
   Bytes aad;
-  Bytes ciphertext;  ///< with the 128-bit tag at its end
+  Bytes ciphertext;              ///< with the 128-bit tag at its end
+  std::uint32_t generation = 0;  ///< of the transfer key; 0: the one in use
 };
 
 }  // namespace skms::hsm

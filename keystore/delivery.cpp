@@ -27,7 +27,7 @@ AuditEntry KeyStore::State::EntryFor(const Requester& by, const char* action,
 }
 
 std::string KeyStore::State::Pseudonym(ByteView fields) const {
-  return ToHex(ByteView(HmacSha256(pseudonym_key_.ExposeSecret(), fields)).first(8));
+  return ToHex(ByteView(HmacSha256(lasting_key_.ExposeSecret(), fields)).first(8));
 }
 
 Status KeyStore::State::Record(std::span<const AuditEntry> entries) {

@@ -53,6 +53,10 @@ class Directory {
   Status AddSubscription(const Requester& by, const Subscription& subscription);
   Status RemoveSubscription(const Requester& by, const SubscriptionId& id);
 
+  /// Brings every row under the token keys `use`: how many were not. Errors: kIntegrity (names a row; nothing
+  /// was written), kStorage, the token's.
+  Result<std::int64_t> Rewrap(const hsm::TokenKeyGenerations& use);
+
  private:
   static AuditEntry EntryFor(const Requester& by, const char* action, const std::string& what,
                              const std::string& service = "");

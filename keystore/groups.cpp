@@ -9,6 +9,7 @@
 #include "base/digest.h"
 #include "base/encoding.h"
 #include "base/secret_bytes.h"
+#include "keystore/rewrap_rows.h"
 
 namespace skms::keystore {
 namespace {
@@ -288,6 +289,10 @@ bool WriteGroup(soci::session& session, const StoredGroup& stored, std::optional
        soci::use(stored.mac.text), soci::use(record.id.value()), soci::use(expected));
   update.execute(true);
   return update.get_affected_rows() == 1;
+}
+
+bool WriteGroupMac(soci::session& session, const StoredGroup& stored, const RowMac& former) {
+  return ReplaceMac(session, {"val_groups", "id", stored.record.id.value()}, stored.mac, former);
 }
 
 void WriteMembership(soci::session& session, const GroupRecord& record, std::size_t former_shards,

@@ -83,6 +83,8 @@ Result<std::optional<FirstVersions>> ProveMember(soci::session& session, const G
 /// Writes the row of a new group, or over the row of revision `former`. False: somebody else changed it
 /// first.
 bool WriteGroup(soci::session& session, const StoredGroup& stored, std::optional<std::int64_t> former);
+/// The MAC alone. False: it is not what `former` was the MAC of.
+bool WriteGroupMac(soci::session& session, const StoredGroup& stored, const RowMac& former);
 /// Brings the members' rows from `former` (in `former_shards` shards) to `wanted`.
 void WriteMembership(soci::session& session, const GroupRecord& record, std::size_t former_shards,
                      const Membership& former, const Membership& wanted);

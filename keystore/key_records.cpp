@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "keystore/rewrap_rows.h"
 
 namespace skms::keystore {
 namespace {
@@ -248,6 +249,26 @@ Result<std::int64_t> CountVersions(Database& database) {
   return std::int64_t{count};
 }
 
+Result<std::vector<StoredKeyVersion>> ReadNotUnder(Database& database, const hsm::TokenKeyGenerations& use,
+                                                   const std::string& after_kid, int limit) {
+  std::vector<StoredKeyVersion> page;
+  const OldRows old(use);
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    Row row;
+    soci::statement statement(session);
+    Bind(statement, row);
+    statement.exchange(soci::use(after_kid, "after"));
+    statement.exchange(soci::use(old.mac, "mac"));
+    statement.exchange(soci::use(old.kek, "kek"));
+    statement.exchange(soci::use(limit, "most"));
+    statement.alloc();
+    statement.prepare(std::string("SELECT ") + kColumns + " FROM key_versions WHERE kid > :after AND " +
+                      OldRows::kWrapped + " ORDER BY kid LIMIT :most");
+    return FetchAll(statement, row, page);
+  }));
+  return page;
+}
+
 bool HasVersions(soci::session& session, const ValServiceId& service) {
   int some = 0;
   session << "SELECT count(*) FROM (SELECT 1 FROM key_versions WHERE service = :service LIMIT 1) AS found",
@@ -309,6 +330,11 @@ bool UpdateVersion(soci::session& session, const StoredKeyVersion& stored, const
        soci::use(v.kid.value()), soci::use(former.text));
   update.execute(true);
   return update.get_affected_rows() == 1;
+}
+
+bool RewrapVersion(soci::session& session, const StoredKeyVersion& stored, const RowMac& former) {
+  return ReplaceWrapping(session, {"key_versions", "kid", stored.version.kid.value()}, stored.version.wrapped,
+                         stored.mac, former);
 }
 
 bool CountRecord(soci::session& session, const Service& service) {

@@ -29,6 +29,9 @@ Result<std::vector<StoredKeyVersion>> ReadVersions(soci::session& session, const
 Result<std::optional<StoredKeyVersion>> ReadByKid(Database& database, const Kid& kid);
 Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyListQuery& query);
 Result<std::int64_t> CountVersions(Database& database);
+/// In the order of kids, those that are under another MAC key or KEK than `use`.
+Result<std::vector<StoredKeyVersion>> ReadNotUnder(Database& database, const hsm::TokenKeyGenerations& use,
+                                                   const std::string& after_kid, int limit);
 
 // What rotation by time looks for, earliest first, by partial indexes that hold little else. Unchecked: the
 // versions themselves are read, checked and planned for after.
@@ -55,6 +58,8 @@ void InsertVersion(soci::session& session, const StoredKeyVersion& stored);
 /// Writes what may change in a version's life: state, times, marks, who and why, and the wrapped bytes.
 /// False: the row is not what `former` was the MAC of, so somebody else changed it first; nothing is written.
 bool UpdateVersion(soci::session& session, const StoredKeyVersion& stored, const RowMac& former);
+/// Writes the wrapped bytes, their KEK's generation and the MAC. False: as UpdateVersion.
+bool RewrapVersion(soci::session& session, const StoredKeyVersion& stored, const RowMac& former);
 /// Counts one more selector of the service; false: its limit is reached. The count is not under a MAC:
 /// whoever changes it by hand gets more or fewer records, and no key.
 bool CountRecord(soci::session& session, const Service& service);

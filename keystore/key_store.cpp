@@ -4,8 +4,20 @@
 
 #include "keystore/key_store_state.h"
 #include "keystore/schema.h"
+#include "keystore/token_key_use.h"
 
 namespace skms::keystore {
+
+namespace {
+
+Result<SecretBytes> FirstLastingKey(hsm::CryptoModule& module) {
+  SKMS_TRY(hsm::Mac key, module.ComputeMac(1, AsBytes("skms pseudonym v1")));
+  SecretBytes out = SecretBytes::CopyOf(key);
+  Wipe(key);
+  return out;
+}
+
+}  // namespace
 
 Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& module, const Clock& clock) {
   SKMS_TRYV(Database::CreateFile(options.path));
@@ -27,14 +39,17 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   SKMS_TRYV(Migrate(*database));
   // A process that was killed may have left octets there that it had wiped.
   SKMS_TRYV(database->EmptyLog());
+  SKMS_TRY(std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));
+  if (use) SKMS_TRYV(module.UseGenerations(use->generations));
   SKMS_TRY(std::unique_ptr<Directory> directory, Directory::Load(*database, module, clock));
-  // Generation 1 for ever, so that a user keeps one pseudonym in the whole chain.
-  SKMS_TRY(hsm::Mac key, module.ComputeMac(1, AsBytes("skms pseudonym v1")));
-  SecretBytes pseudonym_key = SecretBytes::CopyOf(key);
-  Wipe(key);
+  // Of generation 1, and kept when that goes, so that a user has one pseudonym in the whole chain.
+  const bool lasting = use.has_value();
+  Result<SecretBytes> kept =
+      lasting ? Result<SecretBytes>(std::move(use->lasting_key)) : FirstLastingKey(module);
+  SKMS_TRY(SecretBytes lasting_key, std::move(kept));
   SKMS_TRY(const bool payloads, HasPayloads(*database));
   auto state = std::make_unique<State>(module, clock, std::move(database), std::move(directory),
-                                       std::move(pseudonym_key));
+                                       std::move(lasting_key), lasting);
   state->payloads_exist = payloads;
   return std::unique_ptr<KeyStore>(new KeyStore(std::move(state)));
 }

@@ -159,6 +159,27 @@ class KeyStore {
   /// They were taken (or are given up): the subscription goes on after them. What was dropped is audited.
   Status ConfirmEvents(const Subscription& subscription, const EventBatch& batch);
 
+  // Token keys (KEK, MAC key, and where a token joins the signing and transfer key): generations of them, and
+  // the rows that are under them. docs/key-hierarchy.md.
+  /// Makes the next generation in every token, and uses it from then on. What there is stays under the old
+  /// one until RewrapRows has been over it. Errors: kConflict (rows are still under another generation: one
+  /// change at a time), kStorage, those of hsm::TokenCeremony.
+  Result<hsm::TokenKeyGenerations> RotateTokenKeys(const Requester& by);
+  /// A token joins by the next generation. Errors: as RotateTokenKeys; those of hsm::TokenCeremony::Join.
+  Result<hsm::TokenKeyGenerations> JoinToken(const Requester& by, const std::string& label,
+                                             const std::string& fingerprint);
+  /// The next step of a walk: at most `most` rows, each checked, wrapped anew, opened again and written where
+  /// nobody changed it meanwhile. `cursor` moves on. For one thread; any walk may be left or begun again.
+  /// Errors: kStorage, kTokenUnavailable (nothing is lost; the cursor stays).
+  Result<RewrapRun> RewrapRows(RewrapCursor& cursor, std::size_t most);
+  /// Counted one by one.
+  Result<TokenKeyRows> CountTokenKeyRows();
+  /// Destroys the generations that are not in use, in every token. Nothing may be under them, and nobody may
+  /// hold rows that were read before that was so: the caller answers for the latter. Backups that were made
+  /// before cannot be read any more. Errors: kConflict (rows are under them; there are none), kStorage, those
+  /// of hsm::TokenCeremony.
+  Result<hsm::HeldGenerations> RetireTokenKeys(const Requester& by);
+
   Result<std::int64_t> CountKeyVersions();
   Result<AuditSummary> Audit();
   /// Walks the whole chain. kIntegrity names the first entry that does not fit.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -35,12 +36,13 @@ inline Error NoSuchKey() {
 class KeyStore::State {
  public:
   State(hsm::CryptoModule& crypto, const Clock& time, std::unique_ptr<Database> opened,
-        std::unique_ptr<Directory> loaded, SecretBytes pseudonym_key)
+        std::unique_ptr<Directory> loaded, SecretBytes lasting_key, bool lasting)
       : module(crypto),
         clock(time),
         database(std::move(opened)),
         directory(std::move(loaded)),
-        pseudonym_key_(std::move(pseudonym_key)) {}
+        lasting_(lasting),
+        lasting_key_(std::move(lasting_key)) {}
 
   /// An entry about one selector, its target as a pseudonym.
   AuditEntry EntryFor(const Requester& by, const char* action, const Selector& selector) const;
@@ -149,12 +151,22 @@ class KeyStore::State {
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;
+  std::mutex token_keys_mutex;  ///< one change of token keys at a time; before rotation_mutex
+
+  class Rewrap;
+  /// kConflict: rows are under token keys that are not in use.
+  Status CheckAllRewrapped();
+  /// Makes the next token keys, says so in the database, and uses them.
+  Result<hsm::TokenKeyGenerations> UseNewTokenKeys(
+      const Requester& by, const char* action, const std::string& what,
+      const std::function<Result<hsm::TokenKeyGenerations>(std::uint32_t above)>& make);
 
  private:
   static constexpr std::size_t kStripes = 64;
   /// A change that others overtake so often is given back to the caller.
   static constexpr int kTries = 8;
-  const SecretBytes pseudonym_key_;
+  std::atomic<bool> lasting_;      ///< the database has the lasting key: the MAC key it came from may be gone
+  const SecretBytes lasting_key_;  ///< of pseudonyms, and of digests once `lasting_`
   std::array<std::mutex, kStripes> stripes_;
   std::atomic<bool> log_holds_wiped_{false};
 };

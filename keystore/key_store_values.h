@@ -171,6 +171,26 @@ struct RotationRun {
   void Count(const KeyChangeSet& set);
 };
 
+/// Where a walk over the rows is that brings them under the token keys in use.
+struct RewrapCursor {
+  enum class Table { kDirectory, kGroups, kPayloads, kKeys, kEnd };
+  Table table = Table::kDirectory;
+  std::string after;  ///< the last id of that table; empty: its beginning
+};
+
+/// What one step of it did.
+struct RewrapRun {
+  std::int64_t rewrapped = 0;
+  std::int64_t overtaken = 0;  ///< changed by somebody meanwhile; found by the next walk
+  std::int64_t damaged = 0;    ///< left as they are: the log names them
+};
+
+/// Rows that have a MAC, and those that are not under the token keys in use.
+struct TokenKeyRows {
+  std::int64_t all = 0;
+  std::int64_t old = 0;
+};
+
 /// Rotation waits because the clock may be wrong.
 struct RotationHold {
   std::int64_t since = 0;  ///< by that clock

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "keystore/rewrap_rows.h"
 
 namespace skms::keystore {
 namespace {
@@ -136,6 +137,32 @@ Result<std::optional<StoredPayload>> ReadPayload(Database& database, const std::
     return FetchAll(statement, row, found);
   }));
   return found.empty() ? std::optional<StoredPayload>() : std::move(found.front());
+}
+
+Result<std::vector<StoredPayload>> ReadPayloadsNotUnder(Database& database,
+                                                        const hsm::TokenKeyGenerations& use,
+                                                        const std::string& after, int limit) {
+  std::vector<StoredPayload> found;
+  const OldRows old(use);
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    Row row;
+    soci::statement statement(session);
+    Bind(statement, row);
+    statement.exchange(soci::use(after, "after"));
+    statement.exchange(soci::use(old.mac, "mac"));
+    statement.exchange(soci::use(old.kek, "kek"));
+    statement.exchange(soci::use(limit, "most"));
+    statement.alloc();
+    statement.prepare(std::string("SELECT ") + kColumns + " FROM payloads WHERE id > :after AND " +
+                      OldRows::kWrapped + " ORDER BY id LIMIT :most");
+    return FetchAll(statement, row, found);
+  }));
+  return found;
+}
+
+bool RewrapPayload(soci::session& session, const StoredPayload& stored, const RowMac& former) {
+  return ReplaceWrapping(session, {"payloads", "id", stored.payload.id}, stored.payload.sealed.key,
+                         stored.mac, former);
 }
 
 Result<std::vector<std::string>> ReadPayloadIds(Database& database, const std::string& service,

@@ -28,7 +28,14 @@ Result<std::vector<std::string>> ReadPayloadIds(Database& database, const std::s
                                                 const std::string& after, int limit);
 Result<bool> HasPayloads(Database& database);
 
+/// In the order of ids, those that are under another MAC key or KEK than `use`, old versions too.
+Result<std::vector<StoredPayload>> ReadPayloadsNotUnder(Database& database,
+                                                        const hsm::TokenKeyGenerations& use,
+                                                        const std::string& after, int limit);
+
 // Inside a write transaction.
+/// The content key, its KEK's generation and the MAC. False: it is not what `former` was the MAC of.
+bool RewrapPayload(soci::session& session, const StoredPayload& stored, const RowMac& former);
 void InsertPayload(soci::session& session, const StoredPayload& stored);
 /// Versions of the same payload up to `version`.
 void DropPayloads(soci::session& session, const Payload& of, std::uint32_t version);

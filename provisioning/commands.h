@@ -67,7 +67,17 @@ Status RunSubscriptionRemove(const Session& session, const Options& options);
 Status RunRotationResume(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);
 Status RunAuditVerify(const Session& session, const Options& options);
+void DescribeTokenProbe(OptionsDescription& options);
 Status RunTokenProbe(const Session& session, const Options& options);
+Status RunTokenList(const Session& session, const Options& options);
+Status RunTokenPrepare(const Session& session, const Options& options);
+void DescribeTokenJoin(OptionsDescription& options);
+Status RunTokenJoin(const Session& session, const Options& options);
+void DescribeKekWait(OptionsDescription& options);
+void DescribeKekRetire(OptionsDescription& options);
+Status RunKekRotate(const Session& session, const Options& options);
+Status RunKekStatus(const Session& session, const Options& options);
+Status RunKekRetire(const Session& session, const Options& options);
 Status RunCompletion(const Session& session, const Options& options);
 
 }  // namespace skms::provisioning

@@ -36,15 +36,18 @@ struct Prepared {
 };
 
 Result<Prepared> PrepareToken(const appliance::Configuration& configuration) {
-  const hsm::PinSource pin = [&configuration] { return appliance::ReadPin(configuration.token); };
-  const hsm::TokenOptions options{configuration.token.module, configuration.token.init_args,
-                                  configuration.token.label, configuration.token.serial};
+  std::vector<hsm::TokenMember> members;
+  for (const appliance::TokenSection& token : configuration.tokens) {
+    members.push_back({{token.module, token.init_args, token.label, token.serial},
+                       [token] { return appliance::ReadPin(token); }});
+  }
   // Only what lacks keys is provisioned: after any other failure, a wrong PIN above all, nothing is tried
-  // again.
-  auto complete = hsm::CryptoModule::Open(options, pin);
+  // again. Of several tokens the first gets keys, and only if none has any: the others join it.
+  const hsm::TokenMember first = members.front();
+  auto complete = hsm::CryptoModule::Open(std::move(members));
   if (complete.has_value()) return Prepared{std::move(complete).value(), false};
   if (complete.error().code != ErrorCode::kTokenBlank) return std::move(complete).error();
-  SKMS_TRY(auto provisioned, hsm::CryptoModule::Provision(options, pin));
+  SKMS_TRY(auto provisioned, hsm::CryptoModule::Provision(first.options, first.pin));
   return Prepared{std::move(provisioned), true};
 }
 

@@ -1,3 +1,4 @@
+#include <boost/program_options.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -83,13 +84,20 @@ void PrintProbeJson(const hsm::TokenInfo& info, const hsm::Capabilities& capabil
 
 }  // namespace
 
-Status RunTokenProbe(const Session& session, const Options& /*options*/) {
+void DescribeTokenProbe(OptionsDescription& options) {
+  options.add_options()("label", boost::program_options::value<std::string>()->value_name("LABEL"),
+                        "which of several tokens; the only one, unless given");
+}
+
+Status RunTokenProbe(const Session& session, const Options& given) {
   SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
-  SKMS_TRY(const SecretBytes pin, appliance::ReadPin(configuration.token));
-  const hsm::Profile profile = hsm::ProfileNamed(configuration.token.profile).value_or(hsm::Profile::kStrict);
+  SKMS_TRY(const appliance::TokenSection token,
+           appliance::FindToken(configuration,
+                                given.count("label") > 0 ? given["label"].as<std::string>() : std::string()));
+  SKMS_TRY(const SecretBytes pin, appliance::ReadPin(token));
+  const hsm::Profile profile = hsm::ProfileNamed(token.profile).value_or(hsm::Profile::kStrict);
   hsm::TokenInfo info;
-  const hsm::TokenOptions options{configuration.token.module, configuration.token.init_args,
-                                  configuration.token.label, configuration.token.serial};
+  const hsm::TokenOptions options{token.module, token.init_args, token.label, token.serial};
   SKMS_TRY(const hsm::Capabilities capabilities, hsm::CryptoModule::ProbeToken(options, pin, &info));
   if (session.json) {
     PrintProbeJson(info, capabilities);
@@ -98,8 +106,8 @@ Status RunTokenProbe(const Session& session, const Options& /*options*/) {
   }
   const hsm::ProfileVerdict verdict = hsm::Judge(profile, capabilities);
   if (verdict.passes()) return Ok();
-  return Error{ErrorCode::kUnsupported, "the token is below token.profile " + configuration.token.profile +
-                                            ": " + hsm::FailedLines(verdict)};
+  return Error{ErrorCode::kUnsupported,
+               "the token is below token.profile " + token.profile + ": " + hsm::FailedLines(verdict)};
 }
 
 }  // namespace skms::provisioning

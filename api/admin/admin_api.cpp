@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/admin/admin_call.h"
 #include "api/admin/entry_json.h"
 #include "api/admin/peer_access.h"
+#include "api/admin/token_resources.h"
 #include "api/http/json.h"
 #include "api/http/problem_details.h"
 #include "base/clock.h"
@@ -22,49 +24,6 @@ using http::Request;
 using http::RequestContext;
 using http::Response;
 using nlohmann::json;
-
-/// One administrator's request with what the handlers need of it.
-struct Call {
-  const Request& request;
-  const RequestContext& context;
-  const PathValues& values;
-  InvalidParams invalid;  ///< what decoding found wrong
-
-  keystore::Requester by() const {
-    return {keystore::PrincipalId("admin:" + std::to_string(context.credentials->uid)),
-            {},
-            context.request_id,
-            true};
-  }
-};
-
-Response JsonResponse(int status, const json& body) {
-  Response response;
-  response.status = status;
-  response.headers.Set("Content-Type", "application/json");
-  response.body = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  return response;
-}
-
-Response Failed(const Error& error, const Call& call) {
-  http::ProblemDetails problem = http::ProblemFor(error.code);
-  if (!error.detail.empty()) problem.detail = error.detail;  // the administrator is trusted with it
-  problem.cause = Name(error.code);
-  problem.invalid_params = call.invalid;
-  if (problem.status >= 500) LogError("request " + call.context.request_id + ": " + error.Describe());
-  return http::ToResponse(problem, call.context.request_id);
-}
-
-Response NoContent(const Status& done, const Call& call) {
-  if (done.has_error()) return Failed(done.error(), call);
-  Response response;
-  response.status = 204;
-  return response;
-}
-
-Response Answer(const Result<json>& answer, const Call& call) {
-  return answer.has_error() ? Failed(answer.error(), call) : JsonResponse(200, answer.value());
-}
 
 json RotationJson(const RotationReport& report) {
   json out{{"held", report.held},   {"made", report.made},       {"activated", report.activated},
@@ -144,6 +103,13 @@ class AdminApi {
     const bool sha256 = deps_.module.capabilities().oaep_hash == hsm::OaepHash::kSha256;
     return JsonResponse(200, {{"spki", ToBase64Url(spki.value())}, {"oaepHash", sha256 ? "sha256" : "sha1"}});
   }
+
+  Response ListTokens(Call& /*call*/) { return admin::ListTokens(deps_); }
+  Response ShowJoinKey(Call& call) { return admin::ShowJoinKey(deps_, call); }
+  Response JoinToken(Call& call) { return admin::JoinToken(deps_, call); }
+  Response ShowTokenKeys(Call& /*call*/) { return admin::ShowTokenKeys(deps_); }
+  Response RotateTokenKeys(Call& call) { return admin::RotateTokenKeys(deps_, call); }
+  Response RetireTokenKeys(Call& call) { return admin::RetireTokenKeys(deps_, call); }
 
   Response ListGroups(Call& call) {
     const auto page = PageFromText(call.request.query, call.invalid);
@@ -437,6 +403,12 @@ constexpr Route kRoutes[] = {
     {"POST", "/admin/v1/groups/{id}/rekey", &AdminApi::RekeyGroup},
     {"DELETE", "/admin/v1/groups/{id}", &AdminApi::RemoveGroup},
     {"POST", "/admin/v1/rotation/resume", &AdminApi::ResumeRotation},
+    {"GET", "/admin/v1/tokens", &AdminApi::ListTokens},
+    {"GET", "/admin/v1/tokens/{label}/join-key", &AdminApi::ShowJoinKey},
+    {"POST", "/admin/v1/tokens/{label}/join", &AdminApi::JoinToken},
+    {"GET", "/admin/v1/token-keys", &AdminApi::ShowTokenKeys},
+    {"POST", "/admin/v1/token-keys/rotate", &AdminApi::RotateTokenKeys},
+    {"POST", "/admin/v1/token-keys/retire", &AdminApi::RetireTokenKeys},
     {"GET", "/admin/v1/token", &AdminApi::GetToken},
     {"GET", "/admin/v1/transfer-key", &AdminApi::GetTransferKey},
     {"GET", "/admin/v1/services", &AdminApi::ListServices},

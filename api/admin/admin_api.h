@@ -55,6 +55,32 @@ struct IssuerKeysControl {
   };
 };
 
+/// How far the rows are on their way under the token keys in use.
+struct RewrapReport {
+  enum class Phase {
+    kCounting,
+    kRewrapping,
+    kDone,     ///< every row is under them
+    kDamaged,  ///< what is left cannot be: the log names the rows
+  };
+  Phase phase = Phase::kCounting;
+  std::int64_t rows = 0;   ///< that there are
+  std::int64_t total = 0;  ///< that had to go when it began
+  std::int64_t done = 0;   ///< of those
+  std::int64_t damaged = 0;
+  double rows_per_second = 0;  ///< since it began
+  std::string trouble;         ///< why it waits; empty: it does not
+};
+
+/// The life of the token keys (hsm/token_ceremony.h, keystore/key_store.h).
+struct TokenKeyControl {
+  std::function<RewrapReport()> report = [] { return RewrapReport{}; };
+  /// The token keys in use are others now.
+  std::function<void()> begin = [] {};
+  /// kConflict: somebody may still hold rows as they were under former token keys.
+  std::function<Status()> may_retire = [] { return Status(Conflict("nothing here re-wraps")); };
+};
+
 struct AdminDependencies {
   keystore::KeyStore& store;
   hsm::CryptoModule& module;
@@ -66,6 +92,7 @@ struct AdminDependencies {
   std::function<bool()> healthy;  ///< are all listeners alive
   RotationControl rotation{};
   IssuerKeysControl issuer_keys{};
+  TokenKeyControl token_keys{};
 };
 
 void RegisterAdminApi(http::Api& api, AdminDependencies dependencies);

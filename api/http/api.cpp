@@ -107,6 +107,12 @@ class Api::State {
 
   const Limits& limits() const { return limits_; }
 
+  std::optional<std::chrono::steady_clock::time_point> OldestRequest() const {
+    const std::lock_guard lock(mutex_);
+    if (running_.empty()) return std::nullopt;
+    return *running_.begin();
+  }
+
  private:
   std::optional<ProblemDetails> CheckLimits(const Request& request) const {
     if (request.path.size() + request.query.size() > limits_.max_target_bytes) {
@@ -151,11 +157,12 @@ class Api::State {
 
   Response Admitted(const Route& route, const Request& request, RequestContext& context,
                     const PathValues& values) {
-    if (!Enter()) {
+    const std::optional<Running::iterator> entered = Enter();
+    if (!entered) {
       ProblemDetails problem = ProblemFor(ErrorCode::kResourceExhausted);
       return ToResponse(problem, context.request_id);
     }
-    const std::unique_ptr<State, LeaveAtEnd> admitted(this);
+    const std::unique_ptr<State, LeaveAtEnd> admitted(this, LeaveAtEnd{*entered});
     try {
       return route.handler(request, context, values);
     } catch (const std::exception& exception) {
@@ -167,29 +174,30 @@ class Api::State {
     return ToResponse(ProblemFor(ErrorCode::kInternal), context.request_id);
   }
 
+  using Running = std::multiset<std::chrono::steady_clock::time_point>;
+
   struct LeaveAtEnd {
-    void operator()(State* state) const { state->Leave(); }
+    Running::iterator entered;
+    void operator()(State* state) const { state->Leave(entered); }
   };
 
-  bool Enter() {
+  std::optional<Running::iterator> Enter() {
+    const auto has_room = [this] { return running_.size() < limits_.max_concurrent_requests; };
     std::unique_lock lock(mutex_);
-    if (running_ < limits_.max_concurrent_requests) {
-      ++running_;
-      return true;
+    if (!has_room()) {
+      if (waiting_ >= limits_.max_waiting_requests) return std::nullopt;
+      ++waiting_;
+      const bool admitted = left_.wait_for(lock, limits_.max_wait, has_room);
+      --waiting_;
+      if (!admitted) return std::nullopt;
     }
-    if (waiting_ >= limits_.max_waiting_requests) return false;
-    ++waiting_;
-    const bool admitted =
-        left_.wait_for(lock, limits_.max_wait, [this] { return running_ < limits_.max_concurrent_requests; });
-    --waiting_;
-    if (admitted) ++running_;
-    return admitted;
+    return running_.insert(std::chrono::steady_clock::now());
   }
 
-  void Leave() {
+  void Leave(Running::iterator entered) {
     {
       const std::lock_guard lock(mutex_);
-      --running_;
+      running_.erase(entered);
     }
     left_.notify_one();
   }
@@ -197,9 +205,9 @@ class Api::State {
   const Limits limits_;
   std::vector<Route> routes_;
   std::set<std::string> methods_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable left_;
-  std::size_t running_ = 0;
+  Running running_;  ///< when each of them began
   std::size_t waiting_ = 0;
 };
 
@@ -220,6 +228,10 @@ Response Api::Handle(const Request& request, RequestContext& context) {
   response.headers.Set("X-Request-Id", context.request_id);
   if (response.headers.Find("Cache-Control") == nullptr) response.headers.Set("Cache-Control", "no-store");
   return response;
+}
+
+std::optional<std::chrono::steady_clock::time_point> Api::OldestRequest() const {
+  return state_->OldestRequest();
 }
 
 const Limits& Api::limits() const { return state_->limits(); }

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,9 @@ class Api {
   Response Handle(const Request& request, RequestContext& context);
 
   const Limits& limits() const;
+  /// When the oldest request that is still being handled began, also where its client has had a 503
+  /// meanwhile.
+  std::optional<std::chrono::steady_clock::time_point> OldestRequest() const;
 
  private:
   class State;

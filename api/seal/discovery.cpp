@@ -5,6 +5,7 @@
 
 #include "api/http/negotiation.h"
 #include "api/seal/public_jwk.h"
+#include "api/seal/reception.h"
 #include "api/seal/request_checks.h"
 #include "base/digest.h"
 #include "base/encoding.h"
@@ -40,18 +41,32 @@ Result<std::string> EncodeDiscovery(const DiscoveryDocument& document) {
   return out.dump();
 }
 
-Status RegisterDiscovery(http::Api& api, const DiscoveryDocument& document) {
-  SKMS_TRY(const std::string body, EncodeDiscovery(document));
+namespace {
+
+http::Response Answer(const http::Request& request, const http::RequestContext& context,
+                      const DiscoverySource& source) {
+  const auto text = [&]() -> Result<std::string> {
+    SKMS_TRY(const DiscoveryDocument document, source());
+    return EncodeDiscovery(document);
+  }();
+  if (text.has_error()) return Reception::Fail(text.error(), context);
+  const std::string& body = text.value();
   const std::string tag = "\"" + ToBase64Url(ByteView(Sha256(AsBytes(body))).first(16)) + "\"";
-  const std::string path = ParseApiRoot(document.skms_uri).prefix + "/.well-known/skms";
-  api.Add("GET", path,
-          [body, tag](const http::Request& request, http::RequestContext&, const http::PathValues&) {
-            http::Response response =
-                http::HasEntity(request, tag) ? http::NotModified(tag) : http::JsonAnswer(200, body);
-            response.headers.Set("ETag", tag);
-            response.headers.Set("Cache-Control", "public, max-age=3600");
-            return response;
-          });
+  http::Response response =
+      http::HasEntity(request, tag) ? http::NotModified(tag) : http::JsonAnswer(200, body);
+  response.headers.Set("ETag", tag);
+  response.headers.Set("Cache-Control", "public, max-age=3600");
+  return response;
+}
+
+}  // namespace
+
+Status RegisterDiscovery(http::Api& api, const std::string& api_root, DiscoverySource source) {
+  SKMS_TRY(const DiscoveryDocument first, source());
+  SKMS_TRYV(EncodeDiscovery(first));
+  api.Add("GET", ParseApiRoot(api_root).prefix + "/.well-known/skms",
+          [source = std::move(source)](const http::Request& request, http::RequestContext& context,
+                                       const http::PathValues&) { return Answer(request, context, source); });
   return Ok();
 }
 

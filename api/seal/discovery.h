@@ -2,9 +2,10 @@
 // with their versions and scopes, the forms in which this token can deliver, and the public keys.
 //
 // Ours (the standard has none); api/openapi/skms_discovery.yaml. Needs no access token: it says nothing that
-// is not public. Cacheable for an hour, with an ETag; the same bytes until the daemon starts again.
+// is not public. Cacheable for an hour, with an ETag; the same bytes until token keys change.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,10 @@ struct DiscoveryDocument {
 /// The JSON text. Errors: kInternal (a key that has no JWK form).
 Result<std::string> EncodeDiscovery(const DiscoveryDocument& document);
 
-/// Errors: as EncodeDiscovery.
-Status RegisterDiscovery(http::Api& api, const DiscoveryDocument& document);
+/// Asked at each request; thread-safe, and soon done. Errors: the token's.
+using DiscoverySource = std::function<Result<DiscoveryDocument>()>;
+
+/// At `api_root`; the document is tried once. Errors: as EncodeDiscovery, those of `source`.
+Status RegisterDiscovery(http::Api& api, const std::string& api_root, DiscoverySource source);
 
 }  // namespace skms::seal

@@ -66,7 +66,15 @@ std::string Text(const json& object, const char* name) {
   return member != object.end() && member->is_string() ? member->get<std::string>() : std::string();
 }
 
-std::optional<Parts> ReadJson(const std::string& text, const std::string& kid) {
+/// The generation of "skms-transfer-<n>"; 0: it is none that this server has or had.
+std::uint32_t GenerationOf(const std::string& kid, const TransferKeys& ours) {
+  for (std::uint32_t generation = ours.generations.back(); generation > 0; --generation) {
+    if (kid == TransferKeyId(generation)) return generation;
+  }
+  return 0;
+}
+
+std::optional<Parts> ReadJson(const std::string& text, const TransferKeys& ours) {
   const auto object = ParseObject(text);
   if (!object || !object->contains("ciphertext")) return std::nullopt;
   Parts parts;
@@ -84,7 +92,7 @@ std::optional<Parts> ReadJson(const std::string& text, const std::string& kid) {
     json header = parts.header;
     if (!recipient.is_object()) return std::nullopt;
     if (recipient.contains("header") && !Join(header, recipient["header"])) return std::nullopt;
-    if (Text(header, "kid") != kid) continue;
+    if (GenerationOf(Text(header, "kid"), ours) == 0) continue;
     parts.header = std::move(header);
     parts.encrypted_key = Text(recipient, "encrypted_key");
     parts.iv = Text(*object, "iv");
@@ -96,7 +104,11 @@ std::optional<Parts> ReadJson(const std::string& text, const std::string& kid) {
   return std::nullopt;
 }
 
-Result<hsm::TransferredPayload> Decode(const Parts& parts, const TransferKey& ours) {
+Result<hsm::TransferredPayload> Decode(const Parts& parts, std::uint32_t generation,
+                                       const TransferKeys& ours) {
+  if (std::find(ours.generations.begin(), ours.generations.end(), generation) == ours.generations.end())
+    return InvalidArgument("is a JWE to " + TransferKeyId(generation) +
+                           ", which is gone; fetch the published key again");
   if (Text(parts.header, "alg") != ours.alg)
     return InvalidArgument("is a JWE to our transfer key whose alg is not " + ours.alg);
   if (Text(parts.header, "enc") != "A256GCM")
@@ -111,7 +123,7 @@ Result<hsm::TransferredPayload> Decode(const Parts& parts, const TransferKey& ou
   const auto tag = FromBase64Url(parts.tag);
   if (!key || !nonce || !ciphertext || !tag || nonce->size() != kNonceBytes || tag->size() != kTagBytes)
     return InvalidArgument("is a JWE whose parts are not base64url of the length of A256GCM");
-  hsm::TransferredPayload payload{*key, *nonce, {}, *ciphertext};
+  hsm::TransferredPayload payload{*key, *nonce, {}, *ciphertext, generation};
   payload.aad.assign(parts.aad.begin(), parts.aad.end());
   payload.ciphertext.insert(payload.ciphertext.end(), tag->begin(), tag->end());
   return payload;
@@ -119,11 +131,14 @@ Result<hsm::TransferredPayload> Decode(const Parts& parts, const TransferKey& ou
 
 }  // namespace
 
-std::optional<Result<hsm::TransferredPayload>> ReadJweForUs(ByteView octets, const TransferKey& ours) {
+std::string TransferKeyId(std::uint32_t generation) { return "skms-transfer-" + std::to_string(generation); }
+
+std::optional<Result<hsm::TransferredPayload>> ReadJweForUs(ByteView octets, const TransferKeys& ours) {
   const std::string text = AsText(octets);
-  auto parts = !text.empty() && text.front() == '{' ? ReadJson(text, ours.kid) : ReadCompact(text);
-  if (!parts || Text(parts->header, "kid") != ours.kid) return std::nullopt;
-  return Decode(*parts, ours);
+  auto parts = !text.empty() && text.front() == '{' ? ReadJson(text, ours) : ReadCompact(text);
+  const std::uint32_t generation = parts ? GenerationOf(Text(parts->header, "kid"), ours) : 0;
+  if (generation == 0) return std::nullopt;
+  return Decode(*parts, generation, ours);
 }
 
 Result<json> EncodeJwe(const keystore::DeliveredPayload& delivered) {

@@ -6,24 +6,27 @@
 // thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "keystore/key_store.h"
 
 namespace skms::seal {
 
-/// The key that JWEs to this server are encrypted to.
-struct TransferKey {
-  std::string kid;
-  std::string alg;  ///< "RSA-OAEP" or "RSA-OAEP-256"
+/// The keys that JWEs to this server may be encrypted to: "skms-transfer-<generation>".
+struct TransferKeys {
+  std::vector<std::uint32_t> generations;  ///< ascending; there is one at least
+  std::string alg;                         ///< "RSA-OAEP" or "RSA-OAEP-256"
 };
+std::string TransferKeyId(std::uint32_t generation);
 
-/// nullopt: it is no JWE with a recipient of our kid, so it is a payload like any other. Else its parts, or
-/// kInvalidArgument with what to mend (another alg, another enc than A256GCM, crit, zip, parts that are not
-/// base64url or have another length).
-std::optional<Result<hsm::TransferredPayload>> ReadJweForUs(ByteView octets, const TransferKey& ours);
+/// nullopt: it is no JWE with a recipient of a kid of ours, so it is a payload like any other. Else its
+/// parts, or kInvalidArgument with what to mend (a former key that is gone, another alg, another enc than
+/// A256GCM, crit, zip, parts that are not base64url or have another length).
+std::optional<Result<hsm::TransferredPayload>> ReadJweForUs(ByteView octets, const TransferKeys& ours);
 
 /// {"protected", "header": {"alg", "kid"}, "encrypted_key", "iv", "ciphertext", "tag"}. kInternal: no content
 /// key.

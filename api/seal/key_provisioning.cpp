@@ -167,7 +167,7 @@ class KeyProvisioning {
     if (!octets) return BadParameter("MANDATORY_IE_INCORRECT", "/payload", "is not base64 (RFC 4648 4)");
     if (octets->empty()) return BadParameter("MANDATORY_IE_INCORRECT", "/payload", "is empty");
     if (octets->size() > options_.max_payload_bytes) return TooLarge(options_.max_payload_bytes);
-    if (auto encrypted = ReadJweForUs(*octets, options_.transfer)) {
+    if (auto encrypted = ReadJweForUs(*octets, options_.transfer_keys())) {
       if (encrypted->has_error())
         return BadParameter("MANDATORY_IE_INCORRECT", "/payload", encrypted->error().detail);
       order.encrypted = std::move(*encrypted).value();

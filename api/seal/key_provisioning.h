@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,8 @@ namespace skms::seal {
 
 struct KeyProvisioningOptions {
   std::string skms_id;
-  TransferKey transfer;
-  std::size_t max_payload_bytes = 65536;  ///< of the payload as sent, decoded
+  std::function<TransferKeys()> transfer_keys;  ///< those that the tokens hold now
+  std::size_t max_payload_bytes = 65536;        ///< of the payload as sent, decoded
   std::vector<std::string>
       other_roots{};  ///< apiRoots beside `ReceptionOptions::api_root` that name this server
 };

@@ -22,16 +22,53 @@ void ReadSkms(SectionReader& reader, Configuration& out) {
   reader.ApiRoots("also_known_as", out.skms.also_known_as, kMaxAlsoKnownAs);
 }
 
+void ReadTokenSection(SectionReader& reader, TokenSection& out) {
+  reader.Path("module", out.module);
+  reader.Text("init_args", out.init_args);
+  reader.Text("label", out.label, true);
+  reader.Text("serial", out.serial);
+  reader.Number("max_sessions", out.max_sessions, 2, 1024);
+  reader.Number("session_wait_ms", out.session_wait_ms, 1, 60000);
+  reader.OneOf("profile", out.profile, {"lab", "standard", "strict"});
+  reader.Flag("refuse_sha1_oaep", out.refuse_sha1_oaep);
+}
+
 void ReadToken(SectionReader& reader, Configuration& out) {
-  reader.Path("module", out.token.module);
-  reader.Text("init_args", out.token.init_args);
-  reader.Text("label", out.token.label, true);
-  reader.Text("serial", out.token.serial);
+  if (!out.tokens.empty()) return;
+  ReadTokenSection(reader, out.token);
   reader.Path("pin_file", out.token.pin_file);
-  reader.Number("max_sessions", out.token.max_sessions, 2, 1024);
-  reader.Number("session_wait_ms", out.token.session_wait_ms, 1, 60000);
-  reader.OneOf("profile", out.token.profile, {"lab", "standard", "strict"});
-  reader.Flag("refuse_sha1_oaep", out.token.refuse_sha1_oaep);
+}
+
+/// `tokens` is the one section that is a list.
+Status ReadTokens(const std::string& path, const YAML::Node& root, Configuration& out) {
+  const YAML::Node list = root["tokens"];
+  if (!list) return Ok();
+  if (root["token"]) {
+    return ConfigurationErrorAt(path, list.Mark(),
+                                "'token' and 'tokens' stand side by side; put the one token into the list");
+  }
+  if (!list.IsSequence() || list.size() == 0 || list.size() > kMaxTokens) {
+    return ConfigurationErrorAt(path, list.Mark(),
+                                "'tokens' is a list of 1 to " + std::to_string(kMaxTokens) +
+                                    " tokens, each like section 'token' with a pin_file and a weight");
+  }
+  for (const auto& node : list) {
+    if (!node.IsMap()) return ConfigurationErrorAt(path, node.Mark(), "a token of 'tokens' is a mapping");
+    TokenSection token;
+    SectionReader reader(path, "tokens", node);
+    ReadTokenSection(reader, token);
+    // A systemd credential has one name.
+    reader.Path("pin_file", token.pin_file, true);
+    reader.Number("weight", token.weight, 0, 100);
+    SKMS_TRYV(reader.Finish());
+    for (const TokenSection& other : out.tokens) {
+      if (other.label == token.label)
+        return ConfigurationErrorAt(path, node.Mark(), "two tokens are labelled '" + token.label + "'");
+    }
+    out.tokens.push_back(std::move(token));
+  }
+  out.token = out.tokens.front();
+  return Ok();
 }
 
 void ReadStore(SectionReader& reader, Configuration& out) { reader.Path("path", out.store.path); }
@@ -105,6 +142,11 @@ void ReadRotation(SectionReader& reader, Configuration& out) {
   reader.Number("hold_clock_step_s", out.rotation.hold_clock_step_s, 60, 1U << 31U);
 }
 
+void ReadRewrap(SectionReader& reader, Configuration& out) {
+  reader.Number("rows_per_second", out.rewrap.rows_per_second, 1, 1000000);
+  reader.Number("share_percent", out.rewrap.share_percent, 1, 100);
+}
+
 void ReadNotify(SectionReader& reader, Configuration& out) {
   reader.Number("time_limit_ms", out.notify.time_limit_ms, 100, 60000);
   reader.Number("first_retry_ms", out.notify.first_retry_ms, 10, 3600000);
@@ -122,31 +164,26 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"skms", ReadSkms},
-    {"token", ReadToken},
-    {"store", ReadStore},
-    {"listen", ReadListen},
-    {"listen_ue", ReadListenUe},
-    {"limits", ReadLimits},
-    {"admin", ReadAdmin},
-    {"access_token", ReadAccessToken},
-    {"rotation", ReadRotation},
-    {"notify", ReadNotify},
-    {"log", ReadLog},
+    {"skms", ReadSkms},          {"token", ReadToken},
+    {"store", ReadStore},        {"listen", ReadListen},
+    {"listen_ue", ReadListenUe}, {"limits", ReadLimits},
+    {"admin", ReadAdmin},        {"access_token", ReadAccessToken},
+    {"rotation", ReadRotation},  {"rewrap", ReadRewrap},
+    {"notify", ReadNotify},      {"log", ReadLog},
 };
 
 Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
   std::set<std::string> seen;
   for (const auto& entry : root) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-    bool known = false;
+    bool known = key == "tokens";
     for (const Section& section : kSections) known = known || key == section.name;
     if (!known) {
       return ConfigurationErrorAt(
           path, entry.first.Mark(),
           "unknown section '" + key +
-              "'; known sections: skms, token, store, listen, listen_ue, limits, admin, "
-              "access_token, rotation, notify, log");
+              "'; known sections: skms, token, tokens, store, listen, listen_ue, limits, admin, "
+              "access_token, rotation, rewrap, notify, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");
@@ -187,17 +224,31 @@ Result<Configuration> Read(const std::string& path, const std::string& text) {
   SKMS_TRYV(CheckSectionNames(path, root));
   Configuration configuration;
   configuration.path = path;
+  SKMS_TRYV(ReadTokens(path, root, configuration));
   for (const Section& section : kSections) {
     const YAML::Node node = root[section.name];
     SectionReader reader(path, section.name, node);
     section.read(reader, configuration);
     SKMS_TRYV(reader.Finish());
   }
+  if (configuration.tokens.empty()) configuration.tokens.push_back(configuration.token);
   SKMS_TRYV(CheckTogether(configuration));
   return configuration;
 }
 
 }  // namespace
+
+Result<TokenSection> FindToken(const Configuration& configuration, const std::string& label) {
+  if (label.empty() && configuration.tokens.size() == 1) return configuration.tokens.front();
+  std::string labels;
+  for (const TokenSection& token : configuration.tokens) {
+    if (token.label == label) return token;
+    labels += (labels.empty() ? "" : ", ") + token.label;
+  }
+  return InvalidArgument((label.empty() ? "there are several tokens; say which"
+                                        : "there is no token '" + label + "' in the configuration") +
+                         std::string(": ") + labels);
+}
 
 Result<Configuration> LoadConfiguration(const std::string& path) {
   SKMS_TRY(std::string text, ReadFile(path, kMaxConfigurationBytes));

@@ -36,7 +36,10 @@ struct TokenSection {
   std::uint32_t session_wait_ms = 2000;  ///< how long a request waits for a session before 503
   std::string profile = "standard";      ///< lab, standard or strict: do not start on a token below it
   bool refuse_sha1_oaep = false;         ///< true: do not start on a token that has no OAEP with SHA-256
+  std::uint32_t weight = 1;  ///< of several tokens: 0 to 100, beside the others'; 0: when no other is well
 };
+
+inline constexpr std::size_t kMaxTokens = 16;
 
 struct StoreSection {
   std::string path = "/var/lib/skms/skms.db";
@@ -108,6 +111,12 @@ struct RotationSection {
   std::uint32_t hold_clock_step_s = 86400;  ///< a leap of the clock forward by more holds rotation
 };
 
+/// Bringing rows under new token keys.
+struct RewrapSection {
+  std::uint32_t rows_per_second = 1000;  ///< at most
+  std::uint32_t share_percent = 50;      ///< 1 to 100 of one core, at most
+};
+
 struct NotifySection {
   std::uint32_t time_limit_ms = 10000;   ///< of one notification
   std::uint32_t first_retry_ms = 1000;   ///< after a failure; doubled with every further one
@@ -122,7 +131,9 @@ struct LogSection {
 struct Configuration {
   std::string path;  ///< the file it came from
   SkmsSection skms;
-  TokenSection token;
+  TokenSection token;  ///< the first of `tokens`
+  /// At least one, in the file's order: section `token`, or the list `tokens`. Labels are unique.
+  std::vector<TokenSection> tokens;
   StoreSection store;
   ListenSection listen;
   ListenUeSection listen_ue;
@@ -130,6 +141,7 @@ struct Configuration {
   AdminSection admin;
   AccessTokenSection access_token;
   RotationSection rotation;
+  RewrapSection rewrap;
   NotifySection notify;
   LogSection log;
 };
@@ -139,6 +151,9 @@ inline constexpr const char* kDefaultConfigurationPath = "/etc/skms/skms.yaml";
 /// Errors: kIo (cannot read), kConfiguration ("skms.yaml:12:3: unknown key 'prot' in 'listen'; did you mean
 /// 'port'?").
 Result<Configuration> LoadConfiguration(const std::string& path);
+
+/// The token of that label; the only one where `label` is empty. Errors: kInvalidArgument.
+Result<TokenSection> FindToken(const Configuration& configuration, const std::string& label);
 
 /// The PIN from token.pin_file (0400 or 0600) or the systemd credential. Errors: kConfiguration, kIo.
 Result<SecretBytes> ReadPin(const TokenSection& token);

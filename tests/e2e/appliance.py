@@ -100,7 +100,8 @@ class Appliance:
         path.write_text(pin + "\n")
         path.chmod(0o400)
 
-    def write_config(self, **settings):
+    def write_config(self, tokens=None, **settings):
+        """`section__key=value` sets one value; `tokens` is a list of tokens in place of section `token`."""
         sections = {
             "skms": {"id": "skms-test", "uri": self.url},
             "token": {"label": "skms", "pin_file": "pin"},
@@ -114,6 +115,9 @@ class Appliance:
             section, _, member = key.partition("__")
             sections.setdefault(section, {})[member] = value
         text = ""
+        if tokens:
+            del sections["token"]
+            text = "tokens:\n" + "".join("  - " + json.dumps(token) + "\n" for token in tokens)
         for section, members in sections.items():
             text += f"{section}:\n" + "".join(f"  {k}: {v}\n" for k, v in members.items())
         self.config.write_text(text)

@@ -86,7 +86,9 @@ TEST_CASE("what is no RSA or P-256 key is refused, not published") {
 TEST_CASE("discovery is served under the apiRoot without credentials, and kept by its entity tag") {
   http::Api api{http::Limits{}};
   const Key rsa(EVP_RSA_gen(2048));
-  REQUIRE(RegisterDiscovery(api, Document(Spki(rsa))).has_value());
+  REQUIRE(RegisterDiscovery(api, "https://kms.example/base", [&] {
+            return Result<DiscoveryDocument>(Document(Spki(rsa)));
+          }).has_value());
   http::RequestContext context;
   http::Request request{"GET", "/base/.well-known/skms", "", {}, ""};
   const http::Response first = api.Handle(request, context);

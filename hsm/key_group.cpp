@@ -1,0 +1,109 @@
+#include "hsm/key_group.h"
+
+#include <utility>
+
+#include "hsm/key_operations.h"
+#include "hsm/key_pair.h"
+#include "hsm/signing.h"
+#include "hsm/token_error.h"
+
+namespace skms::hsm {
+namespace {
+
+constexpr KeySpec kProbeKey{KeyKind::kAes, 32};
+
+Error Foreign(const OpenToken& open, std::string_view role, std::uint32_t generation) {
+  return IntegrityError("the token '" + open.known.info.label + "' holds another " +
+                        TokenKeyLabel(role, generation) + " than the one before, or the other tokens");
+}
+
+/// Compares octets that each token must give alike.
+Status CompareOctets(std::map<std::uint32_t, Bytes>& known, std::uint32_t generation, Bytes octets,
+                     const OpenToken& open, std::string_view role, bool& common) {
+  const auto found = known.find(generation);
+  if (found == known.end()) {
+    known.emplace(generation, std::move(octets));
+    return Ok();
+  }
+  if (!ConstantTimeEqual(found->second, octets)) return Foreign(open, role, generation);
+  common = true;
+  return Ok();
+}
+
+Status CompareKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t generation, SessionLease& lease,
+                  const OpenToken& open) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(generation));
+  const auto found = known.find(generation);
+  if (found == known.end()) {
+    SKMS_TRY(const SessionObject key,
+             GenerateSecret(lease, CKM_AES_KEY_GEN, ValKeyTemplate(kProbeKey), kProbeKey.bytes));
+    SKMS_TRY(known[generation], Wrap(lease, &kwp, kek, key.handle()));
+    return Ok();
+  }
+  const auto unwrapped = Unwrap(lease, &kwp, kek, found->second, ValKeyTemplate(kProbeKey),
+                                ProtectionOn(open.capabilities, true));
+  if (unwrapped.has_value()) return Ok();
+  const Error& error = unwrapped.error();
+  const bool blames_blob = error.code == ErrorCode::kIntegrity && TroubleIn(error.rv) != Trouble::kLost;
+  return blames_blob ? Foreign(open, kKekRole, generation) : error;
+}
+
+}  // namespace
+
+Status KeyGroup::Admit(const OpenToken& open) {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    Known known = known_;
+    const std::uint64_t compared = changes_;
+    // The token may hang, and another is to be let in meanwhile.
+    lock.unlock();
+    SKMS_TRYV(Compare(known, open));
+    lock.lock();
+    if (changes_ != compared) continue;
+    known_ = std::move(known);
+    ++changes_;
+    return Ok();
+  }
+}
+
+Status KeyGroup::Compare(Known& known, const OpenToken& open) {
+  const HeldGenerations held = open.keys.held();
+  const bool first = known.mac.empty();
+  bool common = first;
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  for (const std::uint32_t generation : held.mac) {
+    SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.mac(generation));
+    SKMS_TRY(const Mac mac, HmacInToken(lease, key, AsBytes("skms token fingerprint v1")));
+    SKMS_TRYV(CompareOctets(known.mac, generation, Bytes(mac.begin(), mac.end()), open, kMacRole, common));
+  }
+  if (!common) {
+    return IntegrityError("the token '" + open.known.info.label +
+                          "' holds keys of ours, but none that the one before, or the other tokens, hold");
+  }
+  bool ignored = false;
+  for (const std::uint32_t generation : held.sign) {
+    SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.sign_public(generation));
+    const bool ec = open.keys.ec_signs().count(generation) > 0;
+    SKMS_TRY(Bytes spki, ReadSpki(lease, key, ec));
+    SKMS_TRYV(CompareOctets(known.sign, generation, std::move(spki), open, kSignRole, ignored));
+  }
+  for (const std::uint32_t generation : held.transfer) {
+    SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.transfer_public(generation));
+    SKMS_TRY(Bytes spki, ReadSpki(lease, key, false));
+    SKMS_TRYV(CompareOctets(known.transfer, generation, std::move(spki), open, kTransferRole, ignored));
+  }
+  for (const std::uint32_t generation : held.kek) SKMS_TRYV(CompareKek(known.kek, generation, lease, open));
+  return Ok();
+}
+
+void KeyGroup::Forget(const HeldGenerations& destroyed) {
+  const std::lock_guard lock(mutex_);
+  ++changes_;
+  for (const std::uint32_t generation : destroyed.kek) known_.kek.erase(generation);
+  for (const std::uint32_t generation : destroyed.mac) known_.mac.erase(generation);
+  for (const std::uint32_t generation : destroyed.sign) known_.sign.erase(generation);
+  for (const std::uint32_t generation : destroyed.transfer) known_.transfer.erase(generation);
+}
+
+}  // namespace skms::hsm

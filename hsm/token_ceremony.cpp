@@ -1,0 +1,299 @@
+#include "hsm/token_ceremony.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/encoding.h"
+#include "base/log.h"
+#include "hsm/crypto_module_state.h"
+#include "hsm/key_operations.h"
+#include "hsm/key_pair.h"
+#include "hsm/shared_key.h"
+
+namespace skms::hsm {
+namespace {
+
+constexpr std::string_view kJoinRole = "join";
+
+struct JoinPair {
+  CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
+  CK_OBJECT_HANDLE private_key = CK_INVALID_HANDLE;
+
+  bool complete() const { return public_key != CK_INVALID_HANDLE && private_key != CK_INVALID_HANDLE; }
+};
+
+Result<JoinPair> FindJoinPair(SessionLease& lease) {
+  JoinPair pair;
+  SKMS_TRY(const std::vector<CK_OBJECT_HANDLE> objects, AllTokenObjects(lease));
+  for (const CK_OBJECT_HANDLE handle : objects) {
+    const auto label = ReadOctets(lease, handle, CKA_LABEL);
+    const auto object_class = ReadNumber(lease, handle, CKA_CLASS);
+    if (label.has_error() || object_class.has_error()) continue;
+    if (AsText(label.value()) != TokenKeyLabel(kJoinRole, 1)) continue;
+    if (object_class.value() == CKO_PUBLIC_KEY) pair.public_key = handle;
+    if (object_class.value() == CKO_PRIVATE_KEY) pair.private_key = handle;
+  }
+  return pair;
+}
+
+Result<std::string> FingerprintOf(SessionLease& lease, const JoinPair& pair) {
+  // What is shown is what the private key's own numbers say: anybody may write a public object.
+  SKMS_TRY(const Bytes modulus, ReadOctets(lease, pair.private_key, CKA_MODULUS));
+  SKMS_TRY(const Bytes public_modulus, ReadOctets(lease, pair.public_key, CKA_MODULUS));
+  if (modulus != public_modulus)
+    return IntegrityError(
+        "the two halves of skms-join-1 do not belong together; remove both and prepare again");
+  SKMS_TRY(const Bytes spki, ReadSpki(lease, pair.public_key, false));
+  return ToHex(Sha256(spki));
+}
+
+Result<JoinKey> JoinKeyOf(Token& token) {
+  SKMS_TRY(SessionLease lease, token.Lease());
+  SKMS_TRY(const JoinPair pair, FindJoinPair(lease));
+  if (!pair.complete())
+    return NotFound("the token '" + token.info().label + "' has no join key; first: skmsctl token prepare " +
+                    token.info().label);
+  SKMS_TRY(std::string fingerprint, FingerprintOf(lease, pair));
+  return JoinKey{token.info(), std::move(fingerprint)};
+}
+
+std::uint32_t Highest(const HeldGenerations& held) {
+  std::uint32_t highest = 0;
+  for (const auto* generations : {&held.kek, &held.mac, &held.sign, &held.transfer})
+    if (!generations->empty()) highest = std::max(highest, *generations->rbegin());
+  return highest;
+}
+
+Error Away(const TokenKeeper& keeper) {
+  return Error{ErrorCode::kTokenUnavailable,
+               "the token '" + keeper.label() + "' is away (" + keeper.health().trouble +
+                   "): every token must take part; bring it back, or take it out of the configuration"};
+}
+
+const auto kAny = [](const KnownToken&) { return true; };
+
+/// The tokens that serve. Errors: kTokenUnavailable: one that does, or may, is away. Blank ones do not.
+Result<std::vector<TokenKeeper*>> AllThere(TokenSet& tokens, const TokenKeeper* joining) {
+  std::vector<TokenKeeper*> there;
+  for (const auto& keeper : tokens.keepers()) {
+    if (keeper.get() == joining || keeper->status().blank) continue;
+    if (!keeper->Serving(kAny)) return Away(*keeper);
+    there.push_back(keeper.get());
+  }
+  return there;
+}
+
+std::uint32_t NextNumber(const std::vector<TokenKeeper*>& tokens, std::uint32_t above) {
+  for (const TokenKeeper* keeper : tokens) {
+    if (const std::optional<KnownToken> known = keeper->known())
+      above = std::max(above, Highest(known->held));
+  }
+  return above + 1;
+}
+
+/// One token alone: born where they stay.
+Status MakeInPlace(const OpenToken& open, std::uint32_t generation) {
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  for (const SharedRole role : {SharedRole::kKek, SharedRole::kMac})
+    SKMS_TRYV(MakeTokenSecret(lease, role, generation));
+  return Ok();
+}
+
+/// Gives every key to a token that serves, by way of the KEK in use.
+Status GiveUnderKek(const OpenToken& open, std::uint32_t kek_in_use, const std::vector<SharedKey>& keys) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(kek_in_use));
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  for (const SharedKey& key : keys)
+    SKMS_TRYV(KeepSharedKey(lease, open.capabilities, &kwp, kek, key.under_kek, key));
+  return Ok();
+}
+
+/// Gives every key to a token that joins, by way of its join key.
+Status GiveToJoining(Token& token, const Capabilities& capabilities, OaepHash hash,
+                     const std::vector<SharedKey>& keys) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(capabilities));
+  SKMS_TRY(SessionLease lease, token.Lease());
+  SKMS_TRY(const JoinPair pair, FindJoinPair(lease));
+  if (!pair.complete()) return NotFound("the join key is gone");
+  for (const SharedKey& key : keys) {
+    OaepMechanism oaep(hash);
+    SKMS_TRY(const SessionObject once,
+             Unwrap(lease, oaep.get(), pair.private_key, key.to_join_key.encrypted_key,
+                    SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.unwrap = true}),
+                    ProtectionOn(capabilities, false)));
+    SKMS_TRYV(KeepSharedKey(lease, capabilities, &kwp, once.handle(), key.to_join_key.wrapped_key, key));
+  }
+  return Ok();
+}
+
+void DropJoinPair(Token& token) {
+  const auto drop = [&]() -> Status {
+    SKMS_TRY(SessionLease lease, token.Lease());
+    SKMS_TRY(const JoinPair pair, FindJoinPair(lease));
+    for (const CK_OBJECT_HANDLE half : {pair.private_key, pair.public_key})
+      SKMS_TRYV(lease.Check("C_DestroyObject", lease.p11()->C_DestroyObject(lease.handle(), half)));
+    return Ok();
+  };
+  if (const Status dropped = drop(); dropped.has_error())
+    LogWarning("the join key stays in the token '" + token.info().label + "': " + dropped.error().detail);
+}
+
+Status RefreshAll(const std::vector<TokenKeeper*>& tokens) {
+  for (TokenKeeper* keeper : tokens) SKMS_TRYV(keeper->Refresh());
+  return Ok();
+}
+
+Result<TokenKeeper*> FindKeeper(TokenSet& tokens, const std::string& label) {
+  for (const auto& keeper : tokens.keepers()) {
+    if (keeper->label() == label) return keeper.get();
+  }
+  return NotFound("there is no token '" + label + "' in the configuration");
+}
+
+Status CheckJoins(const TokenKeeper& keeper) {
+  const TokenStatus status = keeper.status();
+  if (status.health.available)
+    return Conflict("the token '" + keeper.label() + "' holds the keys already: it has joined");
+  return Ok();
+}
+
+}  // namespace
+
+Result<JoinKey> TokenCeremony::Prepare(const TokenOptions& options, const SecretBytes& pin) {
+  SKMS_TRY(const std::unique_ptr<Token> token, Token::Open(options, pin));
+  if (TokenKeys::CheckPresent(*token).has_value()) {
+    return Conflict(
+        "the token '" + options.label +
+        "' holds keys of ours already: it has joined, or was initialised for itself; only a token "
+        "without them can join");
+  }
+  {
+    SKMS_TRY(SessionLease lease, token->Lease());
+    SKMS_TRY(const JoinPair pair, FindJoinPair(lease));
+    if (!pair.complete()) {
+      SKMS_TRYV(GenerateRsaPair(lease, kTransferBits, Lifetime::kToken, {.wrap = true}, {.unwrap = true},
+                                TokenKeyLabel(kJoinRole, 1)));
+    }
+  }
+  return JoinKeyOf(*token);
+}
+
+Result<TokenKeyGenerations> TokenCeremony::MakeNext(std::uint32_t above) {
+  CryptoModule::State& state = module_.state();
+  const std::lock_guard alone(state.ceremony);
+  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), nullptr));
+  const std::uint32_t generation = NextNumber(tokens, above);
+  TokenKeyGenerations next = state.use();
+  const std::uint32_t kek_in_use = next.kek;
+  next.kek = generation;
+  next.mac = generation;
+  SKMS_TRY(const OpenTokenPtr source, tokens.front()->Current());
+  if (tokens.size() == 1) {
+    SKMS_TRYV(MakeInPlace(*source, generation));
+  } else {
+    std::vector<SharedKey> keys;
+    SKMS_TRY(keys, MakeSharedKeys(*source, {SharedRole::kKek, SharedRole::kMac}, generation, kek_in_use, {}));
+    for (std::size_t i = tokens.size(); i-- > 0;) {
+      SKMS_TRY(const OpenTokenPtr open, tokens[i]->Current());
+      SKMS_TRYV(GiveUnderKek(*open, kek_in_use, keys));
+    }
+  }
+  SKMS_TRYV(RefreshAll(tokens));
+  return next;
+}
+
+Result<JoinKey> TokenCeremony::ShowJoinKey(const std::string& label) {
+  CryptoModule::State& state = module_.state();
+  const std::lock_guard alone(state.ceremony);
+  SKMS_TRY(TokenKeeper * keeper, FindKeeper(state.tokens(), label));
+  SKMS_TRYV(CheckJoins(*keeper));
+  JoinKey shown;
+  SKMS_TRYV(keeper->WithBareToken([&](Token& token, const Capabilities&) -> Status {
+    SKMS_TRY(shown, JoinKeyOf(token));
+    return Ok();
+  }));
+  return shown;
+}
+
+Result<TokenKeyGenerations> TokenCeremony::Join(const std::string& label, const std::string& fingerprint,
+                                                std::uint32_t above) {
+  CryptoModule::State& state = module_.state();
+  const std::lock_guard alone(state.ceremony);
+  SKMS_TRY(TokenKeeper * joining, FindKeeper(state.tokens(), label));
+  SKMS_TRYV(CheckJoins(*joining));
+  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), joining));
+  if (tokens.empty()) return Error{ErrorCode::kTokenUnavailable, "no token is there that holds the keys"};
+  const std::uint32_t kek_in_use = state.use().kek;
+  TokenKeyGenerations next;
+  SKMS_TRYV(joining->WithBareToken([&](Token& token, const Capabilities& capabilities) -> Status {
+    if (TokenKeys::CheckPresent(token).has_value()) {
+      return Conflict(
+          "the token '" + label +
+          "' holds keys of its own: it was initialised for itself, or an earlier join was cut off; "
+          "remove its skms-… objects with its maker's tool, then: skmsctl token prepare " +
+          label);
+    }
+    SKMS_TRY(const JoinKey seen, JoinKeyOf(token));
+    if (!ConstantTimeEqual(AsBytes(seen.fingerprint), AsBytes(fingerprint))) {
+      return Error{ErrorCode::kPreconditionFailed,
+                   "the join key of '" + label + "' has the fingerprint " + seen.fingerprint +
+                       ", not the one that was given: it may be another token; do not go on before you know"};
+    }
+    SKMS_TRY(const OpenTokenPtr source, tokens.front()->Current());
+    if (!source->capabilities.oaep_hash || !capabilities.oaep_hash)
+      return Error{ErrorCode::kUnsupported, "one of the two tokens has no RSA-OAEP"};
+    const OaepHash hash = std::min(*source->capabilities.oaep_hash, *capabilities.oaep_hash);
+    Bytes spki;
+    std::uint32_t highest = above;
+    {
+      SKMS_TRY(SessionLease lease, token.Lease());
+      SKMS_TRY(const JoinPair pair, FindJoinPair(lease));
+      SKMS_TRY(spki, ReadSpki(lease, pair.public_key, false));
+      SKMS_TRY(const HeldGenerations left_over, TokenKeys::HeldBy(lease));
+      highest = std::max(highest, Highest(left_over));
+    }
+    const std::uint32_t generation = NextNumber(tokens, highest);
+    next = {generation, generation, generation, generation};
+    std::vector<SharedKey> keys;
+    SKMS_TRY(keys,
+             MakeSharedKeys(*source,
+                            {SharedRole::kKek, SharedRole::kMac, SharedRole::kSign, SharedRole::kTransfer},
+                            generation, kek_in_use, {{spki, hash}}));
+    // It first: whoever has them only in part takes no part.
+    SKMS_TRYV(GiveToJoining(token, capabilities, hash, keys));
+    for (std::size_t i = tokens.size(); i-- > 0;) {
+      SKMS_TRY(const OpenTokenPtr open, tokens[i]->Current());
+      SKMS_TRYV(GiveUnderKek(*open, kek_in_use, keys));
+    }
+    DropJoinPair(token);
+    return Ok();
+  }));
+  SKMS_TRYV(RefreshAll(tokens));
+  SKMS_TRYV(joining->OpenNow());
+  return next;
+}
+
+Result<HeldGenerations> TokenCeremony::DestroyBefore(const TokenKeyGenerations& keep) {
+  CryptoModule::State& state = module_.state();
+  const std::lock_guard alone(state.ceremony);
+  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), nullptr));
+  const auto holds = [&](const KnownToken& known) { return known.held.Hold(keep); };
+  for (const TokenKeeper* keeper : tokens) {
+    if (!keeper->Serving(holds))
+      return Conflict("the token '" + keeper->label() + "' does not hold the keys in use; join it first");
+  }
+  HeldGenerations destroyed;
+  for (TokenKeeper* keeper : tokens) {
+    SKMS_TRY(const OpenTokenPtr open, keeper->Current());
+    SKMS_TRYV(open->keys.DestroyBefore(*open->token, keep, destroyed));
+    SKMS_TRYV(keeper->Refresh());
+  }
+  state.tokens().group().Forget(destroyed);
+  return destroyed;
+}
+
+}  // namespace skms::hsm

@@ -1,0 +1,107 @@
+#include "hsm/token_set.h"
+
+#include <algorithm>
+#include <set>
+
+#include "hsm/token_error.h"
+
+namespace skms::hsm {
+
+Result<std::unique_ptr<TokenSet>> TokenSet::Open(std::vector<TokenMember> members, MissingKeys missing) {
+  if (members.empty() || members.size() > kMostTokens)
+    return ConfigurationError("1 to " + std::to_string(kMostTokens) + " tokens can be used at once");
+  std::unique_ptr<TokenSet> set(new TokenSet());
+  if (members.size() == 1) {
+    SKMS_TRY(auto only, TokenKeeper::Open(std::move(members.front()), set->group_, missing));
+    set->keepers_.push_back(std::move(only));
+    return set;
+  }
+  std::optional<Error> first_error;
+  bool any = false;
+  for (const TokenMember& member : members) {
+    auto opened = TokenKeeper::Open(member, set->group_, MissingKeys::kRefuse);
+    if (opened.has_value()) {
+      any = true;
+      set->keepers_.push_back(std::move(opened).value());
+      continue;
+    }
+    if (!first_error) first_error = opened.error();
+    set->keepers_.push_back(TokenKeeper::OpenLater(member, set->group_, opened.error()));
+  }
+  if (!any) return *first_error;
+  return set;
+}
+
+TokenSet::Choice TokenSet::Pick(std::vector<Candidate> candidates) {
+  if (candidates.empty()) return {};
+  const auto keep = [&](const auto& unfit) {
+    const bool all = std::all_of(candidates.begin(), candidates.end(), unfit);
+    if (!all) std::erase_if(candidates, unfit);
+  };
+  keep([](const Candidate& one) { return one.weight == 0; });
+  keep([](const Candidate& one) { return one.open->token->IsBusy(); });
+  std::uint32_t sum = 0;
+  for (const Candidate& one : candidates) sum += one.weight;
+  std::uint32_t turn = turn_.fetch_add(1, std::memory_order_relaxed);
+  if (sum == 0) return {candidates.front().index, std::move(candidates.front().open)};
+  turn %= sum;
+  for (Candidate& one : candidates) {
+    if (turn < one.weight) return {one.index, std::move(one.open)};
+    turn -= one.weight;
+  }
+  return {};
+}
+
+bool TokenSet::AnotherMayDo(const Error& error) {
+  return error.code == ErrorCode::kTokenUnavailable || error.code == ErrorCode::kResourceExhausted ||
+         TroubleIn(error.rv) != Trouble::kNone;
+}
+
+KnownToken TokenSet::known() const {
+  for (const auto& keeper : keepers_) {
+    if (std::optional<KnownToken> known = keeper->known()) return std::move(*known);
+  }
+  return {};
+}
+
+TokenKeyGenerations TokenSet::common() const {
+  std::optional<HeldGenerations> shared;
+  const auto intersect = [](std::set<std::uint32_t>& kept, const std::set<std::uint32_t>& other) {
+    std::erase_if(kept, [&](std::uint32_t generation) { return other.count(generation) == 0; });
+  };
+  for (const auto& keeper : keepers_) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (!known) continue;
+    if (!shared) {
+      shared = known->held;
+      continue;
+    }
+    intersect(shared->kek, known->held.kek);
+    intersect(shared->mac, known->held.mac);
+    intersect(shared->sign, known->held.sign);
+    intersect(shared->transfer, known->held.transfer);
+  }
+  const auto newest = [](const std::set<std::uint32_t>& held) { return held.empty() ? 0U : *held.rbegin(); };
+  if (!shared) return {};
+  return {newest(shared->kek), newest(shared->mac), newest(shared->sign), newest(shared->transfer)};
+}
+
+TokenHealth TokenSet::health() const {
+  TokenHealth all;
+  bool first = true;
+  for (const auto& keeper : keepers_) {
+    const TokenHealth one = keeper->health();
+    all.recoveries += one.recoveries;
+    if (one.available && (!all.available || one.since < all.since)) all.since = one.since;
+    if (!one.available && !all.available && (first || one.since > all.since)) all.since = one.since;
+    all.available = all.available || one.available;
+    first = false;
+    if (one.available) continue;
+    const std::string named = keepers_.size() > 1 ? "'" + keeper->label() + "': " + one.trouble : one.trouble;
+    all.trouble += (all.trouble.empty() ? "" : "; ") + named;
+  }
+  if (all.available) all.trouble.clear();
+  return all;
+}
+
+}  // namespace skms::hsm
