@@ -13,6 +13,8 @@ std::string_view Name(ErrorCode code) {
       return "unauthenticated";
     case ErrorCode::kPermissionDenied:
       return "permission-denied";
+    case ErrorCode::kRecipientUnusable:
+      return "recipient-unusable";
     case ErrorCode::kNotFound:
       return "not-found";
     case ErrorCode::kAlreadyExists:

@@ -15,6 +15,7 @@ enum class ErrorCode {
   kInvalidArgument,       ///< the caller's input is malformed: the caller
   kUnauthenticated,       ///< no or unusable credentials: the caller
   kPermissionDenied,      ///< good credentials, not allowed: the administrator
+  kRecipientUnusable,     ///< good credentials, but no key to wrap to that would do: the administrator
   kNotFound,              ///< the named thing does not exist
   kAlreadyExists,         ///< the named thing exists already
   kConflict,              ///< the state does not allow it (in use)

@@ -124,7 +124,7 @@ class CryptoModule {
   /// JWS-form signature (ES256: r||s, 64 bytes; PS256 where the token has no EC) under the signing key
   /// in use.
   Result<Bytes> Sign(ByteView message);
-  /// What DeliveredKey::alg may be on this token, strongest first.
+  /// What DeliveredKey::alg may be on this token: those to RSA recipients first, those to EC ones last.
   std::vector<std::string> wrapping_algorithms() const;
   std::string signature_algorithm() const;  ///< "ES256" or "PS256"
   Result<Bytes> SigningPublicKey();         ///< SubjectPublicKeyInfo DER

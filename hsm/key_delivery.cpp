@@ -15,6 +15,12 @@ constexpr const char* kTransportKeyName = "A256KWP";
 
 std::string OaepName(OaepHash hash) { return hash == OaepHash::kSha256 ? "RSA-OAEP-256" : "RSA-OAEP"; }
 
+/// The hash that an "RSA-…" form was made with.
+OaepHash HashOf(const std::string& alg) {
+  return alg == OaepName(OaepHash::kSha256) || alg == RsaAesName(OaepHash::kSha256) ? OaepHash::kSha256
+                                                                                    : OaepHash::kSha1;
+}
+
 Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const OpenToken& open, CK_MECHANISM* kwp,
                                      const WrappedKey& key, AttributeTemplate attributes, bool extractable) {
   if (key.format != kFormatRfc5649) {
@@ -43,7 +49,9 @@ Result<DeliveredKey> WrapToEc(SessionLease& lease, CK_MECHANISM* kwp, const Capa
   SKMS_TRY(const EcPublicKey recipient, EcPublicKeyFromSpki(spki));
   if (!(recipient.curve == Curve::kP256 ? can.ecdh_kdf_p256 : can.ecdh_kdf_p384)) {
     return Error{ErrorCode::kUnsupported,
-                 "this token has no ECDH with a KDF on the recipient's curve; see: skmsctl token probe"};
+                 std::string("this token has no ECDH with the X9.63 KDF on ") + NameOf(recipient.curve) +
+                     " (skmsctl token probe, row 'ECDH with KDF, " + NameOf(recipient.curve) +
+                     "'): give an RSA public key or a transport key"};
   }
   SKMS_TRY(const DerivedKey agreed, DeriveForRecipient(lease, spki, AsBytes(kEcdhName)));
   DeliveredKey out;
@@ -144,6 +152,7 @@ std::vector<std::string> CryptoModule::wrapping_algorithms() const {
     if (can.oaep_hash) add(OaepName(*can.oaep_hash));
     if (can.oaep_hash && can.kwp_mechanism) add(RsaAesName(*can.oaep_hash));
     if (can.kwp_mechanism) add(kTransportKeyName);
+    if (can.ecdh_kdf_p256 || can.ecdh_kdf_p384) add(std::string(kEcdhName));
   }
   return names;
 }
@@ -161,7 +170,7 @@ Result<SecretBytes> CryptoModule::Reveal(const WrappedKey& key, const KeySpec& s
   SKMS_TRY(EVP_PKEY * own, state_->RevealKey());
   SKMS_TRY(Bytes spki, PublicSpki(own));
   SKMS_TRY(const DeliveredKey delivered, RewrapFor(RsaRecipient{std::move(spki)}, key, spec, public_key));
-  SKMS_TRY(SecretBytes block, OaepDecrypt(own, *capabilities().oaep_hash, delivered.encrypted_key));
+  SKMS_TRY(SecretBytes block, OaepDecrypt(own, HashOf(delivered.alg), delivered.encrypted_key));
   if (delivered.wrapped_key.empty()) return block;
   return UnwrapRfc5649(block.ExposeSecret(), delivered.wrapped_key);
 }

@@ -14,7 +14,6 @@ struct FreePkeyContext {
 };
 using ContextPtr = std::unique_ptr<EVP_PKEY_CTX, FreePkeyContext>;
 
-const char* NameOf(Curve curve) { return curve == Curve::kP256 ? "P-256" : "P-384"; }
 std::size_t PointBytes(Curve curve) { return curve == Curve::kP256 ? 65 : 97; }
 
 /// SEQUENCE { SEQUENCE { id-ecPublicKey, the curve }, BIT STRING } up to the point itself (RFC 5480).
@@ -36,6 +35,8 @@ PkeyPtr Parse(ByteView spki) {
 }
 
 }  // namespace
+
+const char* NameOf(Curve curve) { return curve == Curve::kP256 ? "P-256" : "P-384"; }
 
 Result<PkeyPtr> GenerateEc(Curve curve) {
   PkeyPtr key(EVP_EC_gen(NameOf(curve)));

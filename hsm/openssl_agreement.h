@@ -17,6 +17,8 @@ struct EcPublicKey {
   Curve curve = Curve::kP256;
   Bytes point;  ///< 04 || x || y: 65 octets on P-256, 97 on P-384
 };
+/// "P-256" or "P-384".
+const char* NameOf(Curve curve);
 /// Errors: kInvalidArgument: not an EC key on P-256 or P-384, not on its curve, or octets follow.
 Result<EcPublicKey> EcPublicKeyFromSpki(ByteView spki);
 /// SubjectPublicKeyInfo DER from CKA_EC_POINT: a DER OCTET STRING, or raw 04||x||y as some tokens do. Errors:

@@ -121,7 +121,8 @@ Result<SecretBytes> CryptoModule::Unseal(const SealedPayload& sealed, ByteView a
 Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, const WrappedKey& key) {
   if (std::holds_alternative<EcRecipient>(recipient)) {
     return Error{ErrorCode::kUnsupported,
-                 "no token here derives keys as JOSE's ECDH-ES does; enrol an RSA or a transport key"};
+                 "no token derives keys as the ECDH-ES of JOSE does, so no payload goes to an EC recipient: "
+                 "give an RSA public key or a transport key"};
   }
   const auto* transport = std::get_if<TransportKeyRecipient>(&recipient);
   if (transport == nullptr) return RewrapFor(recipient, key, {KeyKind::kAes, 32});

@@ -61,6 +61,10 @@ struct EcRecipient {
 
 using Recipient = std::variant<RsaRecipient, TransportKeyRecipient, EcRecipient>;
 
+/// An EcRecipient where `spki` says that its key is an EC one, else an RsaRecipient. Nothing else is looked
+/// at: that happens where a key is wrapped to it (CryptoModule::RewrapFor).
+Recipient PublicKeyRecipient(Bytes spki);
+
 /// SharedInfo of the key derivation for EC recipients: the octets of the algorithm's name.
 inline constexpr std::string_view kEcdhName = "ECDH-ES+A256KWP";
 

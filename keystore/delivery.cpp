@@ -114,7 +114,17 @@ KeyStore::State::Destination KeyStore::State::DestinationOf(const Requester& by,
   const auto enrolled = now->recipient_by_principal.find(by.principal.value());
   if (enrolled != now->recipient_by_principal.end())
     return {enrolled->second, now->recipients.at(enrolled->second).key};
-  return {"spki-sha256:" + ToBase64Url(Sha256(by.certificate_spki)), hsm::RsaRecipient{by.certificate_spki}};
+  return {"spki-sha256:" + ToBase64Url(Sha256(by.certificate_spki)),
+          hsm::PublicKeyRecipient(by.certificate_spki)};
+}
+
+Error KeyStore::State::Unusable(const Destination& to, const char* what_for, const Error& error) {
+  // An EC key is refused as a whole where the token lacks the KDF, and for payloads everywhere.
+  const bool token_cannot = error.code == ErrorCode::kUnsupported && to.recipient &&
+                            std::holds_alternative<hsm::EcRecipient>(*to.recipient);
+  if (error.code != ErrorCode::kInvalidArgument && !token_cannot) return error;
+  return {ErrorCode::kRecipientUnusable, "recipient '" + to.id + "' cannot be used" + what_for + ": " +
+                                             error.detail + "; enrol one with: skmsctl recipient add"};
 }
 
 Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion version) {
@@ -125,11 +135,8 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
     SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec, version.public_key));
   } else {
     auto wrapped = module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec, version.public_key);
-    if (wrapped.has_error() && wrapped.error().code == ErrorCode::kInvalidArgument) {
-      return PermissionDenied("recipient '" + to.id + "' cannot be used: " + wrapped.error().detail +
-                              "; enrol one with: skmsctl recipient add");
-    }
-    SKMS_TRY(out.wrapped, std::move(wrapped));
+    if (wrapped.has_error()) return Unusable(to, "", wrapped.error());
+    out.wrapped = std::move(wrapped).value();
   }
   version.wrapped.bytes.clear();
   out.version = std::move(version);

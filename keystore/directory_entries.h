@@ -103,7 +103,7 @@ struct UeIdentity {
 };
 
 /// Where a principal's, user's or UE's keys are wrapped to: at most one for each. A principal without one has
-/// its certificate's RSA key.
+/// the key of its certificate, RSA or (where the token has the KDF) EC.
 struct RecipientEntry {
   RecipientId id;
   PrincipalId principal;  ///< empty where `ue` is set

@@ -11,6 +11,7 @@ namespace skms::keystore {
 namespace {
 
 constexpr const char* kRsa = "rsa";
+constexpr const char* kEc = "ec";
 constexpr const char* kTransport = "transport";
 
 struct RecipientColumns {
@@ -22,6 +23,9 @@ struct RecipientColumns {
 RecipientColumns ColumnsOf(const RecipientEntry& recipient) {
   if (const auto* rsa = std::get_if<hsm::RsaRecipient>(&recipient.key)) {
     return {kRsa, ToBase64Url(rsa->spki), {0, "", {}}};
+  }
+  if (const auto* ec = std::get_if<hsm::EcRecipient>(&recipient.key)) {
+    return {kEc, ToBase64Url(ec->spki), {0, "", {}}};
   }
   return {kTransport, "", std::get<hsm::TransportKeyRecipient>(recipient.key).key};
 }
@@ -187,17 +191,21 @@ Result<std::vector<StoredEntry<RecipientEntry>>> ReadRecipients(Database& databa
     while (select.fetch()) {
       auto spki = FromBase64Url(public_key);
       auto blob = FromBase64Url(wrapped);
-      if (!spki || !blob || (kind != kRsa && kind != kTransport)) return Unreadable("recipient", id);
-      RecipientEntry entry{.id = RecipientId(id),
-                           .principal = PrincipalId(principal),
-                           .key = hsm::RsaRecipient{std::move(*spki)}};
+      if (!spki || !blob) return Unreadable("recipient", id);
+      RecipientEntry entry{.id = RecipientId(id), .principal = PrincipalId(principal), .key = {}};
+      if (kind == kRsa) {
+        entry.key = hsm::RsaRecipient{std::move(*spki)};
+      } else if (kind == kEc) {
+        entry.key = hsm::EcRecipient{std::move(*spki)};
+      } else if (kind == kTransport) {
+        entry.key = hsm::TransportKeyRecipient{{static_cast<std::uint32_t>(kek), format, std::move(*blob)}};
+      } else {
+        return Unreadable("recipient", id);
+      }
       if (!ue_kind.empty()) {
         const auto parsed = ParseTargetKind(ue_kind);
         if (parsed.has_error()) return Unreadable("recipient", id);
         entry.ue = UeIdentity{parsed.value(), ue};
-      }
-      if (kind == kTransport) {
-        entry.key = hsm::TransportKeyRecipient{{static_cast<std::uint32_t>(kek), format, std::move(*blob)}};
       }
       rows.push_back({std::move(entry), mac});
     }

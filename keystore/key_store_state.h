@@ -93,6 +93,9 @@ class KeyStore::State {
   /// kPermissionDenied: there is none.
   Result<Destination> DestinationOf(const UeRequester& ue, const Service& service) const;
   Result<DeliveredVersion> Wrap(const Destination& to, KeyVersion version);
+  /// `error` of a wrap to `to`; kRecipientUnusable, with what to do, where another recipient would not meet
+  /// it.
+  static Error Unusable(const Destination& to, const char* what_for, const Error& error);
   /// Another server has this service, at `home`.
   Result<DeliveryAnswer> SendHome(AuditEntry entry, const Service& service, const std::string& home);
   /// What of the service a selector gets, wrapped and audited. kNotFound, kPermissionDenied (scope).

@@ -40,8 +40,8 @@ struct UeRequester {
   std::string ue;             ///< VAL UE id
   std::string client;         ///< VAL client id
   bool bound_to_key = false;  ///< the token is good for `key` alone: nothing goes out in another form
-  std::optional<hsm::RsaRecipient> key{};  ///< that it asks to be wrapped to; the token's binding was checked
-  std::string key_id{};                    ///< how answers name it
+  std::optional<hsm::Recipient> key{};  ///< that it asks to be wrapped to; the token's binding was checked
+  std::string key_id{};                 ///< how answers name it
   Bytes certificate_spki{};  ///< of the client certificate that the token is bound to, where it is to one
   std::string request_id;
 };

@@ -41,11 +41,8 @@ Result<DeliveredPayload> KeyStore::State::Readdress(const Destination& to, Paylo
     SKMS_TRY(out.plaintext, module.Unseal(payload.sealed, AsBytes(payload.protected_header)));
   } else {
     auto key = module.RewrapContentKey(*to.recipient, payload.sealed.key);
-    if (key.has_error() && key.error().code == ErrorCode::kInvalidArgument) {
-      return PermissionDenied("recipient '" + to.id + "' cannot be used for a payload: " +
-                              key.error().detail + "; enrol another with: skmsctl recipient add");
-    }
-    SKMS_TRY(out.content_key, std::move(key));
+    if (key.has_error()) return Unusable(to, " for a payload", key.error());
+    out.content_key = std::move(key).value();
   }
   payload.sealed.key.bytes.clear();
   out.payload = std::move(payload);

@@ -50,7 +50,7 @@ Result<KeyStore::State::Destination> KeyStore::State::DestinationOf(const UeRequ
   }
   if (!ue.certificate_spki.empty())
     return Destination{"spki-sha256:" + ToBase64Url(Sha256(ue.certificate_spki)),
-                       hsm::RsaRecipient{ue.certificate_spki}};
+                       hsm::PublicKeyRecipient(ue.certificate_spki)};
   return PermissionDenied(
       "no recipient for this UE: neither a recipientKey bound to its token, nor an enrolled one (skmsctl "
       "recipient "

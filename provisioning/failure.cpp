@@ -18,6 +18,7 @@ constexpr Row kRows[] = {
      "run as root, as the daemon's user, or as a member of admin.group"},
     {ErrorCode::kPermissionDenied, kExitFailed,
      "compare the policy (skmsctl service show SERVICE) with what was asked for"},
+    {ErrorCode::kRecipientUnusable, kExitFailed, "enrol another key: skmsctl recipient add"},
     {ErrorCode::kNotFound, kExitNotFound, "look at what there is: skmsctl % list"},
     {ErrorCode::kAlreadyExists, kExitConflict, "look at what there is: skmsctl % list"},
     {ErrorCode::kConflict, kExitConflict, "end what uses it first, then try again"},

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/file.h"
+#include "hsm/openssl_agreement.h"
 
 namespace skms::provisioning {
 namespace {
@@ -64,10 +65,11 @@ Result<Bytes> PublicKeyOfCertificate(const Bytes& certificate) {
   return Der(X509_get_X509_PUBKEY(parsed.get()), i2d_X509_PUBKEY);
 }
 
-bool IsRsaKey(const Bytes& spki) {
+WrapTarget WrapTargetOf(const Bytes& spki) {
   const unsigned char* data = spki.data();
   const KeyPtr key(d2i_PUBKEY(nullptr, &data, static_cast<long>(spki.size())), &EVP_PKEY_free);
-  return key && EVP_PKEY_is_a(key.get(), "RSA") == 1;
+  if (key && EVP_PKEY_is_a(key.get(), "RSA") == 1) return WrapTarget::kRsa;
+  return hsm::EcPublicKeyFromSpki(spki).has_value() ? WrapTarget::kEc : WrapTarget::kNone;
 }
 
 }  // namespace skms::provisioning

@@ -15,7 +15,12 @@ Result<Bytes> ReadCertificate(const std::string& path);
 Result<Bytes> ReadPublicKey(const std::string& path);
 /// SubjectPublicKeyInfo DER of a certificate's key.
 Result<Bytes> PublicKeyOfCertificate(const Bytes& certificate);
-/// Is this SubjectPublicKeyInfo an RSA key, to which keys can be wrapped?
-bool IsRsaKey(const Bytes& spki);
+/// What can be wrapped to the key in a SubjectPublicKeyInfo.
+enum class WrapTarget {
+  kRsa,   ///< keys and payloads, on every token
+  kEc,    ///< on P-256 or P-384: keys, on a token that has ECDH with a KDF
+  kNone,  ///< nothing
+};
+WrapTarget WrapTargetOf(const Bytes& spki);
 
 }  // namespace skms::provisioning

@@ -23,6 +23,22 @@ void DescribePrincipalAdd(OptionsDescription& options) {
       "what it is");
 }
 
+namespace {
+
+void WarnOfKey(const std::string& id, WrapTarget target) {
+  if (target == WrapTarget::kRsa) return;
+  std::cerr
+      << "skmsctl: warning: "
+      << (target == WrapTarget::kEc
+              ? "keys are wrapped to this certificate (EC) only by a token that has ECDH with a KDF (see: "
+                "skmsctl token probe), payloads never; to enrol a key for all: "
+              : "keys cannot be wrapped to this certificate (neither RSA nor EC on P-256 or P-384); enrol "
+                "a key with: ")
+      << "skmsctl recipient add ID --principal " << ShellWord(id) << " --public-key FILE\n";
+}
+
+}  // namespace
+
 Status RunPrincipalAdd(const Session& session, const Options& options) {
   const std::string id = options["argument"].as<std::string>();
   SKMS_TRY(const Bytes certificate, ReadCertificate(options["certificate"].as<std::string>()));
@@ -36,11 +52,7 @@ Status RunPrincipalAdd(const Session& session, const Options& options) {
   if (added.value("certificateNotAfter", "~") < FormatUtc(SystemClock().NowSeconds())) {
     std::cerr << "skmsctl: warning: the certificate has expired: nobody can connect with it\n";
   }
-  if (!IsRsaKey(spki)) {
-    std::cerr << "skmsctl: warning: keys cannot be wrapped to this certificate (not RSA); enrol a key with: "
-                 "skmsctl recipient add ID --principal "
-              << ShellWord(id) << " --public-key FILE\n";
-  }
+  WarnOfKey(id, WrapTargetOf(spki));
   PrintDone(session.json, "principal", id, "added",
             "principal '" + id +
                 "' added; let it ask for a service's keys with: skmsctl service set SERVICE --add-reader " +

@@ -97,9 +97,10 @@ void DescribeRecipientAdd(OptionsDescription& options) {
       "user", po::value<std::string>()->value_name("ID"),
       "VAL user whose UE's keys are wrapped to it (KM-UU)")("ue", po::value<std::string>()->value_name("ID"),
                                                             "VAL UE whose keys are wrapped to it (KM-UU)")(
-      "public-key", po::value<std::string>()->value_name("FILE"), "RSA public key (PEM or DER)")(
-      "certificate", po::value<std::string>()->value_name("FILE"),
-      "certificate with an RSA key (PEM or DER)")(
+      "public-key", po::value<std::string>()->value_name("FILE"),
+      "public key (PEM or DER): RSA of 2048 bits or more; or EC on P-256 or P-384, where the token has ECDH "
+      "with a KDF")("certificate", po::value<std::string>()->value_name("FILE"),
+                    "certificate with such a key (PEM or DER)")(
       "transport-key", po::value<std::string>()->value_name("FILE"),
       "AES-256 key, 32 octets or 64 hex digits, in a file of mode 0400 or 0600");
 }
@@ -140,8 +141,9 @@ Status RunRecipientList(const Session& session, const Options& /*options*/) {
        {"USER", "userId"},
        {"UE", "ueId"},
        {"KIND", "kind"},
+       {"CURVE", "curve"},
        {"SPKI SHA-256", "spkiSha256"}},
-      "no recipients; keys are wrapped to the RSA key of each principal's certificate. Add one with: skmsctl "
+      "no recipients; keys are wrapped to the key of each principal's certificate. Add one with: skmsctl "
       "recipient add ID --principal PRINCIPAL --public-key FILE");
   return Ok();
 }

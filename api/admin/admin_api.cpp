@@ -317,7 +317,7 @@ class AdminApi {
   Result<json> DoAddRecipient(Call& call) {
     SKMS_TRY(const json body, http::ParseJson(call.request.body));
     SKMS_TRY(RecipientRequest wanted, RecipientFromJson(body, call.invalid));
-    keystore::RecipientEntry entry{wanted.id, wanted.principal, hsm::RsaRecipient{wanted.public_key},
+    keystore::RecipientEntry entry{wanted.id, wanted.principal, hsm::PublicKeyRecipient(wanted.public_key),
                                    wanted.ue};
     if (!wanted.transport_key.empty()) {
       SKMS_TRY(hsm::WrappedKey admitted, deps_.module.AdmitTransportKey(wanted.transport_key));

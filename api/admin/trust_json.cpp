@@ -8,6 +8,7 @@
 #include "base/date_time.h"
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "hsm/openssl_agreement.h"
 
 namespace skms::admin {
 
@@ -24,6 +25,11 @@ json ToJson(const RecipientEntry& recipient) {
   if (const auto* rsa = std::get_if<hsm::RsaRecipient>(&recipient.key)) {
     out["kind"] = "rsa";
     out["spkiSha256"] = ToBase64Url(Sha256(rsa->spki));
+  } else if (const auto* ec = std::get_if<hsm::EcRecipient>(&recipient.key)) {
+    out["kind"] = "ec";
+    const auto key = hsm::EcPublicKeyFromSpki(ec->spki);
+    if (key.has_value()) out["curve"] = hsm::NameOf(key.value().curve);
+    out["spkiSha256"] = ToBase64Url(Sha256(ec->spki));
   } else {
     out["kind"] = "transport-key";
   }

@@ -20,6 +20,11 @@ constexpr Row kRows[] = {
     {ErrorCode::kInvalidArgument, 400, "Bad Request", "the request is malformed", "INVALID_MSG_FORMAT", 0},
     {ErrorCode::kUnauthenticated, 401, "Unauthorized", "credentials are missing or unusable", "", 0},
     {ErrorCode::kPermissionDenied, 403, "Forbidden", "not allowed for this requester", "", 0},
+    {ErrorCode::kRecipientUnusable, 403, "Forbidden",
+     "the requester's key cannot be wrapped to: it is too weak, or EC where this server's token wraps to RSA "
+     "and "
+     "transport keys alone, as it does payloads; another must be enrolled, or sent",
+     "", 0},
     {ErrorCode::kNotFound, 404, "Not Found", "nothing here for this requester", "", 0},
     {ErrorCode::kAlreadyExists, 409, "Conflict", "it exists already", "", 0},
     {ErrorCode::kConflict, 409, "Conflict", "the present state does not allow it", "", 0},

@@ -26,6 +26,9 @@ Status AddMaterial(const DeliveredVersion& key, nlohmann::json& out) {
                          {"recipient", key.recipient},
                          {"encryptedKey", ToBase64Url(key.wrapped->encrypted_key)}};
   if (!key.wrapped->wrapped_key.empty()) wrapped["wrappedKey"] = ToBase64Url(key.wrapped->wrapped_key);
+  if (!key.wrapped->ephemeral_spki.empty()) {
+    SKMS_TRY(wrapped["epk"], PublicJwk(key.wrapped->ephemeral_spki));
+  }
   out["wrapped"] = std::move(wrapped);
   return Ok();
 }

@@ -97,7 +97,7 @@ class KeyRequest {
     const auto member = body.find(kRecipientKey);
     if (member == body.end()) return std::nullopt;
     const std::string pointer = std::string("/") + kRecipientKey;
-    auto key = ReadRsaJwk(*member);
+    auto key = ReadRecipientJwk(*member);
     if (key.has_error()) return BadParameter("OPTIONAL_IE_INCORRECT", pointer, key.error().detail);
     if (!ConstantTimeEqual(AsBytes(key.value().thumbprint), AsBytes(call.ue.key_thumbprint))) {
       ProblemDetails problem =
@@ -106,7 +106,7 @@ class KeyRequest {
       problem.title = "Forbidden";
       return problem;
     }
-    ue.key = hsm::RsaRecipient{std::move(key.value().spki)};
+    ue.key = hsm::PublicKeyRecipient(std::move(key.value().spki));
     ue.key_id = "jkt:" + key.value().thumbprint;
     return std::nullopt;
   }

@@ -135,6 +135,8 @@ TEST_CASE("the forms of delivery that are announced are the ones that come") {
   const std::vector<std::string> announced = module->wrapping_algorithms();
   CHECK(std::find(announced.begin(), announced.end(), delivered.value().alg) != announced.end());
   CHECK(std::find(announced.begin(), announced.end(), "A256KWP") != announced.end());
+  const bool ecdh = std::find(announced.begin(), announced.end(), kEcdhName) != announced.end();
+  CHECK(ecdh == (module->capabilities().ecdh_kdf_p256 || module->capabilities().ecdh_kdf_p384));
 }
 
 }  // namespace

@@ -84,15 +84,24 @@ TEST_CASE("A certificate with octets behind it is refused") {
   CHECK(BodyOf(answer)["invalidParams"][0]["param"] == "/certificate");
 }
 
-TEST_CASE("An RSA recipient is tried before it is taken; an EC key is refused at once") {
+TEST_CASE("An RSA recipient is tried before it is taken; an EC key is refused by name without the KDF") {
   AdminFixture fixture;
   fixture.AddPrincipal("val-1");
   const hsm::PkeyPtr ec(EVP_EC_gen("P-256"));
   const Bytes ec_spki = Must(hsm::PublicSpki(ec.get()));
-  CHECK(fixture
-            .Ask("POST", "/admin/v1/recipients",
-                 {{"id", "r"}, {"principal", "val-1"}, {"publicKey", ToBase64Url(ec_spki)}})
-            .status == 400);
+  const auto add = [&](const Bytes& spki) {
+    return fixture.Ask("POST", "/admin/v1/recipients",
+                       {{"id", "r"}, {"principal", "val-1"}, {"publicKey", ToBase64Url(spki)}});
+  };
+  const auto refused = add(ec_spki);
+  CHECK(refused.status == 501);
+  CHECK(BodyOf(refused)["cause"] == "unsupported");
+  CHECK(BodyOf(refused)["detail"].get<std::string>().find("ECDH with the X9.63 KDF on P-256") !=
+        std::string::npos);
+  Bytes off_curve = ec_spki;
+  off_curve.back() ^= 1U;
+  CHECK(add(off_curve).status == 400);
+  CHECK(fixture.store->Recipients().empty());
   const Bytes spki = Must(hsm::PublicSpki(fixture.key.get()));
   const json body{{"id", "r"}, {"principal", "val-1"}, {"publicKey", ToBase64Url(spki)}};
   CHECK(fixture.Ask("POST", "/admin/v1/recipients", body).status == 201);

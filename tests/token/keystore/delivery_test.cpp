@@ -82,8 +82,13 @@ TEST_CASE("a reader without an RSA key or recipient is told to enrol one") {
   ec.certificate_spki = Must(hsm::PublicSpki(hsm::PkeyPtr(EVP_EC_gen("P-256")).get()));
   const auto refused = f.store->Deliver(ec, ForService());
   REQUIRE(refused.has_error());
-  CHECK(refused.error().code == ErrorCode::kPermissionDenied);
+  CHECK(refused.error().code == ErrorCode::kRecipientUnusable);
+  CHECK(refused.error().detail.find("no ECDH with the X9.63 KDF on P-256") != std::string::npos);
   CHECK(refused.error().detail.find("skmsctl recipient add") != std::string::npos);
+  CHECK(f.Text("SELECT reason FROM audit ORDER BY seq DESC LIMIT 1") == "recipient-unusable");
+
+  ec.certificate_spki = Must(hsm::PublicSpki(hsm::PkeyPtr(EVP_EC_gen("secp256k1")).get()));
+  CHECK(f.store->Deliver(ec, ForService()).error().code == ErrorCode::kRecipientUnusable);
 
   const Client enrolled;
   REQUIRE(

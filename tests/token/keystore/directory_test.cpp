@@ -1,6 +1,7 @@
 // What administrators may and may not enter.
 #include <doctest/doctest.h>
 
+#include "hsm/openssl_agreement.h"
 #include "tests/token/keystore/store_fixture.h"
 
 namespace skms::keystore {
@@ -25,6 +26,9 @@ TEST_CASE("entries survive a restart, field by field") {
               ->AddRecipient(f.admin,
                              {RecipientId("t"), PrincipalId("val-2"), hsm::TransportKeyRecipient{wrapped}})
               .has_value());
+  const Bytes ec = Must(hsm::PublicSpki(Must(hsm::GenerateEc(hsm::Curve::kP384)).get()));
+  REQUIRE(f.store->AddRecipient(f.admin, {RecipientId("e"), PrincipalId("val-1"), hsm::EcRecipient{ec}})
+              .has_value());
   REQUIRE(f.store->AddIssuer(f.admin, {IssuerId("sim-s"), "https://sim-s.example", "skms", "{\"keys\":[]}"})
               .has_value());
   f.Reopen();
@@ -36,8 +40,9 @@ TEST_CASE("entries survive a restart, field by field") {
   CHECK(read.readers == service.readers);
   CHECK(read.user_uri == "https://uav.example");
   CHECK(read.access == service.access);
-  REQUIRE(f.store->Recipients().size() == 1);
-  CHECK(std::get<hsm::TransportKeyRecipient>(f.store->Recipients()[0].key).key.bytes == Bytes{1, 2, 3});
+  REQUIRE(f.store->Recipients().size() == 2);
+  CHECK(std::get<hsm::EcRecipient>(f.store->Recipients()[0].key).spki == ec);
+  CHECK(std::get<hsm::TransportKeyRecipient>(f.store->Recipients()[1].key).key.bytes == Bytes{1, 2, 3});
   CHECK(f.store->Issuers().at(0).audience == "skms");
   CHECK(f.store->Principals().size() == 2);
   CHECK(f.store->FindPrincipalBySpkiHash(Sha256(f.client.spki))->id.value() == "val-1");

@@ -47,7 +47,6 @@ TEST_CASE("A public key is read from PEM and from DER alike") {
   REQUIRE(WriteFileAtomically(directory.File("der"), Spki(key.get()), 0644).has_value());
   CHECK(ReadPublicKey(directory.File("pem")).value() == Spki(key.get()));
   CHECK(ReadPublicKey(directory.File("der")).value() == Spki(key.get()));
-  CHECK_FALSE(IsRsaKey(Spki(key.get())));
 }
 
 TEST_CASE("A private key is refused where a public one is asked for, and the words say how to mend it") {
@@ -63,10 +62,16 @@ TEST_CASE("A private key is refused where a public one is asked for, and the wor
   CHECK(test::Has(read.error().detail, "-pubout"));
 }
 
-TEST_CASE("An RSA key is known as one") {
-  const KeyPtr key(EVP_RSA_gen(2048), &EVP_PKEY_free);
-  CHECK(IsRsaKey(Spki(key.get())));
-  CHECK_FALSE(IsRsaKey({}));
+TEST_CASE("What can be wrapped to is an RSA key, or an EC key on P-256 or P-384") {
+  const auto target = [](EVP_PKEY* made) {
+    const KeyPtr key(made, &EVP_PKEY_free);
+    return WrapTargetOf(Spki(key.get()));
+  };
+  CHECK(target(EVP_RSA_gen(2048)) == WrapTarget::kRsa);
+  CHECK(target(EVP_EC_gen("P-256")) == WrapTarget::kEc);
+  CHECK(target(EVP_EC_gen("P-384")) == WrapTarget::kEc);
+  CHECK(target(EVP_EC_gen("P-521")) == WrapTarget::kNone);
+  CHECK(WrapTargetOf({}) == WrapTarget::kNone);
 }
 
 TEST_CASE("Rubbish, an empty file and a missing file are errors that name the file") {

@@ -21,6 +21,7 @@ TEST_CASE("every error code has a status, and no unknown one is a success") {
   }
   CHECK(ProblemFor(ErrorCode::kNotFound).status == 404);
   CHECK(ProblemFor(ErrorCode::kPermissionDenied).status == 403);
+  CHECK(ProblemFor(ErrorCode::kRecipientUnusable).status == 403);
   CHECK(ProblemFor(ErrorCode::kTokenUnavailable).status == 503);
   CHECK(ProblemFor(ErrorCode::kResourceExhausted).cause == "NF_CONGESTION");
   CHECK(ProblemFor(ErrorCode::kIntegrity).status == 500);

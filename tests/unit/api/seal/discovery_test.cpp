@@ -64,19 +64,21 @@ TEST_CASE("public keys become the JWKs of RFC 7518, with the numbers that they h
 }
 
 TEST_CASE("coordinates keep their leading zeros: one key in 128 has one") {
-  for (int i = 0; i < 400; ++i) {
-    const Key ec(EVP_EC_gen("P-256"));
+  for (int i = 0; i < 800; ++i) {
+    const bool large = i % 2 == 1;
+    const Key ec(EVP_EC_gen(large ? "P-384" : "P-256"));
     const json jwk = PublicJwk(Spki(ec)).value();
+    REQUIRE(jwk["crv"] == (large ? "P-384" : "P-256"));
     for (const char* name : {"x", "y"}) {
-      REQUIRE(FromBase64Url(jwk[name].get<std::string>())->size() == 32);
+      REQUIRE(FromBase64Url(jwk[name].get<std::string>())->size() == (large ? 48 : 32));
     }
     REQUIRE(IsNumberOf(ec, OSSL_PKEY_PARAM_EC_PUB_X, jwk["x"]));
     REQUIRE(IsNumberOf(ec, OSSL_PKEY_PARAM_EC_PUB_Y, jwk["y"]));
   }
 }
 
-TEST_CASE("what is no RSA or P-256 key is refused, not published") {
-  CHECK(PublicJwk(Spki(Key(EVP_EC_gen("P-384")))).has_error());
+TEST_CASE("what is no RSA, P-256 or P-384 key is refused, not published") {
+  CHECK(PublicJwk(Spki(Key(EVP_EC_gen("P-521")))).has_error());
   CHECK(PublicJwk(Spki(Key(EVP_EC_gen("secp256k1")))).has_error());  // 256 bits, too
   CHECK(PublicJwk(Bytes{}).has_error());
   CHECK(PublicJwk(Bytes{0x30, 0x03, 0x01, 0x02, 0x03}).has_error());

@@ -103,6 +103,30 @@ TEST_CASE("an EC key carries its public half as a JWK") {
   CHECK(EncodeKeyInfo(answer, kFrame).has_error());
 }
 
+TEST_CASE("a key for an EC recipient carries the token's ephemeral key as a JWK") {
+  keystore::DeliveryAnswer answer = AnswerFor({ValServiceId("s"), TargetKind::kService, ""});
+  // The generator of P-384 (SEC 2, 2.5.1).
+  const std::string x =
+      "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7";
+  const std::string y =
+      "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f";
+  answer.keys[0].wrapped =
+      hsm::DeliveredKey{"ECDH-ES+A256KWP",
+                        {1, 2, 3},
+                        {},
+                        FromHex("3076301006072a8648ce3d020106052b8104002203620004" + x + y).value()};
+  CHECK(KeyIn(answer).at("wrapped") == json{{"alg", "ECDH-ES+A256KWP"},
+                                            {"recipient", "val-1"},
+                                            {"encryptedKey", "AQID"},
+                                            {"epk",
+                                             {{"kty", "EC"},
+                                              {"crv", "P-384"},
+                                              {"x", ToBase64Url(*FromHex(x))},
+                                              {"y", ToBase64Url(*FromHex(y))}}}});
+  answer.keys[0].wrapped->ephemeral_spki.back() ^= 1;  // a point beside the curve
+  CHECK(EncodeKeyInfo(answer, kFrame).error().code == ErrorCode::kInternal);
+}
+
 TEST_CASE("ValKeyInfo echoes the target and names a user URI") {
   const Selector user{ValServiceId("s/1"), TargetKind::kUser, "sip:a@b"};
   const json info = json::parse(EncodeValKeyInfo(user, AnswerFor(user), kFrame).value());

@@ -140,7 +140,7 @@ TEST_CASE("the thumbprint is RFC 7638's, and a key has one form") {
       "1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-"
       "kEgU8awapJzKnqDKgw";
   const auto key =
-      ReadRsaJwk({{"kty", "RSA"}, {"n", n}, {"e", "AQAB"}, {"alg", "RS256"}, {"kid", "2011-04-29"}});
+      ReadRecipientJwk({{"kty", "RSA"}, {"n", n}, {"e", "AQAB"}, {"alg", "RS256"}, {"kid", "2011-04-29"}});
   REQUIRE(key.has_value());
   CHECK(key.value().thumbprint == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
   CHECK(PublicJwk(key.value().spki).value() == json{{"kty", "RSA"}, {"n", n}, {"e", "AQAB"}});
@@ -152,7 +152,35 @@ TEST_CASE("the thumbprint is RFC 7638's, and a key has one form") {
         json{{"kty", "RSA"}, {"n", n}, {"e", "AQAB"}, {"d", "x"}}, json("RSA"), json(nullptr),
         json{{"kty", "RSA"}, {"n", ToBase64Url(Bytes(1025, 0xFF))}, {"e", "AQAB"}}}) {
     CAPTURE(jwk.dump());
-    CHECK(ReadRsaJwk(jwk).error().code == ErrorCode::kInvalidArgument);
+    CHECK(ReadRecipientJwk(jwk).error().code == ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST_CASE("an EC key on P-256 or P-384 is one too, its coordinates in full and on the curve") {
+  // The example of RFC 7517 A.1 (P-256) and the generator of P-384 (SEC 2, 2.5.1); thumbprints by jwcrypto.
+  const std::string x = "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4";
+  const std::string y = "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM";
+  const auto key = ReadRecipientJwk({{"kty", "EC"}, {"crv", "P-256"}, {"x", x}, {"y", y}, {"use", "enc"}});
+  REQUIRE(key.has_value());
+  CHECK(key.value().thumbprint == "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s");
+  CHECK(PublicJwk(key.value().spki).value() == json{{"kty", "EC"}, {"crv", "P-256"}, {"x", x}, {"y", y}});
+  const std::string x3 = "qofKIr6LBTeOscce8yCtdG4dO2KLp5uYWfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3";
+  const std::string y3 = "NhfeSpYmLG9dnpi_kpLcKfj0Hb0omhR86doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f";
+  const auto large = ReadRecipientJwk({{"kty", "EC"}, {"crv", "P-384"}, {"x", x3}, {"y", y3}});
+  REQUIRE(large.has_value());
+  CHECK(large.value().thumbprint == "-W6Wzot_wuerYbKBVKfGEks3iY2EALna-hBqObnPuJE");
+  const std::string long_x = ToBase64Url(Bytes(33, 0));
+  for (const json& jwk :
+       {json{{"kty", "EC"}, {"crv", "P-384"}, {"x", x}, {"y", y}},
+        json{{"kty", "EC"}, {"crv", "P-256"}, {"x", y}, {"y", x}},
+        json{{"kty", "EC"}, {"crv", "P-256"}, {"x", long_x}, {"y", y}},
+        json{{"kty", "EC"}, {"crv", "P-256"}, {"x", x}},
+        json{{"kty", "EC"}, {"crv", "secp256k1"}, {"x", x}, {"y", y}},
+        json{{"kty", "EC"}, {"crv", 256}, {"x", x}, {"y", y}}, json{{"kty", "EC"}, {"x", x}, {"y", y}},
+        json{{"kty", "EC"}, {"crv", "P-256"}, {"x", x}, {"y", y}, {"d", "x"}},
+        json{{"kty", "OKP"}, {"crv", "X25519"}, {"x", x}}}) {
+    CAPTURE(jwk.dump());
+    CHECK(ReadRecipientJwk(jwk).error().code == ErrorCode::kInvalidArgument);
   }
 }
 
