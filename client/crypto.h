@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/secret_bytes.h"
+#include "client/key_answer.h"
 
 namespace skms::client {
 
@@ -17,6 +18,11 @@ Result<SecretBytes> OaepDecrypt(const std::string& path, OaepHash hash, const By
 /// To the RSA public key (`modulus`, `exponent`, big-endian). kIntegrity: no such key.
 Result<Bytes> OaepEncrypt(const Bytes& modulus, const Bytes& exponent, OaepHash hash,
                           const SecretBytes& plain);
+
+/// ECDH with the PEM key at `path`, then the KDF of ANSI X9.63 with SHA-256 over `shared_info`: 32 octets.
+/// Errors: kIo, kConfiguration (no EC private key), kIntegrity (another curve than the key's, or no point of
+/// it).
+Result<SecretBytes> EcdhX963(const std::string& path, const EphemeralKey& ephemeral, ByteView shared_info);
 
 /// RFC 5649 and RFC 3394, 256 bits. kIntegrity: it does not open.
 Result<SecretBytes> UnwrapKwp(ByteView kek, const Bytes& wrapped);
@@ -32,7 +38,8 @@ Result<Sealed> SealGcm(ByteView key, ByteView plain, ByteView aad);
 /// Random octets. kInternal: the generator failed.
 Result<SecretBytes> RandomOctets(std::size_t size);
 
-/// The public half of the RSA key at `path` as a JWK, {"kty","n","e"}. Errors: as OaepDecrypt's file ones.
+/// The public half of the RSA or EC key (P-256, P-384) at `path` as a JWK of the members that RFC 7638
+/// counts. Errors: as OaepDecrypt's file ones.
 Result<std::string> PublicJwk(const std::string& path);
 
 }  // namespace skms::client

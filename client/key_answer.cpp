@@ -27,6 +27,15 @@ bool IsForQuery(const json& key, const KeyQuery& query) {
   return Text(key, "scope") == ScopeOf(query) && Text(key, "target") == query.user + query.ue + query.client;
 }
 
+Result<EphemeralKey> DecodeEphemeral(const json& jwk) {
+  EphemeralKey key;
+  if (Text(jwk, "kty") != "EC") return IntegrityError("the answer's 'epk' is no JWK of an EC key");
+  key.curve = Text(jwk, "crv");
+  SKMS_TRY(key.x, Octets(jwk, "x"));
+  SKMS_TRY(key.y, Octets(jwk, "y"));
+  return key;
+}
+
 Result<ReceivedKey> DecodeKey(const json& key) {
   ReceivedKey out;
   out.kid = Text(key, "kid");
@@ -50,6 +59,9 @@ Result<ReceivedKey> DecodeKey(const json& key) {
   SKMS_TRY(out.encrypted_key, Octets(wrapped, "encryptedKey"));
   if (wrapped.contains("wrappedKey")) {
     SKMS_TRY(out.wrapped_key, Octets(wrapped, "wrappedKey"));
+  }
+  if (wrapped.contains("epk")) {
+    SKMS_TRY(out.ephemeral, DecodeEphemeral(wrapped["epk"]));
   }
   return out;
 }

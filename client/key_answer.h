@@ -24,6 +24,12 @@ struct KeyQuery {
   std::string client = {};  ///< KM-UU only: KM-S cannot name a VAL client
 };
 
+/// A point that the server sent, as in a JWK (RFC 7518 6.2.1); unchecked.
+struct EphemeralKey {
+  std::string curve;  ///< "P-256" or "P-384"
+  Bytes x, y;
+};
+
 /// One key as it came, still closed.
 struct ReceivedKey {
   std::string kid;
@@ -37,7 +43,8 @@ struct ReceivedKey {
   std::string recipient;
   Bytes encrypted_key;
   Bytes wrapped_key;
-  SecretBytes plaintext;  ///< delivery: tls
+  EphemeralKey ephemeral;  ///< ECDH-ES+A256KWP only
+  SecretBytes plaintext;   ///< delivery: tls
 };
 
 /// One payload that a VAL server provisioned (TS 33.434 5.8), still closed: a flattened JWE (RFC 7516 7.2.2),

@@ -92,8 +92,8 @@ class KeyManagementClient {
                                                          const SecretBytes& access_token, std::string& etag);
 
   /// KM-UU (TS 33.434 5.3): what the access token's user, UE or client may have. `bound_key_path` names the
-  /// RSA private key (PEM) whose public half goes along as recipientKey; the token's cnf.jkt must be its
-  /// thumbprint. Empty: the server wraps to what is enrolled for the identity.
+  /// RSA or EC private key (PEM) whose public half goes along as recipientKey; the token's cnf.jkt must be
+  /// its thumbprint. Empty: the server wraps to what is enrolled for the identity.
   Result<KeyAnswer> RequestKeys(const KeyQuery& query, const SecretBytes& access_token,
                                 const std::string& bound_key_path = {});
 

@@ -17,6 +17,9 @@ namespace {
 constexpr std::pair<std::string_view, std::size_t> kKeyOctets[] = {
     {"A128GCM", 16}, {"A256GCM", 32}, {"HS256", 32}};
 
+/// Also the SharedInfo of its KDF (docs/wire-format.md).
+constexpr std::string_view kEcdh = "ECDH-ES+A256KWP";
+
 bool EndsWith(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
@@ -28,6 +31,11 @@ OaepHash HashOf(const std::string& alg) {
 Error NeedsRsa(const std::string& recipient) {
   return InvalidArgument("it is wrapped to RSA recipient '" + recipient +
                          "': an RSA private key is needed (--recipient-key)");
+}
+
+Error NeedsEc(const std::string& recipient) {
+  return InvalidArgument("it is wrapped to EC recipient '" + recipient +
+                         "': an EC private key is needed (--recipient-key)");
 }
 
 Error NeedsTransport(const std::string& recipient) {
@@ -54,11 +62,16 @@ Result<SecretBytes> OpenMaterial(const ReceivedKey& key, const RecipientKey& rec
   const bool oaep = key.wrap_alg == "RSA-OAEP" || key.wrap_alg == "RSA-OAEP-256";
   const bool rsa_aes = key.wrap_alg == "RSA-AES-KWP" || key.wrap_alg == "RSA-AES-KWP-256";
   if (oaep || rsa_aes) {
-    if (recipient.rsa_private_key_path.empty()) return NeedsRsa(key.recipient);
+    if (recipient.private_key_path.empty()) return NeedsRsa(key.recipient);
     SKMS_TRY(SecretBytes block,
-             OaepDecrypt(recipient.rsa_private_key_path, HashOf(key.wrap_alg), key.encrypted_key));
+             OaepDecrypt(recipient.private_key_path, HashOf(key.wrap_alg), key.encrypted_key));
     if (oaep) return block;
     return UnwrapKwp(block.ExposeSecret(), key.wrapped_key);
+  }
+  if (key.wrap_alg == kEcdh) {
+    if (recipient.private_key_path.empty()) return NeedsEc(key.recipient);
+    SKMS_TRY(const SecretBytes agreed, EcdhX963(recipient.private_key_path, key.ephemeral, AsBytes(kEcdh)));
+    return UnwrapKwp(agreed.ExposeSecret(), key.encrypted_key);
   }
   if (key.wrap_alg == "A256KWP") {
     if (recipient.transport_key.empty()) return NeedsTransport(key.recipient);
@@ -69,8 +82,8 @@ Result<SecretBytes> OpenMaterial(const ReceivedKey& key, const RecipientKey& rec
 
 Result<SecretBytes> OpenContentKey(const ReceivedPayload& payload, const RecipientKey& recipient) {
   if (payload.alg == "RSA-OAEP" || payload.alg == "RSA-OAEP-256") {
-    if (recipient.rsa_private_key_path.empty()) return NeedsRsa(payload.recipient);
-    return OaepDecrypt(recipient.rsa_private_key_path, HashOf(payload.alg), payload.encrypted_key);
+    if (recipient.private_key_path.empty()) return NeedsRsa(payload.recipient);
+    return OaepDecrypt(recipient.private_key_path, HashOf(payload.alg), payload.encrypted_key);
   }
   if (payload.alg == "A256KW") {
     if (recipient.transport_key.empty()) return NeedsTransport(payload.recipient);

@@ -11,10 +11,10 @@
 
 namespace skms::client {
 
-/// What the recipient has: an RSA private key file, or a transport key.
+/// What the recipient has: a private key file (RSA; EC on P-256 or P-384), or a transport key.
 struct RecipientKey {
-  std::string rsa_private_key_path;  ///< PEM
-  SecretBytes transport_key;         ///< 32 octets, or empty
+  std::string private_key_path;  ///< PEM
+  SecretBytes transport_key;     ///< 32 octets, or empty
 };
 
 /// Symmetric keys as octets, EC private keys as PKCS#8 DER.

@@ -97,10 +97,10 @@ Result<SecretBytes> ReadToken(const Given& given) {
   return token;
 }
 
-Result<RecipientKey> ReadRecipientKey(const Given& given, const std::string& usual_rsa_key) {
+Result<RecipientKey> ReadRecipientKey(const Given& given, const std::string& usual_private_key) {
   RecipientKey recipient;
-  recipient.rsa_private_key_path =
-      given.count("recipient-key") > 0 ? Value(given, "recipient-key") : usual_rsa_key;
+  recipient.private_key_path =
+      given.count("recipient-key") > 0 ? Value(given, "recipient-key") : usual_private_key;
   if (given.count("transport-key") > 0) {
     SKMS_TRY(recipient.transport_key, ReadTransportKey(Value(given, "transport-key")));
   }

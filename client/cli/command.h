@@ -36,8 +36,8 @@ ClientOptions ClientOptionsOf(const Given& given);
 /// empty).
 Result<SecretBytes> ReadToken(const Given& given);
 
-/// --recipient-key (else `usual_rsa_key`) and --transport-key. Errors: kIo, kConfiguration.
-Result<RecipientKey> ReadRecipientKey(const Given& given, const std::string& usual_rsa_key);
+/// --recipient-key (else `usual_private_key`) and --transport-key. Errors: kIo, kConfiguration.
+Result<RecipientKey> ReadRecipientKey(const Given& given, const std::string& usual_private_key);
 
 /// Why a call of KeyManagementClient failed, what to do, and the exit code for it. `access`: the
 /// administrator's command that would allow it.

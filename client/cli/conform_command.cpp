@@ -139,7 +139,7 @@ int RunConform(int argc, const char* const* argv) {
                                                                 "a certificate that is not the token's")(
       "foreign-key", text(), "its private key")("ue-url", text(), "apiRoot of KM-UU: it is tried too")(
       "ue-token-file", text(), "access token for KM-UU")("ue-user", text(), "the user that it names")(
-      "bound-key", text(), "RSA private key that it is bound to (cnf.jkt), if it is")(
+      "bound-key", text(), "RSA or EC private key that it is bound to (cnf.jkt), if it is")(
       "only", text(), "cases whose names begin with this")(
       "json", text(), "write the report to this file as JSON")("junit", text(),
                                                                "write the report to this file as JUnit XML")(

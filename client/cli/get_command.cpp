@@ -118,12 +118,12 @@ int EmitKey(const KeyAnswer& answer, const RecipientKey& recipient, const Given&
   return Emit(formatted.value(), given);
 }
 
-int Show(const KeyAnswer& answer, const Given& given, const std::string& usual_rsa_key) {
+int Show(const KeyAnswer& answer, const Given& given, const std::string& usual_private_key) {
   if (given.count("info") > 0) {
     PrintInfo(answer);
     return 0;
   }
-  const auto recipient = ReadRecipientKey(given, usual_rsa_key);
+  const auto recipient = ReadRecipientKey(given, usual_private_key);
   if (recipient.has_error()) return Complain(recipient.error().detail, "", kExitFile);
   return given.count("payload") > 0 ? EmitPayload(answer, recipient.value(), given)
                                     : EmitKey(answer, recipient.value(), given);
@@ -181,7 +181,7 @@ int RunGet(int argc, const char* const* argv) {
   Options options("Options");
   AddServerOptions(options, true);
   AddQueryOptions(options);
-  AddOutputOptions(options, "RSA private key that keys are wrapped to (default: --key)");
+  AddOutputOptions(options, "private key (RSA or EC, PEM) that keys are wrapped to (default: --key)");
   return RunCommand(argc, argv, options,
                     "Usage: skmc get --url URL --service ID [--user ID | --ue ID [--group ID]] --ca FILE "
                     "--cert FILE --key FILE\n"
@@ -199,9 +199,11 @@ int RunRequest(int argc, const char* const* argv) {
   AddQueryOptions(options);
   options.add_options()("client", po::value<std::string>(), "for this VAL client")(
       "bound-key", po::value<std::string>(),
-      "RSA private key (PEM) that the access token is bound to (cnf.jkt): keys are wrapped to its public "
+      "RSA or EC private key (PEM) that the access token is bound to (cnf.jkt): keys are wrapped to its "
+      "public "
       "half");
-  AddOutputOptions(options, "RSA private key that keys are wrapped to (default: --bound-key, else --key)");
+  AddOutputOptions(
+      options, "private key (RSA or EC, PEM) that keys are wrapped to (default: --bound-key, else --key)");
   return RunCommand(
       argc, argv, options,
       "Usage: skmc request --url URL --service ID [--user ID | --ue ID | --client ID] --ca FILE\n"

@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   client::RecipientKey mine;
-  mine.rsa_private_key_path = argv[5];
+  mine.private_key_path = argv[5];
   for (const client::ReceivedPayload& payload : answer.value().payloads) {
     if (payload.payload_id != request.payload_id) continue;
     const auto opened = client::OpenPayload(payload, mine);

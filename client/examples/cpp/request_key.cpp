@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   client::RecipientKey mine;
-  mine.rsa_private_key_path = argv[5];
+  mine.private_key_path = argv[5];
   const client::ReceivedKey& key = answer.value().keys.front();
   const auto opened = client::OpenKey(key, mine);
   if (opened.has_error()) {

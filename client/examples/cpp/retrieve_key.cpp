@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   }
   // This server's certificate key is also the key that its keys are wrapped to.
   client::RecipientKey mine;
-  mine.rsa_private_key_path = argv[5];
+  mine.private_key_path = argv[5];
   if (!answer.value()) return 1;  // nothing has changed: not after a first request
   for (const client::ReceivedKey& key : answer.value()->keys) {
     const auto opened = client::OpenKey(key, mine);

@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--token-file", required=True, type=Path, help="access token, in a file of mode 0600")
     parser.add_argument("--cert", type=Path, help="client certificate (PEM)")
     parser.add_argument("--key", type=Path, help="its private key, in a file of mode 0600")
-    parser.add_argument("--recipient-key", type=Path, help="RSA private key that keys are wrapped to (default: --key)")
+    parser.add_argument("--recipient-key", type=Path, help="private key (RSA, P-256 or P-384) that keys are wrapped to (default: --key)")
     parser.add_argument("--service", required=True, help="VAL service ID")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--user", help="VAL user ID")

@@ -1,8 +1,8 @@
 """A client of the SEAL key management server: KM-S and key provisioning for VAL servers, KM-UU for UEs.
 
 An example to take code from, with an HTTP library (httpx) and a JOSE library (jwcrypto) only. `cryptography`, which
-jwcrypto stands on, is called directly in one place, `_unwrap`: wrapped keys are bare RSA-OAEP blocks, and jwcrypto opens
-such a block only as part of a JWE.
+jwcrypto stands on, is called directly in one place, `_unwrap`: wrapped keys are bare RSA-OAEP blocks, which jwcrypto opens
+only as part of a JWE; and to an EC recipient they come under the KDF of ANSI X9.63, which JOSE does not have.
 
 Access token and private keys are files that nobody else can read; the token's is read anew for every request, so whoever
 renews it replaces the file. What goes wrong is an SkmsError whose text says what, and what to do. Not thread-safe.
@@ -28,11 +28,14 @@ from typing import Any
 import httpx
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives import hashes, keywrap
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from jwcrypto import jwe, jwk
 from jwcrypto.common import JWException
 
 JWE_ALGORITHMS = ["RSA-OAEP", "RSA-OAEP-256", "A256GCM"]  # and no other, whatever a header says
+ECDH = "ECDH-ES+A256KWP"  # also the SharedInfo of its KDF
+EC_CURVES = ("P-256", "P-384")
 KEY_OCTETS = {"A128GCM": 16, "A256GCM": 32, "HS256": 32}
 MOST_SECRET_BYTES = 1 << 20
 
@@ -120,7 +123,7 @@ class SkmsClient:
     ca             PEM file with the CA of the server's certificate; no other CA is trusted
     token_file     the access token
     certificate    PEM file of a VAL server's client certificate, private_key its key; a UE has none
-    recipient_key  PEM file of the RSA private key that keys are wrapped to; without it, private_key
+    recipient_key  PEM file of the private key (RSA, P-256 or P-384) that keys are wrapped to; without it, private_key
     """
 
     def __init__(self, url: str, ca: Path, token_file: Path, certificate: Path | None = None, private_key: Path | None = None,
@@ -201,7 +204,8 @@ class SkmsClient:
         body |= {name: value for name, value in (("userId", user), ("deviceId", ue), ("clientId", client)) if value is not None}
         if bound:
             public = self._recipient_key().export_public(as_dict=True)
-            body["recipientKey"] = {member: public[member] for member in ("kty", "n", "e")}
+            members = ("kty", "n", "e") if public["kty"] == "RSA" else ("kty", "crv", "x", "y")
+            body["recipientKey"] = {member: public[member] for member in members}
         answer = self._ask("POST", "/skm/v1/key-request", json=body)
         for name, asked in (("serviceId", service), ("userId", user), ("deviceId", ue), ("clientId", client), ("skmsUri", self._url)):
             if answer.get(name) != asked:
@@ -253,8 +257,9 @@ class SkmsClient:
             key = jwk.JWK.from_pem(read_secret(path))
         except (ValueError, TypeError, JWException):
             raise SkmsError(f"{path} holds no private key in PEM without a passphrase: name another file") from None
-        if key["kty"] != "RSA" or not key.has_private:
-            raise SkmsError(f"{path} holds no RSA private key: name the recipient's")
+        fits = key["kty"] == "RSA" or (key["kty"] == "EC" and key["crv"] in EC_CURVES)
+        if not fits or not key.has_private:
+            raise SkmsError(f"{path} holds no private key of RSA, P-256 or P-384: name the recipient's")
         return key
 
     def _open_keys(self, key_info: Mapping[str, Any], service: str, wanted: tuple[str, str | None]) -> list[Key]:
@@ -275,17 +280,22 @@ class SkmsClient:
             raise SkmsError(f"the opened key is not as long as one of {key['alg']}: tell the server's administrator")
         return material
 
-    def _unwrap(self, wrapped: Mapping[str, str]) -> bytes:
+    def _unwrap(self, wrapped: Mapping[str, Any]) -> bytes:
         kind = wrapped["alg"].removesuffix("-256")
-        if kind not in ("RSA-OAEP", "RSA-AES-KWP"):
+        if kind not in ("RSA-OAEP", "RSA-AES-KWP", ECDH):
             raise SkmsError(f"the key is wrapped by {wrapped['alg']}, which this example does not open: skmc does")
-        digest = hashes.SHA256() if wrapped["alg"].endswith("-256") else hashes.SHA1()
-        private = self._recipient_key().get_op_key("unwrapKey")
+        recipient = self._recipient_key()
         try:
+            if (recipient["kty"] == "EC") != (kind == ECDH):
+                raise ValueError("another kind of key")
+            if kind == ECDH:
+                return _open_ecdh(recipient, wrapped)
+            digest = hashes.SHA256() if wrapped["alg"].endswith("-256") else hashes.SHA1()
+            private = recipient.get_op_key("unwrapKey")
             opened: bytes = private.decrypt(_octets(wrapped["encryptedKey"]), padding.OAEP(padding.MGF1(digest), digest, None))
             if kind == "RSA-AES-KWP":
                 opened = keywrap.aes_key_unwrap_with_padding(opened, _octets(wrapped["wrappedKey"]))
-        except (ValueError, InvalidKey, keywrap.InvalidUnwrap):
+        except (ValueError, InvalidKey, JWException, keywrap.InvalidUnwrap):
             raise SkmsError(f"the key, wrapped to {wrapped['recipient']}, does not open with {self._recipient_key_file}: "
                             "name the recipient's key") from None
         return opened
@@ -329,6 +339,15 @@ def _check_is_for(item: Mapping[str, Any], service: str, wanted: tuple[str, str 
     of_a_group = wanted[1] is not None and item["scope"] == "group"
     if item["service"] != service or not (of_a_group or (item["scope"], item.get("target")) == wanted):
         raise SkmsError("the answer holds what was not asked for: tell the server's administrator")
+
+
+def _open_ecdh(recipient: jwk.JWK, wrapped: Mapping[str, Any]) -> bytes:
+    """ECDH with the server's ephemeral key, the KDF of ANSI X9.63, RFC 5649."""
+    ephemeral = jwk.JWK(**{member: wrapped["epk"][member] for member in ("kty", "crv", "x", "y")}).get_op_key("verify")
+    shared = recipient.get_op_key("sign").exchange(ec.ECDH(), ephemeral)
+    agreed = X963KDF(hashes.SHA256(), 32, ECDH.encode()).derive(shared)
+    opened: bytes = keywrap.aes_key_unwrap_with_padding(agreed, _octets(wrapped["encryptedKey"]))
+    return opened
 
 
 def _octets(base64url: str) -> bytes:

@@ -49,6 +49,23 @@ TEST_CASE("an answer to what was asked is decoded") {
   CHECK(key.encrypted_key == Bytes{1, 2, 3});
 }
 
+TEST_CASE("an ephemeral key comes along, and one that is none is refused") {
+  json key = Key();
+  key["wrapped"]["alg"] = "ECDH-ES+A256KWP";
+  key["wrapped"]["epk"] = {{"kty", "EC"}, {"crv", "P-256"}, {"x", "AQ"}, {"y", "Ag"}};
+  const KeyAnswer answer = DecodeAnswer(Answer(key), kUserQuery).value();
+  const EphemeralKey& ephemeral = answer.keys.at(0).ephemeral;
+  CHECK(ephemeral.curve == "P-256");
+  CHECK(ephemeral.x == Bytes{1});
+  CHECK(ephemeral.y == Bytes{2});
+  for (const json& epk : {json(nullptr), json("x"), json{{"kty", "RSA"}, {"n", "AQ"}},
+                          json{{"kty", "EC"}, {"crv", "P-256"}, {"x", "?"}, {"y", "Ag"}}}) {
+    CAPTURE(epk.dump());
+    key["wrapped"]["epk"] = epk;
+    CHECK(DecodeAnswer(Answer(key), kUserQuery).error().code == ErrorCode::kIntegrity);
+  }
+}
+
 TEST_CASE("a group's key that comes along is taken when its group is named, and passed over when not") {
   json group = Key();
   group["scope"] = "group";
