@@ -34,7 +34,7 @@ class Bench:
         import appliance
 
         self.bin = pathlib.Path(arguments.bin).resolve()
-        self.shim = pathlib.Path(arguments.lib).resolve() / "lib" / "skms_counting_shim.so"
+        self.fault = pathlib.Path(arguments.lib).resolve() / "lib" / "libskms_fault.so"
         self.seconds = 1 if arguments.quick else 4
         self.appliance = appliance.Appliance(
             directory, limits__requests_per_second=1000000, limits__burst=1000000, limits__waiting_requests=1000,
@@ -87,22 +87,22 @@ class Bench:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
     def count_calls(self, target):
-        """PKCS#11 calls per request: with requests minus without, from the counting shim."""
+        """PKCS#11 calls per request: with requests minus without, from the fault module."""
         a = self.appliance
         counts = []
         requests = 0
         for loaded in (False, True):
             path = a.directory / "counters"
-            a.environment.update({"SKMS_SHIM_MODULE": MODULE, "SKMS_SHIM_COUNTERS": str(path)})
-            a.write_config(token__module=self.shim)
+            a.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_COUNTERS": str(path)})
+            a.write_config(token__module=self.fault)
             a.start()
             if loaded:
                 result = self.load(target, 4, 1)
                 requests = result["operations"] + 4
             assert a.stop() == 0
-            counts.append(dict(line.split("=") for line in path.read_text().split()))
+            counts.append({line.split()[0]: line.split()[1] for line in path.read_text().splitlines()})
         a.write_config()
-        return {name: (int(counts[1][name]) - int(counts[0][name])) / requests for name in PER_REQUEST}
+        return {name: (int(counts[1].get(name, 0)) - int(counts[0].get(name, 0))) / requests for name in PER_REQUEST}
 
 
 def row(name, result, ratio=None):

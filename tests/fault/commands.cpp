@@ -94,6 +94,10 @@ std::string Delay(const Commanded& commanded, const Words& words, const std::str
   return Wait(commanded, words, line, Rule::Kind::kDelay, 1);
 }
 
+std::string Pace(const Commanded& commanded, const Words& words, const std::string& line) {
+  return Wait(commanded, words, line, Rule::Kind::kPace, 1);
+}
+
 std::string Hang(const Commanded& commanded, const Words& words, const std::string& line) {
   return Wait(commanded, words, line, Rule::Kind::kHang, 1000);
 }
@@ -106,6 +110,13 @@ std::string Hide(const Commanded& commanded, const Words& words, const std::stri
                        "'"};
   }
   commanded.rules.Hide(*mechanism);
+  return "";
+}
+
+std::string Careless(const Commanded& commanded, const Words& words, const std::string& /*line*/) {
+  NeedWords(words, 1, 1);
+  if (words[0] != "unwrap" && words[0] != "always") throw CommandError{"write: careless unwrap|always"};
+  commanded.rules.SetCare(words[0] == "always" ? Care::kNever : Care::kNotAtUnwrap);
   return "";
 }
 
@@ -170,8 +181,11 @@ constexpr CommandRow kCommands[] = {
     {"fail", "FUNCTION CKR_NAME|0xHEX [after N] [times M]", "answers with this CK_RV instead of calling",
      Fail},
     {"delay", "FUNCTION MILLISECONDS [times M]", "waits before calling", Delay},
+    {"pace", "FUNCTION MILLISECONDS [times M]", "a call takes this long in all, or longer", Pace},
     {"hang", "FUNCTION SECONDS [times M]", "waits before calling, or until clear", Hang},
     {"hide", "CKM_NAME|0xHEX", "the token has no such mechanism", Hide},
+    {"careless", "unwrap|always", "ignores SENSITIVE at C_UnwrapKey; always: C_SetAttributeValue, too",
+     Careless},
     {"drop-sessions", "", "closes every session behind the application's back", DropSessions},
     {"logout", "", "logs out behind the application's back", Logout},
     {"away", "SECONDS [slot +N]", "the token is gone, and comes back without its sessions", Away},
@@ -179,7 +193,7 @@ constexpr CommandRow kCommands[] = {
     {"forget", "", "the library has lost its state until C_Initialize", Forget},
     {"counters", "", "FUNCTION CALLS REFUSED NANOSECONDS, one a line", ShowCounters},
     {"rules", "", "the rules that are not used up", ShowRules},
-    {"clear", "", "ends all rules, also hide, slots and away; what hangs goes on", Clear},
+    {"clear", "", "ends all rules, also hide, careless, slots and away; what hangs goes on", Clear},
     {"help", "", "this list; FUNCTION may be * for all that take a session", Help},
 };
 

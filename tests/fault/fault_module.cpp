@@ -3,14 +3,15 @@
 // docs/fault-module.md tells how to use it.
 //
 // Two lists of functions: `inner` is the real module's, with those replaced whose answers are translated
-// (slot ids, hidden mechanisms, sessions); `outer` is what the application gets, each asking the rules and
-// the gate before it calls its inner one. Thread-safe.
+// (slot ids, hidden mechanisms, sessions, carelessness); `outer` is what the application gets, each asking
+// the rules and the gate before it calls its inner one. Thread-safe.
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
 #include <tuple>
 #include <type_traits>
@@ -69,8 +70,20 @@ void StartControl() {
   if (!trouble.empty()) Say("no control socket: " + trouble);
 }
 
+/// Of a process that is over before anybody could ask it.
+void WriteCounters() {
+  const std::string path = Environment("SKMS_FAULT_COUNTERS");
+  if (path.empty()) return;
+  std::ofstream out(path);
+  out << module->counters.Describe();
+  out.close();
+  if (!out) Say("no counters: " + path + " cannot be written");
+}
+
 [[gnu::destructor]] void EndControl() {
-  if (module != nullptr) module->control.Stop();
+  if (module == nullptr) return;
+  module->control.Stop();
+  WriteCounters();
 }
 
 CK_RV Initialize(void* arguments) {
@@ -168,6 +181,26 @@ CK_RV GetSessionInfo(CK_SESSION_HANDLE session, CK_SESSION_INFO* info) {
   return rv;
 }
 
+CK_RV UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE with, CK_BYTE* wrapped,
+                CK_ULONG size, CK_ATTRIBUTE* attributes, CK_ULONG count, CK_OBJECT_HANDLE* key) {
+  std::vector<CK_ATTRIBUTE> taken;
+  CK_BBOOL no = CK_FALSE;
+  if (module->rules.care() != Care::kHonest && attributes != nullptr) {
+    taken.assign(attributes, attributes + count);
+    for (CK_ATTRIBUTE& attribute : taken) {
+      if (attribute.type == CKA_SENSITIVE) attribute.pValue = &no;
+    }
+    attributes = taken.data();
+  }
+  return module->real->C_UnwrapKey(session, mechanism, with, wrapped, size, attributes, count, key);
+}
+
+CK_RV SetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE* attributes,
+                        CK_ULONG count) {
+  if (module->rules.care() == Care::kNever) return CKR_OK;
+  return module->real->C_SetAttributeValue(session, object, attributes, count);
+}
+
 // Outer: what the application calls.
 
 /// Counts a call from its arrival to its end.
@@ -225,6 +258,7 @@ struct Forward<called, member> {
     const CK_RV rv = (module->inner.*member)(first, rest...);
     module->counters.Spent(called, std::chrono::steady_clock::now() - before);
     module->gate.Leave(called);
+    module->rules.Fill(called, before);
     return rv;
   }
 
@@ -272,6 +306,8 @@ void ReplaceTranslated(CK_FUNCTION_LIST& inner) {
   inner.C_CloseSession = &CloseSession;
   inner.C_CloseAllSessions = &CloseAllSessions;
   inner.C_GetSessionInfo = &GetSessionInfo;
+  inner.C_UnwrapKey = &UnwrapKey;
+  inner.C_SetAttributeValue = &SetAttributeValue;
 }
 
 bool Load() {

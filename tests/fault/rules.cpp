@@ -1,10 +1,23 @@
 #include "tests/fault/rules.h"
 
+#include <sys/prctl.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 #include <utility>
 
 namespace skms::fault {
+namespace {
+
+/// Linux lets a sleep run over by 50 us, which is a twentieth of a fast token's call.
+void SleepExactlyUntil(std::chrono::steady_clock::time_point end) {
+  static thread_local const int told = ::prctl(PR_SET_TIMERSLACK, 1UL);
+  static_cast<void>(told);
+  std::this_thread::sleep_until(end);
+}
+
+}  // namespace
 
 bool Rule::Matches(Function called) const {
   return function ? *function == called : RowOf(called).scope == Scope::kSession;
@@ -30,6 +43,7 @@ void Rules::Clear() {
     const std::lock_guard lock(mutex_);
     rules_.clear();
     hidden_.clear();
+    care_ = Care::kHonest;
     ++clears_;
   }
   cleared_.notify_all();
@@ -37,7 +51,7 @@ void Rules::Clear() {
 
 std::optional<CK_RV> Rules::Pass(Function called) {
   const Verdict verdict = Judge(called);
-  if (verdict.delay.count() > 0) std::this_thread::sleep_for(verdict.delay);
+  if (verdict.delay.count() > 0) SleepExactlyUntil(std::chrono::steady_clock::now() + verdict.delay);
   if (verdict.hang.count() > 0) Hang(verdict);
   return verdict.rv;
 }
@@ -47,7 +61,8 @@ Rules::Verdict Rules::Judge(Function called) {
   const std::lock_guard lock(mutex_);
   verdict.clears = clears_;
   for (auto rule = rules_.begin(); rule != rules_.end();) {
-    const bool spent = rule->Matches(called) && Apply(*rule, verdict);
+    const bool asked = rule->kind != Rule::Kind::kPace && rule->Matches(called);
+    const bool spent = asked && Apply(*rule, verdict);
     rule = spent ? rules_.erase(rule) : rule + 1;
   }
   return verdict;
@@ -66,11 +81,27 @@ bool Rules::Apply(Rule& rule, Verdict& verdict) {
     case Rule::Kind::kDelay:
       verdict.delay += rule.wait;
       break;
+    case Rule::Kind::kPace:
+      break;
     case Rule::Kind::kHang:
       verdict.hang += rule.wait;
       break;
   }
   return rule.times != Rule::kAlways && --rule.times == 0;
+}
+
+void Rules::Fill(Function called, std::chrono::steady_clock::time_point begun) {
+  std::chrono::milliseconds pace{};
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto rule = rules_.begin(); rule != rules_.end();) {
+      const bool mine = rule->kind == Rule::Kind::kPace && rule->Matches(called);
+      if (mine) pace = std::max(pace, rule->wait);
+      const bool spent = mine && rule->times != Rule::kAlways && --rule->times == 0;
+      rule = spent ? rules_.erase(rule) : rule + 1;
+    }
+  }
+  if (pace.count() > 0) SleepExactlyUntil(begun + pace);
 }
 
 void Rules::Hang(const Verdict& verdict) {
@@ -87,6 +118,8 @@ std::string Rules::Describe() const {
     std::snprintf(line, sizeof line, "hide 0x%lX\n", mechanism);
     lines += line;
   }
+  if (care_ == Care::kNotAtUnwrap) lines += "careless unwrap\n";
+  if (care_ == Care::kNever) lines += "careless always\n";
   return lines;
 }
 

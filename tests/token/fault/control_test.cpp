@@ -92,6 +92,9 @@ TEST_CASE("what cannot be understood is answered with what to do") {
                             "delay C_Sign soon",
                             "delay C_Sign 99999999999999999999",
                             "delay C_Sign 5 after 1",
+                            "pace C_Sign",
+                            "careless",
+                            "careless at once",
                             "hang * 99999",
                             "hide",
                             "hide CKM_NO",
@@ -118,8 +121,8 @@ TEST_CASE("help names every command") {
   const FaultedToken token(FaultedToken::Start::kInitialised);
   std::string all;
   for (const std::string& line : token.Lines("help")) all += line + '\n';
-  for (const char* name : {"fail ", "delay ", "hang ", "hide ", "drop-sessions ", "logout ", "away ",
-                           "slots ", "forget ", "counters ", "rules ", "clear ", "help "}) {
+  for (const char* name : {"fail ", "delay ", "pace ", "hang ", "hide ", "drop-sessions ", "logout ", "away ",
+                           "slots ", "careless ", "forget ", "counters ", "rules ", "clear ", "help "}) {
     CAPTURE(name);
     CHECK(all.find(name) != std::string::npos);
   }

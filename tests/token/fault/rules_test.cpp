@@ -51,6 +51,24 @@ TEST_CASE("fail answers by name or number, for as long as it was told") {
   CHECK(token.Random(token.session) == CKR_OK);
 }
 
+TEST_CASE(
+    "pace makes a call as long as it says, with what the module itself takes, and no more calls than it "
+    "says") {
+  const FaultedToken token;
+  const auto before = token.Counters()["C_GenerateRandom"];
+  CHECK(token.Order("pace C_GenerateRandom 60 times 2") == "ok");
+  CHECK(token.Order("pace C_GenerateRandom 20 times 3") == "ok");
+  CHECK(token.Lines("rules").size() == 2);
+  CHECK(TimeOf([&] { CHECK(token.Random(token.session) == CKR_OK); }) >= milliseconds(60));
+  CHECK(TimeOf([&] { CHECK(token.Random(token.session) == CKR_OK); }) >= milliseconds(60));
+  CHECK(TimeOf([&] { CHECK(token.Random(token.session) == CKR_OK); }) >= milliseconds(20));
+  CHECK(token.Lines("rules").empty());
+  // The wait is not the real module's.
+  const auto after = token.Counters()["C_GenerateRandom"];
+  CHECK(after.calls - before.calls == 3);
+  CHECK(after.nanoseconds - before.nanoseconds < 60'000'000);
+}
+
 TEST_CASE("a failed call does not reach the real module") {
   const FaultedToken token;
   CHECK(token.Order("fail C_CloseSession CKR_DEVICE_ERROR times 1") == "ok");
