@@ -100,6 +100,11 @@ CryptoModule::SessionUse CryptoModule::session_use() const {
     const SessionUse one = keeper->session_use();
     sum.leased += one.leased;
     sum.limit += one.limit;
+    sum.leases += one.leases;
+    sum.calls += one.calls;
+    sum.waited += one.waited;
+    sum.held += one.held;
+    sum.inside += one.inside;
   }
   return sum;
 }

@@ -132,10 +132,16 @@ class CryptoModule {
   /// From the token's generator. `count` 1 to 4096.
   Result<Bytes> Random(std::size_t count);
 
-  /// Sessions now leased and the pool's bound, for `skmsctl status`.
+  /// Sessions now leased and the pool's bound; the rest since the token was opened last, and of the verbs
+  /// alone. For `skmsctl status`.
   struct SessionUse {
     std::size_t leased = 0;
     std::size_t limit = 0;
+    std::uint64_t leases = 0;
+    std::uint64_t calls = 0;             ///< into the module
+    std::chrono::nanoseconds waited{0};  ///< for a session, all verbs together
+    std::chrono::nanoseconds held{0};    ///< from a lease to its return
+    std::chrono::nanoseconds inside{0};  ///< the module, of that
   };
   SessionUse session_use() const;
 

@@ -89,13 +89,16 @@ bool TellsNews(CK_RV rv) { return rv != CKR_OK && TroubleIn(rv) == Trouble::kNon
 }  // namespace
 
 SessionLease::SessionLease(SessionLease&& other) noexcept
-    : token_(std::exchange(other.token_, nullptr)), handle_(other.handle_), spoilt_(other.spoilt_) {}
+    : token_(std::exchange(other.token_, nullptr)),
+      handle_(other.handle_),
+      since_(other.since_),
+      spoilt_(other.spoilt_) {}
 
 SessionLease::~SessionLease() {
-  if (token_ != nullptr) token_->Return(handle_, spoilt_);
+  if (token_ != nullptr) token_->Return(handle_, spoilt_, since_);
 }
 
-const Module& SessionLease::p11() const { return token_->p11(); }
+ModuleCall SessionLease::p11() const { return token_->Call(); }
 
 Status SessionLease::Check(std::string_view function, CK_RV rv) {
   if (rv == CKR_OK) return Ok();
@@ -125,8 +128,8 @@ Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, co
 
 Result<std::unique_ptr<Token>> Token::Open(const TokenOptions& options, const SecretBytes& pin,
                                            TroubleReport report) {
-  if (options.max_sessions < 2 || options.max_sessions > 1024) {
-    return ConfigurationError("token.max_sessions must be 2 to 1024");
+  if (options.max_sessions < 1 || options.max_sessions > 1024) {
+    return ConfigurationError("token.max_sessions must be 1 to 1024");
   }
   SKMS_TRY(std::shared_ptr<Module> module, Module::Share(options.module_path, options.init_args));
   SKMS_TRY(const Found found, FindToken(*module, options));
@@ -196,10 +199,18 @@ void Token::CloseSession(CK_SESSION_HANDLE handle) const noexcept {
 
 Result<SessionLease> Token::Lease() {
   std::unique_lock lock(mutex_);
-  if (!returned_.wait_for(lock, wait_, [this] { return !idle_.empty() || missing_ > 0; })) {
-    return Error{ErrorCode::kResourceExhausted, "all " + std::to_string(limit_) + " token sessions are busy"};
+  const auto at_hand = [this] { return !idle_.empty() || missing_ > 0; };
+  if (!at_hand()) {
+    const auto begun = SessionClock::Steady::now();
+    returned_.wait_for(lock, wait_, at_hand);
+    clock_.Waited(SessionClock::Steady::now() - begun);
+    if (!at_hand()) {
+      return Error{ErrorCode::kResourceExhausted,
+                   "all " + std::to_string(limit_) + " token sessions are busy"};
+    }
   }
   if (leased_++ == 0) progress_ = std::chrono::steady_clock::now();
+  clock_.Leased();
   if (!idle_.empty()) {
     const CK_SESSION_HANDLE handle = idle_.back();
     idle_.pop_back();
@@ -215,8 +226,9 @@ Result<SessionLease> Token::Lease() {
   return fresh.error();
 }
 
-void Token::Return(CK_SESSION_HANDLE handle, bool spoilt) noexcept {
+void Token::Return(CK_SESSION_HANDLE handle, bool spoilt, SessionClock::Steady::time_point since) noexcept {
   if (spoilt) CloseSession(handle);
+  clock_.Held(SessionClock::Steady::now() - since);
   {
     const std::lock_guard lock(mutex_);
     --leased_;
@@ -238,8 +250,12 @@ bool Token::IsBusy() const {
 }
 
 CryptoModule::SessionUse Token::session_use() const {
+  CryptoModule::SessionUse use;
+  clock_.Tell(use);
   const std::lock_guard lock(mutex_);
-  return {leased_, limit_};
+  use.leased = leased_;
+  use.limit = limit_;
+  return use;
 }
 
 }  // namespace skms::hsm

@@ -19,6 +19,7 @@
 #include "hsm/crypto_module.h"
 #include "hsm/module.h"
 #include "hsm/pkcs11_api.h"
+#include "hsm/session_clock.h"
 #include "hsm/token_error.h"
 #include "hsm/token_values.h"
 
@@ -29,11 +30,28 @@ class Token;
 /// Called by whatever thread met the trouble, which may hold a lease; must not call back into the token.
 using TroubleReport = std::function<void(const Token&, Trouble, const Error&)>;
 
+/// One call into the module, counted and timed: `token.Call()->C_Sign(…)`. Lives to the end of that
+/// expression.
+class ModuleCall {
+ public:
+  ModuleCall(const Module& module, SessionClock& clock) : module_(module), clock_(clock) {}
+  ModuleCall(const ModuleCall&) = delete;
+  ModuleCall& operator=(const ModuleCall&) = delete;
+  ~ModuleCall() { clock_.Called(SessionClock::Steady::now() - begun_); }
+  CK_FUNCTION_LIST* operator->() const { return module_.operator->(); }
+
+ private:
+  const Module& module_;
+  SessionClock& clock_;
+  const SessionClock::Steady::time_point begun_ = SessionClock::Steady::now();
+};
+
 /// A session for one verb. Goes back to the pool when it dies, or is replaced if a call on it failed in a way
 /// that leaves its state unknown. Move-only; one thread.
 class SessionLease {
  public:
-  SessionLease(Token& token, CK_SESSION_HANDLE handle) : token_(&token), handle_(handle) {}
+  SessionLease(Token& token, CK_SESSION_HANDLE handle)
+      : token_(&token), handle_(handle), since_(SessionClock::Steady::now()) {}
   SessionLease(const SessionLease&) = delete;
   SessionLease& operator=(const SessionLease&) = delete;
   SessionLease(SessionLease&& other) noexcept;
@@ -41,7 +59,7 @@ class SessionLease {
   ~SessionLease();
 
   CK_SESSION_HANDLE handle() const { return handle_; }
-  const Module& p11() const;
+  ModuleCall p11() const;
   /// Ok, or TokenError; remembers that the session is spoilt when `rv` says so.
   Status Check(std::string_view function, CK_RV rv);
   /// The error for an unwrap of a blob that is not ours or was changed: modules report it as all kinds of
@@ -51,6 +69,7 @@ class SessionLease {
  private:
   Token* token_;
   CK_SESSION_HANDLE handle_;
+  SessionClock::Steady::time_point since_;
   bool spoilt_ = false;
 };
 
@@ -66,8 +85,14 @@ class Token {
   /// Waits at most `session_wait`. Errors: kResourceExhausted, kTokenUnavailable (no session can be opened).
   Result<SessionLease> Lease();
 
-  const Module& p11() const { return *module_; }
+  ModuleCall Call() const { return {*module_, clock_}; }
   const TokenInfo& info() const { return info_; }
+  /// The session that stays open as long as the token, and the objects made on it with it. One thread at a
+  /// time: lock `anchor_use`. A session that turns out dead means that the token is lost.
+  CK_SESSION_HANDLE anchor() const { return anchor_; }
+  std::mutex& anchor_use() const { return anchor_use_; }
+  /// TokenError, after the report of what it says of the token. `rv` is not CKR_OK.
+  Error Reported(std::string_view function, CK_RV rv) const;
   CryptoModule::SessionUse session_use() const;
   /// Every session is leased, or none of those that are came back for a second.
   bool IsBusy() const;
@@ -76,12 +101,11 @@ class Token {
   friend class SessionLease;
   Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, const TokenOptions& options,
         TroubleReport report);
-  Error Reported(std::string_view function, CK_RV rv) const;
   Status Login(const SecretBytes& pin);
   Status OpenPool();
   Result<CK_SESSION_HANDLE> OpenSession() const;
   void CloseSession(CK_SESSION_HANDLE handle) const noexcept;
-  void Return(CK_SESSION_HANDLE handle, bool spoilt) noexcept;
+  void Return(CK_SESSION_HANDLE handle, bool spoilt, SessionClock::Steady::time_point since) noexcept;
 
   const std::shared_ptr<Module> module_;
   const CK_SLOT_ID slot_;
@@ -90,6 +114,8 @@ class Token {
   const TroubleReport report_;
   std::size_t limit_;
   CK_SESSION_HANDLE anchor_ = CK_INVALID_HANDLE;
+  mutable std::mutex anchor_use_;
+  mutable SessionClock clock_;
 
   mutable std::mutex mutex_;
   std::condition_variable returned_;

@@ -22,7 +22,7 @@ struct TokenOptions {
   std::string init_args;         ///< parameter string for C_Initialize; empty: none, as the standard has it
   std::string label;             ///< token label, must be unique among the module's tokens
   std::string serial;            ///< optional; narrows the search, never replaces the label
-  std::size_t max_sessions = 8;  ///< 2 to 1024; clipped to what the token tells
+  std::size_t max_sessions = 8;  ///< 1 to 1024; clipped to what the token tells
   std::chrono::milliseconds session_wait{2000};
 };
 

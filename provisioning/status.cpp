@@ -1,3 +1,5 @@
+#include <array>
+#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -27,6 +29,19 @@ std::string TokenHealth(const json& health) {
   return "available" + since + (recoveries == "0" ? "" : ", came back from losses: " + recoveries);
 }
 
+std::string Sessions(const json& sessions) {
+  std::string text = Cell(sessions, "inUse") + " of " + Cell(sessions, "limit") + " in use";
+  const double leases = sessions.value("leases", 0.0);
+  if (leases < 1) return text;
+  const auto each = [&](const char* sum) {
+    std::array<char, 32> out{};
+    std::snprintf(out.data(), out.size(), "%.2f ms", sessions.value(sum, 0.0) * 1000 / leases);
+    return std::string(out.data());
+  };
+  return text + "; on average waited for " + each("waitSeconds") + ", held " + each("heldSeconds") +
+         ", of that in the module " + each("callSeconds");
+}
+
 }  // namespace
 
 Status RunRotationResume(const Session& session, const Options& /*options*/) {
@@ -43,7 +58,6 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
   }
   const json& token = status.at("token");
   const json& keys = status.at("tokenKeys");
-  const json& sessions = status.at("sessions");
   std::cout << RenderPairs(
       {{"server", Cell(status, "skms") + ", skmsd " + Cell(status, "version") + ", up since " +
                       Cell(status, "started")},
@@ -53,7 +67,7 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
        {"token health", TokenHealth(status.at("tokenHealth"))},
        {"token keys", "kek " + Cell(keys, "kek") + ", mac " + Cell(keys, "mac") + ", sign " +
                           Cell(keys, "sign") + ", transfer " + Cell(keys, "transfer") + " (generations)"},
-       {"sessions", Cell(sessions, "inUse") + " of " + Cell(sessions, "limit") + " in use"},
+       {"sessions", Sessions(status.at("sessions"))},
        {"rotation", Rotation(status.at("rotation"))},
        {"services", Cell(status, "services")},
        {"principals", Cell(status, "principals")},

@@ -279,7 +279,7 @@ class AdminApi {
                   {"sign", generations.sign},
                   {"transfer", generations.transfer}}},
                 {"tokenHealth", ToJson(deps_.module.health())},
-                {"sessions", {{"inUse", sessions.leased}, {"limit", sessions.limit}}},
+                {"sessions", ToJson(sessions)},
                 {"rotation", RotationJson(rotation)},
                 {"services", deps_.store.Services().size()},
                 {"principals", deps_.store.Principals().size()},

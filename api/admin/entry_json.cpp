@@ -186,6 +186,19 @@ json ToJson(const hsm::TokenHealth& health) {
   return out;
 }
 
+json ToJson(const hsm::CryptoModule::SessionUse& sessions) {
+  const auto seconds = [](std::chrono::nanoseconds time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  return {{"inUse", sessions.leased},
+          {"limit", sessions.limit},
+          {"leases", sessions.leases},
+          {"calls", sessions.calls},
+          {"waitSeconds", seconds(sessions.waited)},
+          {"heldSeconds", seconds(sessions.held)},
+          {"callSeconds", seconds(sessions.inside)}};
+}
+
 Result<Service> ServiceFromJson(const json& body, InvalidParams& invalid) {
   BodyReader reader(body, invalid);
   Service service;

@@ -34,6 +34,7 @@ nlohmann::json QuirksToJson(const hsm::Capabilities& capabilities);
 nlohmann::json ProfilesToJson(const hsm::Capabilities& capabilities);
 nlohmann::json ToJson(const hsm::TokenInfo& token);
 nlohmann::json ToJson(const hsm::TokenHealth& health);
+nlohmann::json ToJson(const hsm::CryptoModule::SessionUse& sessions);
 
 // Errors: kInvalidArgument naming the first wrong member; `invalid` names all.
 Result<keystore::Service> ServiceFromJson(const nlohmann::json& body, InvalidParams& invalid);

@@ -27,7 +27,7 @@ void ReadTokenSection(SectionReader& reader, TokenSection& out) {
   reader.Text("init_args", out.init_args);
   reader.Text("label", out.label, true);
   reader.Text("serial", out.serial);
-  reader.Number("max_sessions", out.max_sessions, 2, 1024);
+  reader.Number("max_sessions", out.max_sessions, 1, 1024);
   reader.Number("session_wait_ms", out.session_wait_ms, 1, 60000);
   reader.OneOf("profile", out.profile, {"lab", "standard", "strict"});
   reader.Flag("refuse_sha1_oaep", out.refuse_sha1_oaep);

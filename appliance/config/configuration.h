@@ -32,7 +32,7 @@ struct TokenSection {
   std::string label = "skms";
   std::string serial;                    ///< optional
   std::string pin_file;                  ///< empty: $CREDENTIALS_DIRECTORY/skms-pin (systemd credential)
-  std::uint32_t max_sessions = 8;        ///< 2 to 1024
+  std::uint32_t max_sessions = 8;        ///< 1 to 1024
   std::uint32_t session_wait_ms = 2000;  ///< how long a request waits for a session before 503
   std::string profile = "standard";      ///< lab, standard or strict: do not start on a token below it
   bool refuse_sha1_oaep = false;         ///< true: do not start on a token that has no OAEP with SHA-256

@@ -42,6 +42,21 @@ def test_no_request_opens_a_session_logs_in_or_searches(counted):
     assert counters(counted)["C_Login"].calls == 1
 
 
+def test_the_daemon_tells_what_sessions_cost(counted):
+    counted.start().provision()
+    counted.key()
+    before = counted.ctl_json("status")["sessions"]
+    order(counted, "delay C_WrapKey 20")
+    calls = calls_of(counted, lambda: [counted.key() for _ in range(5)])
+    after = counted.ctl_json("status")["sessions"]
+    assert after["calls"] - before["calls"] == sum(calls.values())
+    assert after["leases"] - before["leases"] == 10  # the row's MAC, and the delivery
+    inside, held = (after[name] - before[name] for name in ("callSeconds", "heldSeconds"))
+    assert held >= inside >= 5 * 0.02
+    assert after["waitSeconds"] == before["waitSeconds"]  # one request at a time
+    assert "in the module" in counted.ctl("status")
+
+
 def test_a_wrong_pin_costs_the_token_one_try(counted):
     counted.write_pin("111111")
     assert counted.run_skmsd().returncode == 6

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "hsm/crypto_module.h"
+#include "hsm/key_operations.h"
 #include "hsm/profile.h"
 #include "hsm/token.h"
 #include "tests/token/soft_token.h"
@@ -139,6 +140,32 @@ TEST_CASE("a request waits for a session as long as it is told, and no longer") 
     CHECK(third.error().code == ErrorCode::kResourceExhausted);
   }
   CHECK(opened.value()->Lease().has_value());
+}
+
+TEST_CASE("what sessions cost is counted: leases, calls, time held, in the module, and waited") {
+  const SoftToken token;
+  TokenOptions options = token.options();
+  options.max_sessions = 1;
+  options.session_wait = std::chrono::milliseconds(20);
+  const auto opened = Token::Open(options, token.pin());
+  REQUIRE(opened.has_value());
+  const Token& open = *opened.value();
+  CHECK(open.session_use().limit == 1);
+  CHECK(open.session_use().leases == 0);
+  {
+    SessionLease lease = std::move(opened.value()->Lease()).value();
+    CHECK(RandomOctets(lease, 16).has_value());
+    CHECK(RandomOctets(lease, 16).has_value());
+    CHECK(open.session_use().waited.count() == 0);
+    CHECK(opened.value()->Lease().has_error());
+  }
+  const CryptoModule::SessionUse use = open.session_use();
+  CHECK(use.leased == 0);
+  CHECK(use.leases == 1);
+  CHECK(use.calls == 2);
+  CHECK(use.inside.count() > 0);
+  CHECK(use.waited >= std::chrono::milliseconds(20));
+  CHECK(use.held >= use.waited + use.inside);
 }
 
 TEST_CASE("two tokens of one label are refused until the serial tells them apart") {
