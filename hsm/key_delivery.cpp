@@ -32,9 +32,10 @@ Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const OpenToken& open,
                 ProtectionOn(open.capabilities, extractable));
 }
 
-Result<DeliveredKey> WrapToRsa(SessionLease& lease, CK_MECHANISM* kwp, OaepHash hash, ByteView spki,
+Result<DeliveredKey> WrapToRsa(SessionLease& lease, const OpenToken& open, CK_MECHANISM* kwp, ByteView spki,
                                CK_OBJECT_HANDLE key, const KeySpec& spec) {
-  SKMS_TRY(const SessionObject recipient, ImportRsaRecipient(lease, spki));
+  const OaepHash hash = *open.capabilities.oaep_hash;
+  SKMS_TRY(const RecipientKeys::InUse recipient, open.recipients->Use(spki));
   if (spec.kind == KeyKind::kEcPrivate) return WrapByRsaAes(lease, kwp, hash, recipient.handle(), key);
   DeliveredKey out;
   out.alg = OaepName(hash);
@@ -69,7 +70,7 @@ Result<DeliveredKey> Rewrap(const OpenToken& open, const Recipient& recipient, c
   SKMS_TRY(const SessionObject target, UnwrapUnderKek(lease, open, &kwp, key, std::move(attributes), true));
   if (const auto* rsa = std::get_if<RsaRecipient>(&recipient)) {
     if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
-    return WrapToRsa(lease, &kwp, *open.capabilities.oaep_hash, rsa->spki, target.handle(), spec);
+    return WrapToRsa(lease, open, &kwp, rsa->spki, target.handle(), spec);
   }
   if (const auto* ec = std::get_if<EcRecipient>(&recipient))
     return WrapToEc(lease, &kwp, open.capabilities, ec->spki, target.handle());

@@ -1,5 +1,6 @@
 #include "hsm/key_operations.h"
 
+#include <array>
 #include <utility>
 
 #include "hsm/openssl_agreement.h"
@@ -22,14 +23,37 @@ Status Tighten(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE t
                      lease.p11()->C_SetAttributeValue(lease.handle(), object, &attribute, 1));
 }
 
-Status Enforce(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, bool wanted) {
-  SKMS_TRY(const bool before, ReadFlag(lease, object, type));
-  if (before == wanted) return Ok();
-  const Status tightened = Tighten(lease, object, type, wanted);
-  SKMS_TRY(const bool after, ReadFlag(lease, object, type));
-  if (tightened.has_value() && after == wanted) return Ok();
+/// SENSITIVE and EXTRACTABLE as the token says they are.
+struct Shown {
+  bool sensitive = false;
+  bool extractable = false;
+};
+
+/// Both in one call: each call is a way to the token and back.
+Result<Shown> ReadProtection(SessionLease& lease, CK_OBJECT_HANDLE object) {
+  CK_BBOOL sensitive = CK_FALSE;
+  CK_BBOOL extractable = CK_TRUE;
+  std::array<CK_ATTRIBUTE, 2> attributes{
+      {{CKA_SENSITIVE, &sensitive, sizeof sensitive}, {CKA_EXTRACTABLE, &extractable, sizeof extractable}}};
+  SKMS_TRYV(lease.Check(
+      "C_GetAttributeValue",
+      lease.p11()->C_GetAttributeValue(lease.handle(), object, attributes.data(), attributes.size())));
+  if (attributes[0].ulValueLen != sizeof sensitive || attributes[1].ulValueLen != sizeof extractable)
+    return InternalError("C_GetAttributeValue: SENSITIVE or EXTRACTABLE of another length");
+  return Shown{sensitive != CK_FALSE, extractable != CK_FALSE};
+}
+
+Status Enforce(SessionLease& lease, CK_OBJECT_HANDLE object, bool extractable) {
+  SKMS_TRY(Shown shown, ReadProtection(lease, object));
+  if (shown.sensitive && shown.extractable == extractable) return Ok();
+  const Status sensitive = shown.sensitive ? Ok() : Tighten(lease, object, CKA_SENSITIVE, true);
+  const Status extraction =
+      shown.extractable == extractable ? Ok() : Tighten(lease, object, CKA_EXTRACTABLE, extractable);
+  SKMS_TRY(shown, ReadProtection(lease, object));
+  const bool hidden = sensitive.has_value() && shown.sensitive;
+  if (hidden && extraction.has_value() && shown.extractable == extractable) return Ok();
   return Error{ErrorCode::kUnsupported, std::string("the token ignores ") +
-                                            (type == CKA_SENSITIVE ? "SENSITIVE" : "EXTRACTABLE") +
+                                            (hidden ? "EXTRACTABLE" : "SENSITIVE") +
                                             ", asked for at once and set after; the key was destroyed"};
 }
 
@@ -117,15 +141,11 @@ Result<SessionObject> Unwrap(SessionLease& lease, CK_MECHANISM* mechanism, CK_OB
     return error;
   }
   SessionObject object(lease, handle);
-  SKMS_TRYV(Enforce(lease, handle, CKA_SENSITIVE, true));
-  SKMS_TRYV(Enforce(lease, handle, CKA_EXTRACTABLE, protection.extractable));
+  SKMS_TRYV(Enforce(lease, handle, protection.extractable));
   return object;
 }
 
-Status CheckHidden(SessionLease& lease, CK_OBJECT_HANDLE key) {
-  SKMS_TRYV(Enforce(lease, key, CKA_SENSITIVE, true));
-  return Enforce(lease, key, CKA_EXTRACTABLE, false);
-}
+Status CheckHidden(SessionLease& lease, CK_OBJECT_HANDLE key) { return Enforce(lease, key, false); }
 
 Result<SessionObject> GenerateSecret(SessionLease& lease, CK_MECHANISM_TYPE mechanism,
                                      AttributeTemplate attributes, CK_ULONG bytes) {
@@ -173,10 +193,15 @@ Protection ProtectionOn(const Capabilities& capabilities, bool extractable) {
   return {extractable, capabilities.unwrap_leaves_out_extractable};
 }
 
-Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki) {
+Result<AttributeTemplate> RsaRecipientTemplate(ByteView spki) {
   SKMS_TRY(const RsaPublicNumbers numbers, RsaNumbersFromSpki(spki));
   AttributeTemplate key = PublicKeyTemplate(CKK_RSA, Lifetime::kSession, {.wrap = true});
   key.Octets(CKA_MODULUS, numbers.modulus).Octets(CKA_PUBLIC_EXPONENT, numbers.exponent);
+  return key;
+}
+
+Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki) {
+  SKMS_TRY(AttributeTemplate key, RsaRecipientTemplate(spki));
   return Create(lease, std::move(key));
 }
 

@@ -67,7 +67,8 @@ AttributeTemplate ValKeyTemplate(const KeySpec& spec);
 Result<AttributeTemplate> UnwrapTemplate(const KeySpec& spec, const Capabilities& capabilities,
                                          ByteView public_key);
 
-/// A session public key that may only wrap.
+/// A session public key that may only wrap. Errors: kInvalidArgument, as RsaNumbersFromSpki.
+Result<AttributeTemplate> RsaRecipientTemplate(ByteView spki);
 Result<SessionObject> ImportRsaRecipient(SessionLease& lease, ByteView spki);
 
 /// "RSA-AES-KWP" or "RSA-AES-KWP-256".

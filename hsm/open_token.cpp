@@ -17,11 +17,13 @@ Status CheckUsable(const Capabilities& capabilities) {
                "this token cannot be used (" + failing + "); see: skmsctl token probe"};
 }
 
-Result<std::shared_ptr<const OpenToken>> Complete(std::shared_ptr<Token> token, Capabilities capabilities) {
+Result<std::shared_ptr<const OpenToken>> Complete(std::shared_ptr<Token> token, Capabilities capabilities,
+                                                  std::shared_ptr<RecipientKeys> recipients = nullptr) {
   SKMS_TRY(TokenKeys keys, TokenKeys::Resolve(*token, capabilities));
   KnownToken known{token->info(), std::move(capabilities), keys.held(), keys.ec_signs()};
-  return std::shared_ptr<const OpenToken>(
-      std::make_shared<OpenToken>(std::move(token), std::move(keys), std::move(known)));
+  if (!recipients) recipients = std::make_shared<RecipientKeys>(*token);
+  return std::shared_ptr<const OpenToken>(std::make_shared<OpenToken>(std::move(token), std::move(keys),
+                                                                      std::move(known), std::move(recipients)));
 }
 
 }  // namespace
@@ -53,7 +55,7 @@ Result<std::shared_ptr<const OpenToken>> OpenToken::Reopen(const TokenOptions& o
 }
 
 Result<std::shared_ptr<const OpenToken>> OpenToken::Refresh(const OpenToken& former) {
-  return Complete(former.token, former.known.capabilities);
+  return Complete(former.token, former.known.capabilities, former.recipients);
 }
 
 Status OpenToken::Prove() const {

@@ -1,8 +1,8 @@
 // OpenToken: one initialisation of the module: logged in, probed, our keys resolved and proven. When the
 // token goes away it is given up as a whole and another takes its place (token_keeper.h).
 //
-// Immutable once made; thread-safe. Shared by the calls that use it, and closed when none is left, so that
-// C_Finalize never comes while a call is inside the module.
+// Immutable once made, but for the recipients' keys that it keeps; thread-safe. Shared by the calls that use
+// it, and closed when none is left, so that C_Finalize never comes while a call is inside the module.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "hsm/capabilities.h"
+#include "hsm/recipient_keys.h"
 #include "hsm/token.h"
 #include "hsm/token_keys.h"
 #include "hsm/token_values.h"
@@ -43,11 +44,14 @@ class OpenToken {
   /// `former` go on.
   static Result<std::shared_ptr<const OpenToken>> Refresh(const OpenToken& former);
 
-  OpenToken(std::shared_ptr<Token> opened, TokenKeys resolved, KnownToken about)
+  /// `kept` lie on the token's anchor session.
+  OpenToken(std::shared_ptr<Token> opened, TokenKeys resolved, KnownToken about,
+            std::shared_ptr<RecipientKeys> kept)
       : token(std::move(opened)),
         keys(std::move(resolved)),
         known(std::move(about)),
-        capabilities(known.capabilities) {}
+        capabilities(known.capabilities),
+        recipients(std::move(kept)) {}
   OpenToken(const OpenToken&) = delete;
   OpenToken& operator=(const OpenToken&) = delete;
 
@@ -58,6 +62,7 @@ class OpenToken {
   const TokenKeys keys;
   const KnownToken known;
   const Capabilities& capabilities;
+  const std::shared_ptr<RecipientKeys> recipients;
 };
 
 }  // namespace skms::hsm

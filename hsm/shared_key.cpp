@@ -62,7 +62,7 @@ Status WrapForAll(SessionLease& lease, const OpenToken& source, CK_OBJECT_HANDLE
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(source.capabilities));
   SKMS_TRY(out.under_kek, Wrap(lease, &kwp, kek, key));
   if (!joining) return Ok();
-  SKMS_TRY(const SessionObject recipient, ImportRsaRecipient(lease, joining->spki));
+  SKMS_TRY(const RecipientKeys::InUse recipient, source.recipients->Use(joining->spki));
   SKMS_TRY(out.to_join_key, WrapByRsaAes(lease, &kwp, joining->hash, recipient.handle(), key));
   return Ok();
 }
@@ -84,8 +84,8 @@ Result<SharedKey> MakePair(SessionLease& lease, const OpenToken& source, SharedR
   SharedKey out{role, generation, false, {}, {}, {}};
   out.ec = role == SharedRole::kSign && source.capabilities.ecdsa && source.capabilities.wraps_ec;
   const KeyUsage usage = UsageOf(role);
-  auto made = out.ec ? GenerateP256(lease, Lifetime::kSession, PublicUsageOf(role), usage, true)
-                     : GenerateRsaPair(lease, kTransferBits, Lifetime::kSession, PublicUsageOf(role), usage,
+  auto made = out.ec ? GenerateP256(lease, Lifetime::kSession, {}, usage, true)
+                     : GenerateRsaPair(lease, kTransferBits, Lifetime::kSession, {}, usage,
                                        {}, true);
   SKMS_TRY(const KeyPair pair, std::move(made));
   const SessionObject public_key(lease, pair.public_key);

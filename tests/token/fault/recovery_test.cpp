@@ -3,12 +3,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "hsm/crypto_module.h"
+#include "hsm/openssl_keys.h"
 #include "tests/token/fault/fault_fixture.h"
 
 namespace skms::test {
@@ -96,6 +99,31 @@ TEST_CASE("sessions, login or library lost: the verb that meets it does not noti
     CHECK(appliance.Use().has_value());
   }
   CHECK(appliance.FinalizedUnderCalls() == 0);
+}
+
+TEST_CASE("after a loss a key goes to the recipient it is for, whose public key the token had kept before") {
+  const Appliance appliance;
+  const hsm::KeySpec spec{hsm::KeyKind::kAes, 32};
+  const hsm::GeneratedKey generated = appliance.module->GenerateWrapped(spec).value();
+  const SecretBytes plain = appliance.module->Reveal(generated.wrapped, spec).value();
+  std::vector<hsm::PkeyPtr> recipients;
+  recipients.reserve(3);
+  for (int i = 0; i < 3; ++i) recipients.push_back(hsm::GenerateRsa().value());
+  for (const char* accident : {"clear", "drop-sessions", "logout", "forget"}) {
+    CAPTURE(accident);
+    REQUIRE(appliance.token.Order(accident) == "ok");
+    for (const hsm::PkeyPtr& recipient : recipients) {
+      const hsm::RsaRecipient to{hsm::PublicSpki(recipient.get()).value()};
+      const auto delivered = appliance.module->RewrapFor(to, generated.wrapped, spec);
+      REQUIRE_MESSAGE(delivered.has_value(), (delivered.has_error() ? delivered.error().Describe() : ""));
+      const auto opened =
+          hsm::OaepDecrypt(recipient.get(), hsm::OaepHash::kSha1, delivered.value().encrypted_key);
+      REQUIRE(opened.has_value());
+      CHECK(ConstantTimeEqual(opened.value().ExposeSecret(), plain.ExposeSecret()));
+    }
+    // The next accident meets other handles than this one.
+    std::rotate(recipients.begin(), recipients.begin() + 1, recipients.end());
+  }
 }
 
 TEST_CASE("a token that is away is said to be lost, and taken up again under another slot") {
