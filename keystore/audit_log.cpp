@@ -2,8 +2,11 @@
 
 #include <soci/soci.h>
 
+#include <utility>
+
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "keystore/prepared_statements.h"
 
 namespace skms::keystore {
 namespace {
@@ -24,30 +27,55 @@ std::string HashOf(long long seq, long long time_ms, const AuditEntry& entry, co
   return ToHex(Sha256(fields));
 }
 
-AuditSummary HeadOf(soci::session& session) {
+struct SelectHead {
+  explicit SelectHead(soci::session& session)
+      : statement((session.prepare << "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
+                   soci::into(seq), soci::into(hash))) {}
   long long seq = 0;
-  std::string hash = kGenesis;
-  session << "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", soci::into(seq), soci::into(hash);
-  if (!session.got_data()) return {0, kGenesis};
-  return {seq, hash};
+  std::string hash;
+  soci::statement statement;
+};
+
+struct InsertEntry {
+  explicit InsertEntry(soci::session& session)
+      : statement(
+            (session.prepare
+                 << "INSERT INTO audit (seq, time_ms, actor, action, outcome, service, target_kind,"
+                    " target_pseudonym, kid, reason, request_id, prev_hash, hash) VALUES (:seq, :time_ms,"
+                    " :actor, :action, :outcome, :service, :target_kind, :target_pseudonym, :kid, :reason,"
+                    " :request_id, :prev_hash, :hash)",
+             soci::use(seq), soci::use(time_ms), soci::use(entry.actor), soci::use(entry.action),
+             soci::use(entry.outcome), soci::use(entry.service), soci::use(entry.target_kind),
+             soci::use(entry.target_pseudonym), soci::use(entry.kid), soci::use(entry.reason),
+             soci::use(entry.request_id), soci::use(previous), soci::use(hash))) {}
+  long long seq = 0;
+  long long time_ms = 0;
+  AuditEntry entry;
+  std::string previous;
+  std::string hash;
+  soci::statement statement;
+};
+
+AuditSummary HeadOf(soci::session& session) {
+  const auto select = PreparedStatements::Of<SelectHead>(session);
+  if (!select->statement.execute(true)) return {0, kGenesis};
+  AuditSummary head{select->seq, select->hash};
+  while (select->statement.fetch()) {
+  }
+  return head;
 }
 
 }  // namespace
 
 Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry) {
-  const AuditSummary head = HeadOf(session);
-  const long long seq = head.entries + 1;
-  const long long time_ms = clock.NowMilliseconds();
-  const std::string hash = HashOf(seq, time_ms, entry, head.head);
-  session
-      << "INSERT INTO audit (seq, time_ms, actor, action, outcome, service, target_kind, target_pseudonym, "
-         "kid,"
-         " reason, request_id, prev_hash, hash) VALUES (:seq, :time_ms, :actor, :action, :outcome, :service,"
-         " :target_kind, :target_pseudonym, :kid, :reason, :request_id, :prev_hash, :hash)",
-      soci::use(seq), soci::use(time_ms), soci::use(entry.actor), soci::use(entry.action),
-      soci::use(entry.outcome), soci::use(entry.service), soci::use(entry.target_kind),
-      soci::use(entry.target_pseudonym), soci::use(entry.kid), soci::use(entry.reason),
-      soci::use(entry.request_id), soci::use(head.head), soci::use(hash);
+  AuditSummary head = HeadOf(session);
+  const auto insert = PreparedStatements::Of<InsertEntry>(session);
+  insert->seq = head.entries + 1;
+  insert->time_ms = clock.NowMilliseconds();
+  insert->entry = entry;
+  insert->hash = HashOf(insert->seq, insert->time_ms, entry, head.head);
+  insert->previous = std::move(head.head);
+  insert->statement.execute(true);
   return Ok();
 }
 

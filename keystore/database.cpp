@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "keystore/prepared_statements.h"
 
 namespace skms::keystore {
 namespace {
@@ -53,15 +54,25 @@ Error StorageFailure(const std::exception& exception) {
   return StorageError(std::move(detail));
 }
 
-Status Guarded(const DatabaseWork& work, soci::session& session) {
+struct Connection {
+  explicit Connection(std::unique_ptr<soci::session> open) : session(std::move(open)), statements(*session) {}
+  const std::unique_ptr<soci::session> session;
+  PreparedStatements statements;
+};
+
+Status Guarded(const DatabaseWork& work, Connection& connection) {
+  const PreparedStatements::InUse in_use(connection.statements);
+  Status status = Ok();
   try {
-    return work(session);
+    status = work(*connection.session);
   } catch (const std::exception& exception) {
-    return StorageFailure(exception);
+    status = StorageFailure(exception);
   }
+  if (status.has_error()) connection.statements.Forget();
+  return status;
 }
 
-std::unique_ptr<soci::session> Connect(const std::string& path) {
+std::unique_ptr<Connection> Connect(const std::string& path) {
   auto session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + path + "\"");
   struct Pragma {
     const char* name;
@@ -80,7 +91,7 @@ std::unique_ptr<soci::session> Connect(const std::string& path) {
     *session << name, soci::into(answer, null);
     if (answer != pragma.reads_back) throw PragmaRefused(pragma.name);
   }
-  return session;
+  return std::make_unique<Connection>(std::move(session));
 }
 
 }  // namespace
@@ -116,17 +127,17 @@ class Database::State {
   }
 
   Status Read(const DatabaseWork& work) {
-    std::unique_ptr<soci::session> session;
+    std::unique_ptr<Connection> reader;
     {
       std::unique_lock lock(mutex_);
       reader_free_.wait(lock, [this] { return !readers_.empty(); });
-      session = std::move(readers_.back());
+      reader = std::move(readers_.back());
       readers_.pop_back();
     }
-    Status status = Guarded(work, *session);
+    Status status = Guarded(work, *reader);
     {
       const std::lock_guard lock(mutex_);
-      readers_.push_back(std::move(session));
+      readers_.push_back(std::move(reader));
     }
     reader_free_.notify_one();
     return status;
@@ -196,7 +207,7 @@ class Database::State {
     Status committed = Guarded(
         [&](soci::session& session) -> Status {
           session << "BEGIN IMMEDIATE";
-          for (const Change& change : batch) outcomes.push_back(Apply(change, session));
+          for (const Change& change : batch) outcomes.push_back(Apply(change));
           session << "COMMIT";
           return Ok();
         },
@@ -207,9 +218,10 @@ class Database::State {
     }
   }
 
-  static Status Apply(const Change& change, soci::session& session) {
+  Status Apply(const Change& change) {
+    soci::session& session = *writing_->session;
     session << "SAVEPOINT one_change";
-    Status status = Guarded(change.work, session);
+    Status status = Guarded(change.work, *writing_);
     // A failed change leaves nothing; errors here end the whole transaction.
     if (status.has_error()) session << "ROLLBACK TO one_change";
     session << "RELEASE one_change";
@@ -239,8 +251,8 @@ class Database::State {
   std::condition_variable reader_free_;
   std::deque<Change> queue_;
   bool stopping_ = false;
-  std::vector<std::unique_ptr<soci::session>> readers_;
-  std::unique_ptr<soci::session> writing_;
+  std::vector<std::unique_ptr<Connection>> readers_;
+  std::unique_ptr<Connection> writing_;
   std::thread writer_;
 };
 

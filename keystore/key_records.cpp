@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "keystore/prepared_statements.h"
 #include "keystore/rewrap_rows.h"
 
 namespace skms::keystore {
@@ -126,6 +127,27 @@ Status FetchAll(soci::statement& statement, Row& row, std::vector<StoredKeyVersi
   return Ok();
 }
 
+/// The versions of one selector, the newest first.
+struct VersionsOfSelector {
+  explicit VersionsOfSelector(soci::session& session) : statement(session) {
+    Bind(statement, row);
+    statement.exchange(soci::use(service));
+    statement.exchange(soci::use(kind));
+    statement.exchange(soci::use(target));
+    statement.alloc();
+    statement.prepare(
+        std::string("SELECT ") + kColumns +
+        " FROM key_versions WHERE service = :service AND target_kind = :kind AND target = :target"
+        " ORDER BY version DESC");
+    statement.define_and_bind();
+  }
+  std::string service;
+  std::string kind;
+  std::string target;
+  Row row;
+  soci::statement statement;
+};
+
 std::int64_t Flat(const std::optional<std::int64_t>& time) { return time ? *time : -1; }
 
 }  // namespace
@@ -166,19 +188,21 @@ RowFields FieldsOf(const KeyVersion& version) {
 std::string RowName(const KeyVersion& version) { return "key " + version.kid.value(); }
 
 Result<std::vector<StoredKeyVersion>> ReadVersions(soci::session& session, const Selector& selector) {
+  const auto select = PreparedStatements::Of<VersionsOfSelector>(session);
+  select->service = selector.service.value();
+  select->kind = Name(selector.kind);
+  select->target = selector.target;
   std::vector<StoredKeyVersion> versions;
-  Row row;
-  const std::string kind(Name(selector.kind));
-  soci::statement statement(session);
-  Bind(statement, row);
-  statement.exchange(soci::use(selector.service.value()));
-  statement.exchange(soci::use(kind));
-  statement.exchange(soci::use(selector.target));
-  statement.alloc();
-  statement.prepare(std::string("SELECT ") + kColumns +
-                    " FROM key_versions WHERE service = :service AND target_kind = :kind AND target = :target"
-                    " ORDER BY version DESC");
-  SKMS_TRYV(FetchAll(statement, row, versions));
+  Status all_sound = Ok();
+  for (bool more = select->statement.execute(true); more; more = select->statement.fetch()) {
+    auto stored = FromRow(select->row);
+    if (stored.has_error()) {
+      all_sound = std::move(stored).error();
+    } else {
+      versions.push_back(std::move(stored).value());
+    }
+  }
+  SKMS_TRYV(std::move(all_sound));
   return versions;
 }
 

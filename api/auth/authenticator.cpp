@@ -105,7 +105,7 @@ class Authenticator::State {
   std::variant<AuthenticatedPrincipal, Refusal> Authenticate(const http::Request& request,
                                                              const http::RequestContext& context,
                                                              const std::string& required_scope) {
-    const auto facts = context.certificate ? ReadCertificate(context.certificate->der) : std::nullopt;
+    const auto facts = context.certificate ? certificates_.Read(context.certificate->der) : nullptr;
     if (!facts)
       return Unauthorized("a client certificate is needed", kRealm, "certificate-missing", "unknown");
     const std::optional<DirectoryPrincipal> principal = directory_.FindPrincipal(Sha256(facts->spki));
@@ -194,7 +194,7 @@ class Authenticator::State {
     if (const int wait = ue_limiter_.Take(DigestOf(claims)); wait > 0) return TooMany(wait, actor);
     AuthenticatedUe ue;
     if (!claims.certificate_sha256.empty()) {
-      const auto facts = context.certificate ? ReadCertificate(context.certificate->der) : std::nullopt;
+      const auto facts = context.certificate ? certificates_.Read(context.certificate->der) : nullptr;
       const std::int64_t now = clock_.NowSeconds();
       if (!facts || !BoundTo(claims, *context.certificate) || now < facts->not_before ||
           now > facts->not_after)
@@ -246,6 +246,7 @@ class Authenticator::State {
 
   Directory& directory_;
   const Clock& clock_;
+  CertificateReader certificates_;
   AccessTokenVerifier verifier_;
   RateLimiter limiter_;
   RateLimiter ue_limiter_;

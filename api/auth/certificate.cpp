@@ -6,6 +6,7 @@
 
 #include <ctime>
 #include <memory>
+#include <utility>
 
 namespace skms::auth {
 
@@ -64,6 +65,26 @@ std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der) {
   facts.not_before = *not_before;
   facts.not_after = *not_after;
   return facts;
+}
+
+std::shared_ptr<const CertificateFacts> CertificateReader::Read(ByteView certificate_der) {
+  const Sha256Digest name = Sha256(certificate_der);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = known_.find(name);
+    if (known != known_.end()) return known->second;
+  }
+  auto facts = ReadCertificate(certificate_der);
+  if (!facts) return nullptr;
+  auto kept = std::make_shared<const CertificateFacts>(std::move(*facts));
+  const std::lock_guard lock(mutex_);
+  if (!known_.emplace(name, kept).second) return kept;
+  order_.push_back(name);
+  if (order_.size() > kMost) {
+    known_.erase(order_.front());
+    order_.pop_front();
+  }
+  return kept;
 }
 
 }  // namespace skms::auth

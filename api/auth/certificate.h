@@ -1,11 +1,17 @@
 // What authentication reads from a client certificate.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
 #include "base/bytes.h"
+#include "base/digest.h"
 
 namespace skms::auth {
 
@@ -17,6 +23,23 @@ struct CertificateFacts {
 
 /// nullopt when it is no certificate. Nothing is verified: TLS did that when the connection was made.
 std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der);
+
+/// As ReadCertificate, but remembers the facts of certificates it has read: a client sends one certificate
+/// with thousands of requests, and OpenSSL decodes its public key anew each time. Facts are of the octets
+/// alone; whether a certificate is trusted, enrolled and valid now is asked each time, by others.
+/// Thread-safe.
+class CertificateReader {
+ public:
+  static constexpr std::size_t kMost = 1024;  ///< about 1 KiB each
+
+  /// nullptr when it is no certificate.
+  std::shared_ptr<const CertificateFacts> Read(ByteView certificate_der);
+
+ private:
+  std::mutex mutex_;
+  std::map<Sha256Digest, std::shared_ptr<const CertificateFacts>> known_;
+  std::deque<Sha256Digest> order_;  ///< the oldest first; it leaves first
+};
 
 /// True for one or more certificates in PEM (RFC 7468) and nothing else.
 bool IsCertificateBundle(const std::string& pem);
