@@ -102,7 +102,7 @@ def scheduler(bench, row, numbers, quick):
     target = "/ss-kir/v1/key-records?val-service-id=s"
     idle = bench.load(target, CONNECTIONS)
     row(f"deliver, {records} records, idle", idle)
-    before = bench.peak_rss_mib()
+    before = bench.rss_mib("VmHWM")
 
     def made():
         return json.loads(a.ctl("status", "--output", "json"))["rotation"]["made"]
@@ -117,7 +117,7 @@ def scheduler(bench, row, numbers, quick):
     row(f"deliver, {due} of them rotated", loaded, loaded["p99_us"] / idle["p99_us"])
     numbers["scheduler_seconds"] = took
     numbers["scheduler_p99_ratio"] = loaded["p99_us"] / idle["p99_us"]
-    numbers["scheduler_peak_rss_mib"] = bench.peak_rss_mib()
+    numbers["scheduler_peak_rss_mib"] = bench.rss_mib("VmHWM")
     begun = time.monotonic()
     page = a.ctl_json("key", "list", "--service", "many", "--state", "active", "--limit", "1000", "--target-prefix", "seed-9")["keys"]
     numbers["list_page_seconds"] = time.monotonic() - begun

@@ -33,7 +33,7 @@ void Must(const char* function, CK_RV rv) {
   std::exit(1);  // NOLINT(concurrency-mt-unsafe): a yardstick that fails has nothing to tidy
 }
 
-CK_FUNCTION_LIST* LoadModule(const std::string& path) {
+CK_FUNCTION_LIST* LoadModule(const std::string& path, std::string init_args) {
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     std::cerr << "skms_bench_raw_token: " << ::dlerror() << '\n';  // NOLINT(concurrency-mt-unsafe)
@@ -44,6 +44,7 @@ CK_FUNCTION_LIST* LoadModule(const std::string& path) {
   Must("C_GetFunctionList", get(&functions));
   CK_C_INITIALIZE_ARGS arguments{};
   arguments.flags = CKF_OS_LOCKING_OK;
+  if (!init_args.empty()) arguments.pReserved = init_args.data();
   Must("C_Initialize", functions->C_Initialize(&arguments));
   return functions;
 }
@@ -103,8 +104,10 @@ CK_OBJECT_HANDLE ImportRsa3072(CK_FUNCTION_LIST* p11, CK_SESSION_HANDLE session)
 /// One thread's session and the objects its loop uses.
 class Worker {
  public:
-  Worker(CK_FUNCTION_LIST* p11, CK_SLOT_ID slot, CK_MECHANISM_TYPE kwp, CK_OBJECT_HANDLE recipient)
+  Worker(CK_FUNCTION_LIST* p11, CK_SLOT_ID slot, CK_MECHANISM_TYPE kwp, bool oaep_sha256,
+         CK_OBJECT_HANDLE recipient)
       : p11_(p11), kwp_{kwp, nullptr, 0}, recipient_(recipient) {
+    if (oaep_sha256) oaep_ = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, nullptr, 0};
     Must("C_OpenSession",
          p11_->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &session_));
     kek_ = FindKek(p11_, session_);
@@ -138,8 +141,7 @@ class Worker {
     CK_OBJECT_HANDLE key = 0;
     Must("C_UnwrapKey",
          p11_->C_UnwrapKey(session_, &kwp_, kek_, wrapped_.data(), wrapped_.size(), attributes, 5, &key));
-    CK_RSA_PKCS_OAEP_PARAMS oaep{CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, nullptr, 0};
-    CK_MECHANISM mechanism{CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    CK_MECHANISM mechanism{CKM_RSA_PKCS_OAEP, &oaep_, sizeof oaep_};
     Wrap(&mechanism, recipient_, key);
     Must("C_DestroyObject", p11_->C_DestroyObject(session_, key));
   }
@@ -155,6 +157,7 @@ class Worker {
 
   CK_FUNCTION_LIST* p11_;
   CK_MECHANISM kwp_;
+  CK_RSA_PKCS_OAEP_PARAMS oaep_{CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, nullptr, 0};
   CK_OBJECT_HANDLE recipient_;
   CK_SESSION_HANDLE session_ = 0;
   CK_OBJECT_HANDLE kek_ = 0;
@@ -202,6 +205,7 @@ std::string Measure(std::vector<Worker>& workers, double seconds,
 
 int Run(int argc, char** argv) {
   std::string module;
+  std::string init_args;
   std::string label;
   std::string pin_file;
   std::string what;
@@ -212,7 +216,9 @@ int Run(int argc, char** argv) {
   options.add_options()("module", po::value(&module)->required())("label", po::value(&label)->required())(
       "pin-file", po::value(&pin_file)->required())("operation", po::value(&what)->required(),
                                                     "deliver or create")("threads", po::value(&threads))(
-      "seconds", po::value(&seconds))("kwp-mechanism", po::value(&kwp));
+      "seconds", po::value(&seconds))("kwp-mechanism", po::value(&kwp))("init-args", po::value(&init_args),
+                                                                        "parameter string for C_Initialize")(
+      "oaep-sha256", "OAEP with SHA-256 instead of SHA-1");
   po::variables_map given;
   po::store(po::parse_command_line(argc, argv, options), given);
   po::notify(given);
@@ -222,7 +228,7 @@ int Run(int argc, char** argv) {
     std::cerr << "skms_bench_raw_token: " << pin.error().detail << '\n';
     return 1;
   }
-  CK_FUNCTION_LIST* p11 = LoadModule(module);
+  CK_FUNCTION_LIST* p11 = LoadModule(module, init_args);
   const CK_SLOT_ID slot = FindSlot(p11, label);
   CK_SESSION_HANDLE anchor = 0;
   Must("C_OpenSession",
@@ -230,7 +236,8 @@ int Run(int argc, char** argv) {
   Must("C_Login", p11->C_Login(anchor, CKU_USER, pin.value().ExposeForWriting().data(), pin.value().size()));
   const CK_OBJECT_HANDLE recipient = ImportRsa3072(p11, anchor);
   std::vector<Worker> workers;
-  for (std::size_t i = 0; i < threads; ++i) workers.emplace_back(p11, slot, kwp, recipient);
+  for (std::size_t i = 0; i < threads; ++i)
+    workers.emplace_back(p11, slot, kwp, given.count("oaep-sha256") > 0, recipient);
   const bool create = what == "create";
   std::cout << Measure(workers, seconds, [create](Worker& worker) {
     if (create) {

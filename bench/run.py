@@ -15,9 +15,12 @@ import time
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import life
+import pools
+import tokens
+from pools import CREATE, DELIVER
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-MODULE = "/usr/lib/softhsm/libsofthsm2.so"
+sys.path += [str(ROOT / "tests/e2e"), str(ROOT / "tests/fault")]
 PER_REQUEST = ("C_UnwrapKey", "C_WrapKey", "C_GenerateKey", "C_GenerateRandom", "C_CreateObject", "C_DestroyObject",
                "C_GetAttributeValue", "C_SetAttributeValue", "C_SignInit", "C_Sign", "C_FindObjects", "C_OpenSession", "C_Login")
 
@@ -28,38 +31,55 @@ def cpu_seconds(pid):
 
 
 class Bench:
-    def __init__(self, arguments, directory):
-        sys.path.insert(0, str(ROOT / "tests/e2e"))
+    """An appliance on one PKCS#11 module, and the raw loop on the same token."""
+
+    def __init__(self, arguments, token_type, directory):
         os.environ["SKMS_BIN"] = str(arguments.bin)
-        import appliance
+        from appliance import Appliance
+        from skms_fault import FaultSocket
 
+        self.fault_socket = FaultSocket
         self.bin = pathlib.Path(arguments.bin).resolve()
-        self.fault = pathlib.Path(arguments.lib).resolve() / "lib" / "libskms_fault.so"
+        self.fault = self.bin.parent / "lib" / "libskms_fault.so"
         self.seconds = 1 if arguments.quick else 4
-        self.appliance = appliance.Appliance(
-            directory, limits__requests_per_second=1000000, limits__burst=1000000, limits__waiting_requests=1000,
-            limits__max_wait_ms=30000, limits__concurrent_requests=64,
-        ).prepare()
-        # The raw loop wraps to RSA-3072; so must the daemon.
+        self.token = token_type(Appliance, directory, limits__requests_per_second=1000000, limits__burst=1000000,
+                                limits__waiting_requests=1000, limits__max_wait_ms=30000, limits__concurrent_requests=64,
+                                listen__keep_alive_ms=30000)
+        self.appliance = self.token.prepare()
+        # The raw loop wraps to RSA-3072; so must the daemon. And nothing is recorded, which would cost the daemon time.
         self.appliance.ca.issue("val-1", key=rsa.generate_private_key(65537, 3072))
+        self.appliance.recorded = lambda: self.appliance.environment
+        self.control = directory / "fault.sock"
         self.next = 1
+        self.provisioned = False
 
-    def raw(self, operation, threads):
-        command = [
-            self.bin / "skms_bench_raw_token", "--module", MODULE, "--label", "skms", "--pin-file",
-            self.appliance.directory / "pin", "--operation", operation, "--threads", str(threads),
-            "--seconds", str(self.seconds),
-        ]
+    def raw(self, operation, threads, seconds=None, delay_ms=0):
+        a = self.appliance
+        environment = dict(a.environment)
+        module = self.token.module
+        if delay_ms:
+            (a.directory / "delay").write_text(f"pace * {delay_ms}\n")
+            environment.update({"SKMS_FAULT_MODULE": module, "SKMS_FAULT_SCRIPT": str(a.directory / "delay")})
+            environment.pop("SKMS_FAULT_CONTROL", None)
+            module = self.fault
+        command = [self.bin / "skms_bench_raw_token", "--module", module, "--label", "skms", "--pin-file", a.directory / "pin",
+                   "--operation", operation, "--threads", threads, "--seconds", seconds or self.seconds, *self.token.raw_options]
+        done = subprocess.run([str(part) for part in command], env=environment, check=True, capture_output=True, text=True)
+        return json.loads(done.stdout)
+
+    def recovery_cost(self):
+        command = [self.bin / "skms_bench_recovery_cost", "--module", self.token.module, "--label", "skms", "--pin-file",
+                   self.appliance.directory / "pin"]
         done = subprocess.run(command, env=self.appliance.environment, check=True, capture_output=True, text=True)
         return json.loads(done.stdout)
 
-    def load(self, target, connections, requests_seconds=None):
+    def load(self, target, connections, seconds=None):
         a = self.appliance
         (a.directory / "token").write_text(a.issuer.token())
         command = [
             self.bin / "skms_bench_load", "--port", a.port, "--host", f"localhost:{a.port}", "--ca", a.directory / "ca.pem",
             "--cert", a.directory / "val-1.pem", "--key", a.directory / "val-1.key", "--token-file", a.directory / "token",
-            "--target", target, "--connections", connections, "--seconds", requests_seconds or self.seconds, "--first", self.next,
+            "--target", target, "--connections", connections, "--seconds", seconds or self.seconds, "--first", self.next,
         ]
         before = cpu_seconds(a.process.pid)
         done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
@@ -69,40 +89,45 @@ class Bench:
         assert result["failures"] == 0, result
         return result
 
-    def start(self):
+    def start(self, fault=False, **settings):
+        """Seconds from start to first answer; `fault`: with the fault module between daemon and token."""
+        a = self.appliance
+        if fault:
+            a.environment.update({"SKMS_FAULT_MODULE": self.token.module, "SKMS_FAULT_CONTROL": str(self.control)})
+            settings["token__module"] = self.fault
+        a.write_config(**settings)
         started = time.monotonic()
-        self.appliance.start()
+        a.start()
         seconds = time.monotonic() - started
-        if not getattr(self, "provisioned", False):
-            self.appliance.provision()
+        if not self.provisioned:
+            a.provision()
             self.provisioned = True
         return seconds
 
-    def idle_rss_mib(self):
-        status = pathlib.Path(f"/proc/{self.appliance.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+    def order(self, command):
+        with self.fault_socket(self.control) as fault:
+            fault.run(command)
 
-    def peak_rss_mib(self):
+    def counted(self):
+        with self.fault_socket(self.control) as fault:
+            return {name: counter.calls for name, counter in fault.counters().items() if name.startswith("C_")}
+
+    def session_calls(self):
+        return sum(self.counted().values())
+
+    def session_cost(self):
+        return self.appliance.ctl_json("status")["sessions"]
+
+    def rss_mib(self, which="VmRSS"):
         status = pathlib.Path(f"/proc/{self.appliance.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(which)) / 1024
 
     def count_calls(self, target):
-        """PKCS#11 calls per request: with requests minus without, from the fault module."""
-        a = self.appliance
-        counts = []
-        requests = 0
-        for loaded in (False, True):
-            path = a.directory / "counters"
-            a.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_COUNTERS": str(path)})
-            a.write_config(token__module=self.fault)
-            a.start()
-            if loaded:
-                result = self.load(target, 4, 1)
-                requests = result["operations"] + 4
-            assert a.stop() == 0
-            counts.append({line.split()[0]: line.split()[1] for line in path.read_text().splitlines()})
-        a.write_config()
-        return {name: (int(counts[1].get(name, 0)) - int(counts[0].get(name, 0))) / requests for name in PER_REQUEST}
+        """PKCS#11 calls per request, by function."""
+        before = self.counted()
+        requests = self.load(target, 4, 1)["operations"] + 4
+        after = self.counted()
+        return {name: (after.get(name, 0) - before.get(name, 0)) / requests for name in PER_REQUEST}
 
 
 def row(name, result, ratio=None):
@@ -110,53 +135,93 @@ def row(name, result, ratio=None):
     print(text + (f" {ratio:>9.2f}" if ratio is not None else "         -"), flush=True)
 
 
+def beside_raw(bench, numbers):
+    """Raw loop and daemon by turns, at 1, 8 and 32 clients."""
+    print(f"{'what':<34} {'per s':>9} {'p50 us':>9} {'p99 us':>9} {'CPU us':>9} {'ratio':>9}")
+    numbers["start_seconds"] = bench.start()
+    numbers["rss_mib_idle"] = bench.rss_mib()
+    raw = {}
+    for operation, target in (("deliver", DELIVER), ("create", CREATE)):
+        for clients in (1, 8, 32):
+            raw[operation, clients] = bench.raw(operation, clients)
+            row(f"raw token {operation}, {clients} threads", raw[operation, clients])
+            result = bench.load(target, clients)
+            ratio = result["per_second"] / raw[operation, clients]["per_second"]
+            row(f"skmsd {operation}, {clients} connections", result, ratio)
+            numbers[f"{operation}_{clients}_per_s"] = result["per_second"]
+            numbers[f"{operation}_{clients}_ratio_to_raw"] = ratio
+            numbers[f"{operation}_{clients}_cpu_us"] = result["cpu_us"]
+            numbers[f"{operation}_{clients}_cpu_ratio_to_raw"] = result["cpu_us"] / raw[operation, clients]["cpu_us"]
+    numbers["deliver_uncached_cpu_us_over_raw"] = numbers["deliver_1_cpu_us"] - raw["deliver", 1]["cpu_us"]
+    numbers["create_durable_per_s"] = max(numbers[f"create_{c}_per_s"] for c in (1, 8, 32))
+    numbers["create_ratio_to_raw"] = numbers["create_32_ratio_to_raw"]
+    print(f"  idle RSS {numbers['rss_mib_idle']:.1f} MiB, start {numbers['start_seconds']:.2f} s; ratio: rate of skmsd / rate of the raw "
+          "loop with as many threads\n")
+
+
+def recovery(bench, numbers):
+    cost = bench.recovery_cost()
+    for threads in (1, 8):
+        # A delivery runs two verbs: the row's MAC and the rewrapping.
+        more = 2 * (cost[f"run_ns_{threads}"] - cost[f"bare_ns_{threads}"]) + cost[f"pending_ns_{threads}"]
+        numbers[f"recovery_ns_per_request_{threads}"] = more
+        numbers[f"recovery_cost_ratio_{threads}"] = more / 1000 / numbers[f"deliver_{threads}_cpu_us"]
+        print(f"what the readiness to recover costs a deliver, {threads} threads: {more:.0f} ns, "
+              f"{numbers[f'recovery_cost_ratio_{threads}']:.5f} of its CPU time")
+    print()
+
+
+def calls(bench, numbers):
+    bench.start(fault=True)
+    print("PKCS#11 calls per request  " + "  ".join(name[2:] for name in PER_REQUEST))
+    for operation, target in (("deliver", DELIVER), ("create", CREATE)):
+        counted = bench.count_calls(target)
+        print(f"  {operation:<24} " + "  ".join(f"{counted[name]:>{len(name) - 2}.2f}" for name in PER_REQUEST))
+        numbers[f"{operation}_find_objects_per_request"] = counted["C_FindObjects"]
+        numbers[f"{operation}_open_session_per_request"] = counted["C_OpenSession"]
+        numbers[f"{operation}_login_per_request"] = counted["C_Login"]
+    numbers["find_objects_per_request"] = numbers["deliver_find_objects_per_request"]
+    assert bench.appliance.stop() == 0
+    print()
+
+
 def main():
+    parts = ("raw", "pools", "life")
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
-    parser.add_argument("--lib", required=True)
     parser.add_argument("--quick", action="store_true", help="a second a row instead of four")
     parser.add_argument("--json", help="write the numbers to this file")
+    parser.add_argument("--only", choices=parts, action="append", help="one part; may be repeated. Default: all")
     arguments = parser.parse_args()
-    deliver = "/ss-kir/v1/key-records?val-service-id=s"
-    create = deliver + "&valUserId=bench-{n}"
+    wanted = arguments.only or parts
     numbers = {}
-    with tempfile.TemporaryDirectory(prefix="skms-bench-") as directory:
-        bench = Bench(arguments, pathlib.Path(directory))
-        print(f"{'what':<34} {'per s':>9} {'p50 us':>9} {'p99 us':>9} {'CPU us':>9} {'ratio':>9}")
-        raw = {}
-        for operation in ("deliver", "create"):
-            for threads in (1, 8, 32):
-                raw[operation, threads] = bench.raw(operation, threads)
-                row(f"raw token {operation}, {threads} threads", raw[operation, threads])
-        start_seconds = bench.start()
-        rss = bench.idle_rss_mib()
-        for operation, target in (("deliver", deliver), ("create", create)):
-            for connections in (1, 8, 32):
-                result = bench.load(target, connections)
-                ratio = result["per_second"] / raw[operation, connections]["per_second"]
-                row(f"skmsd {operation}, {connections} connections", result, ratio)
-                numbers[f"{operation}_{connections}_per_s"] = result["per_second"]
-                numbers[f"{operation}_{connections}_ratio_to_raw"] = ratio
-                numbers[f"{operation}_{connections}_cpu_us"] = result["cpu_us"]
-        print()
-        life.set_up(bench)
-        life.groups(bench, row, numbers, arguments.quick)
-        life.scheduler(bench, row, numbers, arguments.quick)
-        assert bench.appliance.stop() == 0
-        numbers["deliver_uncached_cpu_us_over_raw"] = numbers["deliver_1_cpu_us"] - raw["deliver", 1]["cpu_us"]
-        numbers["create_durable_per_s"] = max(numbers[f"create_{c}_per_s"] for c in (1, 8, 32))
-        numbers["create_ratio_to_raw"] = numbers["create_32_ratio_to_raw"]
-        numbers["rss_mib_idle"] = rss
-        numbers["start_seconds"] = start_seconds
-        print("\nPKCS#11 calls per request  " + "  ".join(name[2:] for name in PER_REQUEST))
-        for operation, target in (("deliver", deliver), ("create", create)):
-            calls = bench.count_calls(target)
-            print(f"  {operation:<24} " + "  ".join(f"{calls[name]:>{len(name) - 2}.2f}" for name in PER_REQUEST))
-            numbers[f"{operation}_find_objects_per_request"] = calls["C_FindObjects"]
-            numbers[f"{operation}_open_session_per_request"] = calls["C_OpenSession"]
-            numbers[f"{operation}_login_per_request"] = calls["C_Login"]
-        numbers["find_objects_per_request"] = numbers["deliver_find_objects_per_request"]
-        print(f"\nidle RSS {rss:.1f} MiB, start {start_seconds:.2f} s; ratio: rate of skmsd / rate of the raw loop with as many threads")
+    for token_type in (tokens.SoftHsm, tokens.Nss):
+        if token_type.missing():
+            print(f"== {token_type.name}: {token_type.missing()}\n")
+            continue
+        with tempfile.TemporaryDirectory(prefix="skms-bench-") as directory:
+            bench = Bench(arguments, token_type, pathlib.Path(directory))
+            print(f"== {token_type.name}")
+            if "raw" in wanted and token_type is tokens.SoftHsm:
+                beside_raw(bench, numbers)
+                assert bench.appliance.stop() == 0
+                recovery(bench, numbers)
+                calls(bench, numbers)
+            if "pools" in wanted:
+                print(pools.HEAD)
+                pools.measure(bench, numbers)
+                print()
+            if "life" in wanted and token_type is tokens.SoftHsm:
+                bench.start()
+                life.set_up(bench)
+                life.groups(bench, row, numbers, arguments.quick)
+                life.scheduler(bench, row, numbers, arguments.quick)
+                assert bench.appliance.stop() == 0
+                print()
+    for name, lack in tokens.LEFT_OUT.items():
+        print(f"== {name}: not in the table: {lack}")
+    if "softhsm_deliver_1ms_pool8_ceiling_ratio" in numbers:
+        numbers["deliver_1ms_token_ratio"] = numbers["softhsm_deliver_1ms_pool8_ceiling_ratio"]
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(numbers, indent=2) + "\n")
 

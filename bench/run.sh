@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the daemon beside the raw token in one run and prints ratios. ./bench/run.sh [--quick] [--json FILE]
+# Measures the daemon beside the raw token in one run and prints ratios. ./bench/run.sh [--quick] [--json FILE] [--only raw|pools|life]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 "$root/provisioning/install_packages.sh" "$root/tests/packages.txt"
@@ -7,4 +7,4 @@ only=()
 [ -f "$root/build/release/CMakeCache.txt" ] || only=(-DSKMS_BUILD_TESTS=OFF)
 cmake -S "$root" --preset release -DSKMS_BUILD_BENCHMARKS=ON "${only[@]}" >/dev/null
 cmake --build "$root/build/release" -j"$(nproc)" --target skmsd skmsctl skmc skms_bench >/dev/null
-exec /usr/bin/python3 "$root/bench/run.py" --bin "$root/build/release/bin" --lib "$root/build/release" "$@"
+exec /usr/bin/python3 "$root/bench/run.py" --bin "$root/build/release/bin" "$@"
