@@ -57,11 +57,11 @@ def soak(appliance, random_):
             worst = max(worst, load.served_after(ended))
             assert load.wrong == [], (faults[-8:], load.wrong)
     print(f"{len(faults)} faults: {load.count(200)} keys opened, {load.count(503)} × 503, slowest answer "
-          f"{max(took for _, took, _ in load.answers):.1f} s, slowest return {worst:.2f} s, {len(health.took)} × healthz; "
+          f"{max(took for _, took, _ in load.answers):.1f} s, slowest return {worst:.2f} s, {health}; "
           f"recoveries {appliance.ctl_json('status')['tokenHealth']['recoveries']}")
     assert worst <= RETURN_S
     assert [answer for answer in load.answers if answer[2] not in (200, 503)] == []
     assert [took for _, took, _ in load.answers if took > LATE_S] == []
-    assert health.failed == [] and counters(appliance)["finalize-under-call"] == 0
+    assert health.seen["failed"] == 0 and counters(appliance)["finalize-under-call"] == 0
     assert load.count(200) > CLIENTS
     assert "is whole" in appliance.ctl("audit", "verify")

@@ -8,6 +8,9 @@ from appliance import BIN, wait_for
 from test_kills import UnixConnection
 from token_load import ANSWER_MS, CLIENTS, LATE_S, MODULE, RETURN_S, Health, Load, behind_faults, counters, order
 
+# Of the median, for the slowest answer is as slow as the machine is busy; docs/reliability.md has the figures.
+HEALTHY_MS = 100
+
 
 @pytest.fixture(scope="module")
 def appliance(tmp_path_factory):
@@ -48,7 +51,7 @@ def test_under_load(appliance, kind):
     assert load.wrong == []
     assert [answer for answer in load.answers if answer[2] not in (200, 503)] == []
     assert [took for _, took, _ in load.answers if took > LATE_S] == []
-    assert health.failed == []
+    assert health.seen["failed"] == 0 and health.seen["median"] < HEALTHY_MS
     assert appliance.process.pid == pid and appliance.process.poll() is None
     assert counters(appliance)["finalize-under-call"] == 0
     # Clients that come back again and again fill neither the disk's audit chain nor its log.
@@ -62,9 +65,7 @@ def log_lines(appliance):
 
 def report(kind, load, health, back):
     took = sorted(t for _, t, _ in load.answers)
-    healthy = sorted(health.took)
-    print(f"\n{kind}: {load.count(200)} keys, {load.count(503)} × 503, slowest {took[-1]:.2f} s, first key after it {back:.2f} s; "
-          f"healthz median {healthy[len(healthy) // 2] * 1000:.1f} ms, slowest {healthy[-1] * 1000:.0f} ms of {len(healthy)}")
+    print(f"\n{kind}: {load.count(200)} keys, {load.count(503)} × 503, slowest {took[-1]:.2f} s, first key after it {back:.2f} s; {health}")
 
 
 def test_one_call_that_hangs_is_answered_for_and_delays_no_other(appliance):
@@ -83,6 +84,7 @@ def test_one_call_that_hangs_is_answered_for_and_delays_no_other(appliance):
     assert load.count(503) == 1 and load.wrong == []
     assert status["tokenHealth"]["available"] and status["sessions"]["inUse"] >= 1
     assert [took for _, took, _ in load.answers if took > LATE_S] == []
+    assert health.seen["failed"] == 0 and health.seen["median"] < HEALTHY_MS
 
 
 def test_every_call_that_hangs_is_answered_for(appliance):
@@ -97,7 +99,7 @@ def test_every_call_that_hangs_is_answered_for(appliance):
     assert load.served_after(ended) <= RETURN_S and load.wrong == [] and load.count(503) > 0
     assert [answer for answer in load.answers if answer[2] not in (200, 503)] == []
     assert [took for _, took, _ in load.answers if took > LATE_S] == []
-    assert health.failed == []
+    assert health.seen["failed"] == 0 and health.seen["median"] < HEALTHY_MS
 
 
 def test_a_pin_that_changed_is_sent_once_and_the_right_one_taken_without_a_restart(appliance):

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -12,8 +13,7 @@ import time
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from appliance import BIN, ROOT, Appliance, wait_for
-from test_kills import UnixConnection
+from appliance import BIN, DEADLINE, ROOT, Appliance, wait_for
 
 sys.path.append(str(ROOT / "tests/fault"))
 from skms_fault import FaultError, FaultSocket  # noqa: E402: it stands beside the module that it speaks to
@@ -100,36 +100,23 @@ class Load:
 
 
 class Health:
-    """Asks /healthz all the time, in a thread of its own."""
+    """/healthz asked all the time by a process of its own; `seen` is what it told at the end (tests/support/health_prober.cpp)."""
 
     def __init__(self, appliance):
         self.path = appliance.directory / "admin.sock"
-        self.stop = threading.Event()
-        self.took = []
-        self.failed = []
-        self.thread = threading.Thread(target=self.work)
-
-    def work(self):
-        while not self.stop.is_set():
-            begun = time.monotonic()
-            try:
-                connection = UnixConnection(self.path)
-                connection.request("GET", "/healthz")
-                if connection.getresponse().status != 200:
-                    self.failed.append("not 200")
-                connection.close()
-            except (OSError, http.client.HTTPException) as error:
-                self.failed.append(repr(error))
-            self.took.append(time.monotonic() - begun)
-            time.sleep(0.02)
+        self.seen = None
 
     def __enter__(self):
-        self.thread.start()
+        self.prober = subprocess.Popen([BIN / "skms_health_prober", self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
+        said, _ = self.prober.communicate(timeout=DEADLINE)
+        self.seen = json.loads(said)
+
+    def __str__(self):
+        return ("healthz median {median:.1f} ms, 99 % {p99:.1f} ms, slowest {slowest:.0f} ms of {asked}; the prober itself was up to {late:.0f} ms "
+                "late".format(**self.seen))
 
 
 @contextlib.contextmanager
