@@ -120,11 +120,13 @@ class Health:
 
 
 @contextlib.contextmanager
-def behind_faults(directory):
-    """A running appliance with eight users' keys, whose token breaks when it is told to."""
+def behind_faults(directory, recorded=True):
+    """A running appliance with eight users' keys, whose token breaks when it is told to; not `recorded`: its answers are not judged."""
     one = Appliance(directory, token__module=BIN.parent / "lib/libskms_fault.so", listen__answer_time_ms=ANSWER_MS, listen__max_connections=64,
                     limits__requests_per_second=100000, limits__burst=100000)
     one.prepare()
+    if not recorded:
+        one.recorded = lambda: one.environment
     one.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_CONTROL": str(directory / "fault.sock")})
     try:
         one.start().provision()
