@@ -15,6 +15,8 @@ std::string_view Name(ErrorCode code) {
       return "permission-denied";
     case ErrorCode::kRecipientUnusable:
       return "recipient-unusable";
+    case ErrorCode::kRecipientNotTrusted:
+      return "recipient-not-trusted";
     case ErrorCode::kNotFound:
       return "not-found";
     case ErrorCode::kAlreadyExists:

@@ -16,6 +16,7 @@ enum class ErrorCode {
   kUnauthenticated,       ///< no or unusable credentials: the caller
   kPermissionDenied,      ///< good credentials, not allowed: the administrator
   kRecipientUnusable,     ///< good credentials, but no key to wrap to that would do: the administrator
+  kRecipientNotTrusted,   ///< the key to wrap to is not TRUSTED on the token: its security officer
   kNotFound,              ///< the named thing does not exist
   kAlreadyExists,         ///< the named thing exists already
   kConflict,              ///< the state does not allow it (in use)

@@ -31,6 +31,18 @@ AttributeTemplate& AttributeTemplate::Text(CK_ATTRIBUTE_TYPE type, std::string_v
   return Octets(type, AsBytes(value));
 }
 
+AttributeTemplate& AttributeTemplate::Numbers(CK_ATTRIBUTE_TYPE type, std::span<const CK_ULONG> values) {
+  const std::span<const std::byte> octets = std::as_bytes(values);
+  return Octets(type, {reinterpret_cast<const std::uint8_t*>(octets.data()), octets.size()});
+}
+
+AttributeTemplate& AttributeTemplate::Nested(CK_ATTRIBUTE_TYPE type, AttributeTemplate value) {
+  nested_.push_back(std::make_unique<AttributeTemplate>(std::move(value)));
+  AttributeTemplate& inner = *nested_.back();
+  attributes_.push_back({type, inner.data(), inner.size() * sizeof(CK_ATTRIBUTE)});
+  return *this;
+}
+
 AttributeTemplate& AttributeTemplate::Without(CK_ATTRIBUTE_TYPE type) {
   std::erase_if(attributes_, [type](const CK_ATTRIBUTE& attribute) { return attribute.type == type; });
   return *this;

@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <deque>
+#include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +28,9 @@ class AttributeTemplate {
   AttributeTemplate& Number(CK_ATTRIBUTE_TYPE type, CK_ULONG value);
   AttributeTemplate& Octets(CK_ATTRIBUTE_TYPE type, ByteView value);
   AttributeTemplate& Text(CK_ATTRIBUTE_TYPE type, std::string_view value);
+  AttributeTemplate& Numbers(CK_ATTRIBUTE_TYPE type, std::span<const CK_ULONG> values);
+  /// A list of attributes as a value (CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE).
+  AttributeTemplate& Nested(CK_ATTRIBUTE_TYPE type, AttributeTemplate value);
 
   /// Takes an attribute out, if it is there.
   AttributeTemplate& Without(CK_ATTRIBUTE_TYPE type);
@@ -36,6 +41,7 @@ class AttributeTemplate {
  private:
   std::deque<Bytes> values_;  // a deque: growing it moves no element, so pValue stays true
   std::vector<CK_ATTRIBUTE> attributes_;
+  std::vector<std::unique_ptr<AttributeTemplate>> nested_;
 };
 
 /// Every usage flag of a key, said in full: a token's default for CKA_WRAP is true.

@@ -55,7 +55,8 @@ struct Capabilities {
   bool cbc_pad_wrap = false;    ///< CKM_AES_CBC_PAD wraps and unwraps: no integrity, so no substitute for KWP
   bool aes_gcm = false;         ///< encrypts as a software AES-GCM does, and tells a changed tag
   GcmLayout gcm_layout = GcmLayout::kSixFields;
-  bool aes_key_wrap = false;  ///< CKM_AES_KEY_WRAP gives RFC 3394 bytes (A256KW of JOSE)
+  bool enforces_trusted = false;  ///< every row of probe_trusted.h: a service may have strict recipients
+  bool aes_key_wrap = false;      ///< CKM_AES_KEY_WRAP gives RFC 3394 bytes (A256KW of JOSE)
 
   /// False when any row is kFail.
   bool usable() const;

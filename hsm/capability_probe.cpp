@@ -9,6 +9,7 @@
 #include "hsm/openssl_keys.h"
 #include "hsm/probe_delivery.h"
 #include "hsm/probe_mechanisms.h"
+#include "hsm/probe_trusted.h"
 
 namespace skms::hsm {
 namespace {
@@ -35,6 +36,7 @@ class Probe {
     SKMS_TRYV(ProbeMac());
     SKMS_TRYV(ProbeDelivery(token_, capabilities_));
     SKMS_TRYV(ProbeMechanisms(token_, capabilities_));
+    SKMS_TRYV(ProbeTrusted(token_, capabilities_));
     return std::move(capabilities_);
   }
 

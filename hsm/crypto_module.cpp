@@ -6,6 +6,7 @@
 #include "hsm/crypto_module_state.h"
 #include "hsm/key_operations.h"
 #include "hsm/key_pair.h"
+#include "hsm/probe_trusted.h"
 #include "hsm/signing.h"
 
 namespace skms::hsm {
@@ -131,6 +132,39 @@ Result<Bytes> CryptoModule::Sign(ByteView message) {
     SKMS_TRY(SessionLease lease, open.token->Lease());
     return SignDigest(lease, key, open.keys.ec_signs().count(generation) > 0, Sha256(message));
   });
+}
+
+Result<CryptoModule::StrictView> CryptoModule::ViewStrict() {
+  StrictView view;
+  for (const auto& keeper : state_->tokens().keepers()) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (!known) continue;
+    view.kek = std::max(view.kek, known->strict->newest_generation());
+    view.recipients = std::max(view.recipients, known->strict->recipients());
+  }
+  return view;
+}
+
+Result<CryptoModule::StrictView> CryptoModule::RefreshStrict() {
+  for (const auto& keeper : state_->tokens().keepers()) SKMS_TRYV(keeper->RefreshStrict());
+  return ViewStrict();
+}
+
+Status CryptoModule::CheckStrict() {
+  std::optional<Error> first;
+  for (const auto& keeper : state_->tokens().keepers()) {
+    const std::optional<KnownToken> known = keeper->known();
+    if (!known) continue;
+    const Capabilities& can = known->capabilities;
+    auto kek = known->strict->NewestKek();
+    if (can.enforces_trusted && kek.has_value()) return Ok();
+    if (first) continue;
+    first = can.enforces_trusted
+                ? kek.error()
+                : Error{ErrorCode::kUnsupported,
+                        "this token does not enforce strict recipients: " + TrustedShortfall(can)};
+  }
+  return first ? *first : Error{ErrorCode::kTokenUnavailable, "no token was open yet"};
 }
 
 std::string CryptoModule::signature_algorithm() const {

@@ -77,15 +77,18 @@ class CryptoModule {
   /// Each token of the list, in its order. Never waits.
   std::vector<TokenStatus> tokens() const;
 
-  /// Generates a session key in the token, wraps it under the KEK in use and destroys it. RFC 5649.
-  Result<GeneratedKey> GenerateWrapped(const KeySpec& spec);
+  /// Generates a session key in the token, wraps it under the KEK in use and destroys it. RFC 5649. With
+  /// kTrusted under the newest strict KEK: then the token itself wraps the key to TRUSTED recipients alone,
+  /// as long as it lives. kUnsupported: no such KEK (see CheckStrict), or no secret key.
+  Result<GeneratedKey> GenerateWrapped(const KeySpec& spec, Recipients recipients = Recipients::kAny);
 
   /// Unwraps `key` in the token (SENSITIVE, EXTRACTABLE for re-wrapping; read back) and wraps it to
   /// `recipient`. Secrets that fit one RSA block go by RSA-OAEP, private keys by RSA+AES-KWP, transport keys
   /// by A256KWP, EC recipients by ECDH-ES+A256KWP where the token has the KDF. `public_key` is
   /// GeneratedKey::public_key, which some tokens need to unwrap an EC private key; empty for secrets. Errors:
   /// kIntegrity (tampered or foreign blob), kInvalidArgument (recipient key unusable), kUnsupported,
-  /// kNewerSchema (wrapped in a format that this version does not know).
+  /// kNewerSchema (wrapped in a format that this version does not know), kRecipientNotTrusted (a key for
+  /// TRUSTED recipients, and this is none).
   Result<DeliveredKey> RewrapFor(const Recipient& recipient, const WrappedKey& key, const KeySpec& spec,
                                  ByteView public_key = {});
 
@@ -103,8 +106,8 @@ class CryptoModule {
   Result<WrappedKey> RewrapUnderKek(const WrappedKey& key, const KeySpec& spec, ByteView public_key = {});
 
   // Payloads of any bytes, by AES-256-GCM in the token. kUnsupported: the token cannot.
-  /// Under a fresh content key that is kept wrapped.
-  Result<SealedPayload> Seal(ByteView plain, ByteView aad);
+  /// Under a fresh content key that is kept wrapped; `recipients` as in GenerateWrapped.
+  Result<SealedPayload> Seal(ByteView plain, ByteView aad, Recipients recipients = Recipients::kAny);
   /// The plaintext, for `delivery: tls` alone. kIntegrity: it was changed, or sealed with other `aad`.
   Result<SecretBytes> Unseal(const SealedPayload& sealed, ByteView aad);
   /// The content key for a recipient, in a form that JOSE knows: "RSA-OAEP", "RSA-OAEP-256", "A256KW".
@@ -112,6 +115,21 @@ class CryptoModule {
   Result<DeliveredKey> RewrapContentKey(const Recipient& recipient, const WrappedKey& key);
   /// The plaintext of what was encrypted to the transfer key. kInvalidArgument: it does not decrypt.
   Result<SecretBytes> OpenForTransfer(const TransferredPayload& sent);
+
+  // Strict recipients: what the security officer made on the token (security_officer.h), known since it was
+  // opened or looked at again.
+  struct StrictView {
+    std::uint32_t kek = 0;       ///< newest strict KEK that works; 0: none
+    std::size_t recipients = 0;  ///< keys marked TRUSTED
+  };
+  Result<StrictView> ViewStrict();
+  /// Looks at the token again: the security officer made more, or took some away.
+  Result<StrictView> RefreshStrict();
+  /// Whether keys can be made for TRUSTED recipients. kUnsupported: the token does not enforce it (the
+  /// probe's rows), or has no strict KEK yet.
+  Status CheckStrict();
+  /// kRecipientNotTrusted; kInvalidArgument: no RSA key that we use.
+  Status CheckTrusted(const Recipient& recipient);
 
   /// SubjectPublicKeyInfo DER of the transfer key in use.
   Result<Bytes> TransferPublicKey();

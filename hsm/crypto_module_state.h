@@ -53,6 +53,12 @@ inline auto HoldingKek(std::uint32_t generation) {
 inline auto HoldingMac(std::uint32_t generation) {
   return [generation](const KnownToken& token) { return token.held.mac.count(generation) > 0; };
 }
+/// The KEK that `key` is wrapped under, of either kind.
+inline bool HoldsKekOf(const KnownToken& token, const WrappedKey& key) {
+  if (key.format == kFormatTrusted) return token.strict->KekOf(key.kek_generation).has_value();
+  return token.held.kek.count(key.kek_generation) > 0;
+}
+inline bool HasStrictKek(const KnownToken& token) { return token.strict->newest_generation() > 0; }
 inline auto HoldingTransfer(std::uint32_t generation) {
   return [generation](const KnownToken& token) { return token.held.transfer.count(generation) > 0; };
 }

@@ -7,6 +7,7 @@
 #include "hsm/key_agreement.h"
 #include "hsm/key_operations.h"
 #include "hsm/openssl_agreement.h"
+#include "hsm/strict_checks.h"
 
 namespace skms::hsm {
 namespace {
@@ -30,6 +31,14 @@ Result<SessionObject> UnwrapUnderKek(SessionLease& lease, const OpenToken& open,
   SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(key.kek_generation));
   return Unwrap(lease, kwp, kek, key.bytes, std::move(attributes),
                 ProtectionOn(open.capabilities, extractable));
+}
+
+Result<CK_OBJECT_HANDLE> TrustedHandle(const OpenToken& open, const Recipient& recipient) {
+  if (const auto* rsa = std::get_if<RsaRecipient>(&recipient)) return open.strict->Recipient(rsa->spki);
+  return Error{
+      ErrorCode::kRecipientNotTrusted,
+      "only an RSA key can be marked TRUSTED; enrol one with skmsctl recipient add, and mark it with "
+      "skmsctl recipient trust"};
 }
 
 Result<DeliveredKey> WrapToRsa(SessionLease& lease, const OpenToken& open, CK_MECHANISM* kwp, ByteView spki,
@@ -62,8 +71,26 @@ Result<DeliveredKey> WrapToEc(SessionLease& lease, CK_MECHANISM* kwp, const Capa
   return out;
 }
 
+/// A key under a strict KEK goes to a TRUSTED key and nowhere else; were it asked for otherwise, the token
+/// would refuse.
+Result<DeliveredKey> RewrapToTrusted(const OpenToken& open, const Recipient& recipient,
+                                     const WrappedKey& key) {
+  SKMS_TRY(const CK_OBJECT_HANDLE to, TrustedHandle(open, recipient));
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.strict->KekOf(key.kek_generation));
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  SKMS_TRY(const SessionObject target, UnwrapStrict(lease, &kwp, kek, key.bytes));
+  DeliveredKey out;
+  out.alg = OaepName(*open.capabilities.oaep_hash);
+  OaepMechanism oaep(*open.capabilities.oaep_hash);
+  SKMS_TRY(out.encrypted_key, Wrap(lease, oaep.get(), to, target.handle()));
+  return out;
+}
+
 Result<DeliveredKey> Rewrap(const OpenToken& open, const Recipient& recipient, const WrappedKey& key,
                             const KeySpec& spec, ByteView public_key) {
+  if (key.format == kFormatTrusted) return RewrapToTrusted(open, recipient, key);
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
   SKMS_TRY(SessionLease lease, open.token->Lease());
   SKMS_TRY(AttributeTemplate attributes, UnwrapTemplate(spec, open.capabilities, public_key));
@@ -87,7 +114,7 @@ Result<DeliveredKey> Rewrap(const OpenToken& open, const Recipient& recipient, c
 bool CanDeliver(const KnownToken& known, const Recipient& recipient, const WrappedKey& key,
                 const KeySpec& spec) {
   const Capabilities& can = known.capabilities;
-  if (known.held.kek.count(key.kek_generation) == 0) return false;
+  if (!HoldsKekOf(known, key)) return false;
   if (spec.kind == KeyKind::kEcPrivate && !can.wraps_ec) return false;
   if (const auto* transport = std::get_if<TransportKeyRecipient>(&recipient))
     return known.held.kek.count(transport->key.kek_generation) > 0;
@@ -132,6 +159,11 @@ Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const W
                      [&](const OpenToken& open) { return Rewrap(open, recipient, key, spec, public_key); });
 }
 
+Status CryptoModule::CheckTrusted(const Recipient& recipient) {
+  SKMS_TRYV(state_->Run(HasStrictKek, [&](const OpenToken& open) { return TrustedHandle(open, recipient); }));
+  return Ok();
+}
+
 Result<WrappedKey> CryptoModule::AdmitTransportKey(ByteView oaep_block) {
   const TokenKeyGenerations use = state_->use();
   SKMS_TRY(const OaepHash hash, state_->CommonOaep());
@@ -168,6 +200,8 @@ Result<EVP_PKEY*> CryptoModule::State::RevealKey() {
 
 // By way of a recipient key of our own: works on every token, also on those that let nothing be read.
 Result<SecretBytes> CryptoModule::Reveal(const WrappedKey& key, const KeySpec& spec, ByteView public_key) {
+  if (key.format == kFormatTrusted)
+    return Error{ErrorCode::kRecipientNotTrusted, "a key for TRUSTED recipients is never shown in plaintext"};
   SKMS_TRY(EVP_PKEY * own, state_->RevealKey());
   SKMS_TRY(Bytes spki, PublicSpki(own));
   SKMS_TRY(const DeliveredKey delivered, RewrapFor(RsaRecipient{std::move(spki)}, key, spec, public_key));

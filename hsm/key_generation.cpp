@@ -3,6 +3,7 @@
 #include "hsm/key_operations.h"
 #include "hsm/key_pair.h"
 #include "hsm/openssl_agreement.h"
+#include "hsm/strict_checks.h"
 
 namespace skms::hsm {
 namespace {
@@ -12,6 +13,25 @@ Status CheckSpec(const KeySpec& spec) {
   const bool secret = spec.kind == KeyKind::kGenericSecret && spec.bytes >= 16 && spec.bytes <= 128;
   if (aes || secret || spec.kind == KeyKind::kEcPrivate) return Ok();
   return InvalidArgument("no such key: AES has 16 or 32 bytes, a generic secret 16 to 128");
+}
+
+/// Under the strict KEK, as a generic secret: of an AES key, only its octets leave the token.
+Result<GeneratedKey> GenerateForTrusted(const OpenToken& open, const KeySpec& spec) {
+  if (spec.kind == KeyKind::kEcPrivate) {
+    return Error{
+        ErrorCode::kUnsupported,
+        "an EC private key goes out under a fresh AES key, which is not TRUSTED; strict recipients are "
+        "for secret keys"};
+  }
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const StrictObjects::Kek kek, open.strict->NewestKek());
+  SKMS_TRY(SessionLease lease, open.token->Lease());
+  GeneratedKey out;
+  out.wrapped.kek_generation = kek.generation;
+  out.wrapped.format = kFormatTrusted;
+  SKMS_TRY(const SessionObject key, GenerateStrict(lease, spec.bytes));
+  SKMS_TRY(out.wrapped.bytes, Wrap(lease, &kwp, kek.handle, key.handle()));
+  return out;
 }
 
 Result<GeneratedKey> Generate(const OpenToken& open, std::uint32_t generation, const KeySpec& spec) {
@@ -38,8 +58,11 @@ Result<GeneratedKey> Generate(const OpenToken& open, std::uint32_t generation, c
 
 }  // namespace
 
-Result<GeneratedKey> CryptoModule::GenerateWrapped(const KeySpec& spec) {
+Result<GeneratedKey> CryptoModule::GenerateWrapped(const KeySpec& spec, Recipients recipients) {
   SKMS_TRYV(CheckSpec(spec));
+  if (recipients == Recipients::kTrusted) {
+    return state_->Run(HasStrictKek, [&](const OpenToken& open) { return GenerateForTrusted(open, spec); });
+  }
   const std::uint32_t generation = state_->use().kek;
   const bool ec = spec.kind == KeyKind::kEcPrivate;
   const auto can = [&](const KnownToken& known) {

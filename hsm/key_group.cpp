@@ -5,6 +5,8 @@
 #include "hsm/key_operations.h"
 #include "hsm/key_pair.h"
 #include "hsm/signing.h"
+#include "hsm/strict_checks.h"
+#include "hsm/strict_objects.h"
 #include "hsm/token_error.h"
 
 namespace skms::hsm {
@@ -30,6 +32,15 @@ Status CompareOctets(std::map<std::uint32_t, Bytes>& known, std::uint32_t genera
   return Ok();
 }
 
+/// Whether another token's probe key came out.
+Status Judge(const Result<SessionObject>& unwrapped, const OpenToken& open, std::string_view role,
+             std::uint32_t generation) {
+  if (unwrapped.has_value()) return Ok();
+  const Error& error = unwrapped.error();
+  const bool blames_blob = error.code == ErrorCode::kIntegrity && TroubleIn(error.rv) != Trouble::kLost;
+  return blames_blob ? Foreign(open, role, generation) : error;
+}
+
 Status CompareKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t generation, SessionLease& lease,
                   const OpenToken& open) {
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
@@ -41,12 +52,21 @@ Status CompareKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t generatio
     SKMS_TRY(known[generation], Wrap(lease, &kwp, kek, key.handle()));
     return Ok();
   }
-  const auto unwrapped = Unwrap(lease, &kwp, kek, found->second, ValKeyTemplate(kProbeKey),
-                                ProtectionOn(open.capabilities, true));
-  if (unwrapped.has_value()) return Ok();
-  const Error& error = unwrapped.error();
-  const bool blames_blob = error.code == ErrorCode::kIntegrity && TroubleIn(error.rv) != Trouble::kLost;
-  return blames_blob ? Foreign(open, kKekRole, generation) : error;
+  return Judge(Unwrap(lease, &kwp, kek, found->second, ValKeyTemplate(kProbeKey),
+                      ProtectionOn(open.capabilities, true)),
+               open, kKekRole, generation);
+}
+
+Status CompareStrictKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t generation, SessionLease& lease,
+                        const OpenToken& open) {
+  SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
+  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.strict->KekOf(generation));
+  const auto found = known.find(generation);
+  if (found != known.end())
+    return Judge(UnwrapStrict(lease, &kwp, kek, found->second), open, kStrictKekRole, generation);
+  SKMS_TRY(const SessionObject key, GenerateStrict(lease, kProbeKey.bytes));
+  SKMS_TRY(known[generation], Wrap(lease, &kwp, kek, key.handle()));
+  return Ok();
 }
 
 }  // namespace
@@ -94,6 +114,8 @@ Status KeyGroup::Compare(Known& known, const OpenToken& open) {
     SKMS_TRYV(CompareOctets(known.transfer, generation, std::move(spki), open, kTransferRole, ignored));
   }
   for (const std::uint32_t generation : held.kek) SKMS_TRYV(CompareKek(known.kek, generation, lease, open));
+  for (const std::uint32_t generation : open.strict->generations())
+    SKMS_TRYV(CompareStrictKek(known.strict_kek, generation, lease, open));
   return Ok();
 }
 

@@ -24,7 +24,8 @@ class KeyGroup {
 
  private:
   struct Known {
-    std::map<std::uint32_t, Bytes> kek;  ///< wrapped keys
+    std::map<std::uint32_t, Bytes> kek;         ///< wrapped keys
+    std::map<std::uint32_t, Bytes> strict_kek;  ///< likewise
     std::map<std::uint32_t, Bytes> mac;
     std::map<std::uint32_t, Bytes> sign;
     std::map<std::uint32_t, Bytes> transfer;

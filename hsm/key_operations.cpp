@@ -103,6 +103,23 @@ Result<Bytes> ReadOctets(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIB
   return octets;
 }
 
+Result<std::vector<CK_OBJECT_HANDLE>> FindAll(SessionLease& lease, AttributeTemplate search) {
+  SKMS_TRYV(lease.Check("C_FindObjectsInit",
+                        lease.p11()->C_FindObjectsInit(lease.handle(), search.data(), search.size())));
+  std::vector<CK_OBJECT_HANDLE> all;
+  Status found = Ok();
+  for (;;) {
+    CK_OBJECT_HANDLE batch[64];
+    CK_ULONG count = 0;
+    found = lease.Check("C_FindObjects", lease.p11()->C_FindObjects(lease.handle(), batch, 64, &count));
+    if (found.has_error() || count == 0) break;
+    all.insert(all.end(), batch, batch + count);
+  }
+  SKMS_TRYV(lease.Check("C_FindObjectsFinal", lease.p11()->C_FindObjectsFinal(lease.handle())));
+  SKMS_TRYV(std::move(found));
+  return all;
+}
+
 Result<Bytes> RandomOctets(SessionLease& lease, std::size_t count) {
   Bytes octets(count);
   SKMS_TRYV(lease.Check("C_GenerateRandom",

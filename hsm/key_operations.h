@@ -4,6 +4,8 @@
 // Functions over a leased session; a lease is used by one thread.
 #pragma once
 
+#include <vector>
+
 #include "hsm/attribute_template.h"
 #include "hsm/capabilities.h"
 #include "hsm/session_object.h"
@@ -31,6 +33,8 @@ class OaepMechanism {
 Result<bool> ReadFlag(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
 Result<CK_ULONG> ReadNumber(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
 Result<Bytes> ReadOctets(SessionLease& lease, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
+/// Every object that fits. Errors: the token's.
+Result<std::vector<CK_OBJECT_HANDLE>> FindAll(SessionLease& lease, AttributeTemplate search);
 /// From the token's generator.
 Result<Bytes> RandomOctets(SessionLease& lease, std::size_t count);
 

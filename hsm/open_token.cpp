@@ -18,9 +18,13 @@ Status CheckUsable(const Capabilities& capabilities) {
 }
 
 Result<std::shared_ptr<const OpenToken>> Complete(std::shared_ptr<Token> token, Capabilities capabilities,
-                                                  std::shared_ptr<RecipientKeys> recipients = nullptr) {
+                                                  std::shared_ptr<RecipientKeys> recipients = nullptr,
+                                                  std::shared_ptr<StrictObjects> strict = nullptr) {
   SKMS_TRY(TokenKeys keys, TokenKeys::Resolve(*token, capabilities));
-  KnownToken known{token->info(), std::move(capabilities), keys.held(), keys.ec_signs()};
+  if (!strict) {
+    SKMS_TRY(strict, StrictObjects::Resolve(*token, capabilities, keys.newest_transfer_public()));
+  }
+  KnownToken known{token->info(), std::move(capabilities), keys.held(), keys.ec_signs(), std::move(strict)};
   if (!recipients) recipients = std::make_shared<RecipientKeys>(*token);
   return std::shared_ptr<const OpenToken>(std::make_shared<OpenToken>(std::move(token), std::move(keys),
                                                                       std::move(known), std::move(recipients)));
@@ -55,7 +59,7 @@ Result<std::shared_ptr<const OpenToken>> OpenToken::Reopen(const TokenOptions& o
 }
 
 Result<std::shared_ptr<const OpenToken>> OpenToken::Refresh(const OpenToken& former) {
-  return Complete(former.token, former.known.capabilities, former.recipients);
+  return Complete(former.token, former.known.capabilities, former.recipients, former.strict);
 }
 
 Status OpenToken::Prove() const {

@@ -11,6 +11,7 @@
 
 #include "hsm/capabilities.h"
 #include "hsm/recipient_keys.h"
+#include "hsm/strict_objects.h"
 #include "hsm/token.h"
 #include "hsm/token_keys.h"
 #include "hsm/token_values.h"
@@ -23,6 +24,7 @@ struct KnownToken {
   Capabilities capabilities;
   HeldGenerations held;
   std::set<std::uint32_t> ec_signs;  ///< generations of the signing key that are EC
+  std::shared_ptr<StrictObjects> strict;
 };
 
 /// kRefuseUntried: before what the token can do is tried, which takes long.
@@ -50,6 +52,7 @@ class OpenToken {
       : token(std::move(opened)),
         keys(std::move(resolved)),
         known(std::move(about)),
+        strict(known.strict),
         capabilities(known.capabilities),
         recipients(std::move(kept)) {}
   OpenToken(const OpenToken&) = delete;
@@ -61,6 +64,7 @@ class OpenToken {
   const std::shared_ptr<Token> token;
   const TokenKeys keys;
   const KnownToken known;
+  const std::shared_ptr<StrictObjects> strict;  ///< may be looked for anew while all else stays
   const Capabilities& capabilities;
   const std::shared_ptr<RecipientKeys> recipients;
 };

@@ -5,6 +5,7 @@
 #include "hsm/crypto_module_state.h"
 #include "hsm/key_operations.h"
 #include "hsm/payload_cipher.h"
+#include "hsm/strict_template.h"
 
 namespace skms::hsm {
 namespace {
@@ -32,23 +33,36 @@ Result<SessionObject> UnwrapContentKey(SessionLease& lease, const OpenToken& ope
                 ProtectionOn(open.capabilities, extractable));
 }
 
-Result<SealedPayload> SealIn(const OpenToken& open, std::uint32_t generation, ByteView plain, ByteView aad) {
+Result<SealedPayload> SealIn(const OpenToken& open, std::uint32_t generation, ByteView plain, ByteView aad,
+                             Recipients recipients) {
   SKMS_TRYV(NeedGcm(open.capabilities));
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
-  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.keys.kek(generation));
+  const bool strict = recipients == Recipients::kTrusted;
+  StrictObjects::Kek kek{generation, CK_INVALID_HANDLE};
+  if (strict) {
+    SKMS_TRY(kek, open.strict->NewestKek());
+  } else {
+    SKMS_TRY(kek.handle, open.keys.kek(generation));
+  }
   SealedPayload out;
   SKMS_TRY(SessionLease lease, open.token->Lease());
   SKMS_TRY(out.nonce, RandomOctets(lease, kGcmNonceBytes));
-  SKMS_TRY(const SessionObject key,
-           GenerateSecret(lease, CKM_AES_KEY_GEN, ContentKeyTemplate(true, {.encrypt = true}), 32));
+  SKMS_TRY(
+      const SessionObject key,
+      GenerateSecret(lease, CKM_AES_KEY_GEN,
+                     strict ? StrictContentKeyTemplate() : ContentKeyTemplate(true, {.encrypt = true}), 32));
   SKMS_TRY(out.ciphertext,
            EncryptGcm(lease, open.capabilities.gcm_layout, key.handle(), out.nonce, aad, plain));
-  out.key.kek_generation = generation;
-  SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, kek, key.handle()));
+  out.key.kek_generation = kek.generation;
+  if (strict) out.key.format = kFormatTrusted;
+  SKMS_TRY(out.key.bytes, Wrap(lease, &kwp, kek.handle, key.handle()));
   return out;
 }
 
 Result<SecretBytes> UnsealIn(const OpenToken& open, const SealedPayload& sealed, ByteView aad) {
+  if (sealed.key.format == kFormatTrusted)
+    return Error{ErrorCode::kRecipientNotTrusted,
+                 "a payload for TRUSTED recipients is never shown in plaintext"};
   SKMS_TRYV(NeedGcm(open.capabilities));
   SKMS_TRY(SessionLease lease, open.token->Lease());
   SKMS_TRY(const SessionObject key, UnwrapContentKey(lease, open, sealed.key, false, {.decrypt = true}));
@@ -107,10 +121,14 @@ auto SealingUnder(std::uint32_t generation) {
 
 }  // namespace
 
-Result<SealedPayload> CryptoModule::Seal(ByteView plain, ByteView aad) {
+Result<SealedPayload> CryptoModule::Seal(ByteView plain, ByteView aad, Recipients recipients) {
   const std::uint32_t generation = state_->use().kek;
-  return state_->Run(SealingUnder(generation),
-                     [&](const OpenToken& open) { return SealIn(open, generation, plain, aad); });
+  const bool strict = recipients == Recipients::kTrusted;
+  const auto can = [&](const KnownToken& known) {
+    return strict ? known.capabilities.aes_gcm && HasStrictKek(known) : SealingUnder(generation)(known);
+  };
+  return state_->Run(can,
+                     [&](const OpenToken& open) { return SealIn(open, generation, plain, aad, recipients); });
 }
 
 Result<SecretBytes> CryptoModule::Unseal(const SealedPayload& sealed, ByteView aad) {
@@ -125,7 +143,9 @@ Result<DeliveredKey> CryptoModule::RewrapContentKey(const Recipient& recipient, 
                  "give an RSA public key or a transport key"};
   }
   const auto* transport = std::get_if<TransportKeyRecipient>(&recipient);
-  if (transport == nullptr) return RewrapFor(recipient, key, {KeyKind::kAes, 32});
+  // By RSA-OAEP, or not at all.
+  if (transport == nullptr || key.format == kFormatTrusted)
+    return RewrapFor(recipient, key, {KeyKind::kAes, 32});
   const auto can = [&](const KnownToken& known) {
     return known.capabilities.aes_key_wrap && known.held.kek.count(key.kek_generation) > 0 &&
            known.held.kek.count(transport->key.kek_generation) > 0;

@@ -51,11 +51,16 @@ Result<Found> FindToken(const Module& module, const TokenOptions& options) {
   return matches.front();
 }
 
-Status CheckUsable(const CK_TOKEN_INFO& info, const TokenOptions& options) {
+Status CheckUsable(const CK_TOKEN_INFO& info, const TokenOptions& options, LoginAs role) {
   if ((info.flags & CKF_TOKEN_INITIALIZED) == 0 || (info.flags & CKF_USER_PIN_INITIALIZED) == 0) {
     return Error{
         ErrorCode::kTokenBlank,
         Wanted(options) + " is not initialised; initialise it with its maker's tool (skms never does)"};
+  }
+  if (role == LoginAs::kSecurityOfficer) {
+    if ((info.flags & (CKF_SO_PIN_LOCKED | CKF_SO_PIN_FINAL_TRY)) == 0) return Ok();
+    return Error{ErrorCode::kPinIncorrect,
+                 Wanted(options) + ": the security officer's PIN is locked, or one try from it"};
   }
   if ((info.flags & CKF_USER_PIN_LOCKED) != 0) {
     return Error{ErrorCode::kPinIncorrect,
@@ -127,17 +132,17 @@ Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, co
 }
 
 Result<std::unique_ptr<Token>> Token::Open(const TokenOptions& options, const SecretBytes& pin,
-                                           TroubleReport report) {
+                                           TroubleReport report, LoginAs role) {
   if (options.max_sessions < 1 || options.max_sessions > 1024) {
     return ConfigurationError("token.max_sessions must be 1 to 1024");
   }
   SKMS_TRY(std::shared_ptr<Module> module, Module::Share(options.module_path, options.init_args));
   SKMS_TRY(const Found found, FindToken(*module, options));
-  SKMS_TRYV(CheckUsable(found.info, options));
+  SKMS_TRYV(CheckUsable(found.info, options, role));
   if (!module->Claim(found.slot)) return Conflict(Wanted(options) + " is already in use by this process");
   std::unique_ptr<Token> token(
       new Token(std::move(module), found.slot, InfoFrom(found.info), options, std::move(report)));
-  SKMS_TRYV(token->Login(pin));
+  SKMS_TRYV(token->Login(pin, role));
   SKMS_TRYV(token->OpenPool());
   return token;
 }
@@ -152,14 +157,19 @@ Token::~Token() {
   module_->Release(slot_);
 }
 
-Status Token::Login(const SecretBytes& pin) {
+Status Token::Login(const SecretBytes& pin, LoginAs role) {
   SKMS_TRY(anchor_, OpenSession());
   SecretBytes copy = pin.Clone();  // PKCS#11 takes a pointer to non-const
-  const CK_RV rv = (*module_)->C_Login(anchor_, CKU_USER, copy.ExposeForWriting().data(), copy.size());
+  const CK_RV rv = (*module_)->C_Login(anchor_, role == LoginAs::kUser ? CKU_USER : CKU_SO,
+                                       copy.ExposeForWriting().data(), copy.size());
   if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) return Ok();
   CloseSession(std::exchange(anchor_, CK_INVALID_HANDLE));
   Error error = TokenError("C_Login", rv);
-  if (error.code == ErrorCode::kPinIncorrect) {
+  if (error.code == ErrorCode::kPinIncorrect && role == LoginAs::kSecurityOfficer) {
+    error.detail += ": the token '" + info_.label +
+                    "' refused the security officer's PIN; it was tried once, for a token may lock or erase "
+                    "itself after few tries";
+  } else if (error.code == ErrorCode::kPinIncorrect) {
     error.detail += ": the token '" + info_.label +
                     "' refused the PIN; it was tried once and is not tried again: correct "
                     "the PIN file before the next start, for a token may lock after few tries";

@@ -27,6 +27,10 @@ namespace skms::hsm {
 
 class Token;
 
+/// The security officer sees and makes objects that are not PRIVATE, and alone may mark them TRUSTED (PKCS#11
+/// 2.40 4.4).
+enum class LoginAs { kUser, kSecurityOfficer };
+
 /// Called by whatever thread met the trouble, which may hold a lease; must not call back into the token.
 using TroubleReport = std::function<void(const Token&, Trouble, const Error&)>;
 
@@ -77,7 +81,7 @@ class Token {
  public:
   /// Finds the token, logs in once, opens the pool. Errors as CryptoModule::Open.
   static Result<std::unique_ptr<Token>> Open(const TokenOptions& options, const SecretBytes& pin,
-                                             TroubleReport report = {});
+                                             TroubleReport report = {}, LoginAs role = LoginAs::kUser);
   Token(const Token&) = delete;
   Token& operator=(const Token&) = delete;
   ~Token();
@@ -101,7 +105,7 @@ class Token {
   friend class SessionLease;
   Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, TokenInfo info, const TokenOptions& options,
         TroubleReport report);
-  Status Login(const SecretBytes& pin);
+  Status Login(const SecretBytes& pin, LoginAs role);
   Status OpenPool();
   Result<CK_SESSION_HANDLE> OpenSession() const;
   void CloseSession(CK_SESSION_HANDLE handle) const noexcept;

@@ -28,6 +28,7 @@ constexpr CkrRow kRows[] = {
     SKMS_CKR_TROUBLE(CKR_GENERAL_ERROR, kToken, kDoubt),
     SKMS_CKR_TROUBLE(CKR_FUNCTION_FAILED, kToken, kDoubt),
     SKMS_CKR(CKR_ARGUMENTS_BAD, kToken, false),
+    SKMS_CKR(CKR_ACTION_PROHIBITED, kToken, false),
     SKMS_CKR(CKR_ATTRIBUTE_READ_ONLY, kToken, false),
     SKMS_CKR(CKR_ATTRIBUTE_SENSITIVE, kToken, false),
     SKMS_CKR(CKR_ATTRIBUTE_TYPE_INVALID, kToken, false),

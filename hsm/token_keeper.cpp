@@ -302,6 +302,17 @@ Status TokenKeeper::Refresh() {
   return Ok();
 }
 
+Status TokenKeeper::RefreshStrict() {
+  OpenTokenPtr open;
+  {
+    const Lock lock(mutex_);
+    open = current_;
+  }
+  if (!open) return Ok();
+  SKMS_TRYV(open->strict->Refresh(*open->token, open->capabilities, open->keys.newest_transfer_public()));
+  return group_->Admit(*open);
+}
+
 Status TokenKeeper::WithBareToken(const std::function<Status(Token&, const Capabilities&)>& work) {
   const std::lock_guard alone(opening_);
   {

@@ -83,6 +83,8 @@ class TokenKeeper {
   /// Finds the keys anew, after some were made or destroyed. Errors: kTokenUnavailable, kIntegrity, the
   /// token's.
   Status Refresh();
+  /// What the security officer made or took away, on the token that is open; Ok for one that is not.
+  Status RefreshStrict();
   /// `work` with a token that is not open, logged in for it alone. Errors: kConflict (it is open), those of
   /// Token::Open, kUnsupported (it cannot be used), those of `work`.
   Status WithBareToken(const std::function<Status(Token&, const Capabilities&)>& work);

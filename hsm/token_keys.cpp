@@ -35,20 +35,7 @@ std::set<std::uint32_t> GenerationsOf(const TokenKeys::Handles& handles) {
 Result<std::vector<CK_OBJECT_HANDLE>> AllTokenObjects(SessionLease& lease) {
   AttributeTemplate search;
   search.Flag(CKA_TOKEN, true);
-  SKMS_TRYV(lease.Check("C_FindObjectsInit",
-                        lease.p11()->C_FindObjectsInit(lease.handle(), search.data(), search.size())));
-  std::vector<CK_OBJECT_HANDLE> all;
-  Status found = Ok();
-  for (;;) {
-    CK_OBJECT_HANDLE batch[64];
-    CK_ULONG count = 0;
-    found = lease.Check("C_FindObjects", lease.p11()->C_FindObjects(lease.handle(), batch, 64, &count));
-    if (found.has_error() || count == 0) break;
-    all.insert(all.end(), batch, batch + count);
-  }
-  SKMS_TRYV(lease.Check("C_FindObjectsFinal", lease.p11()->C_FindObjectsFinal(lease.handle())));
-  SKMS_TRYV(std::move(found));
-  return all;
+  return FindAll(lease, std::move(search));
 }
 
 std::string TokenKeyLabel(std::string_view role, std::uint32_t generation) {

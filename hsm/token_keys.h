@@ -68,6 +68,7 @@ class TokenKeys {
   /// The newest of each.
   TokenKeyGenerations generations() const;
   HeldGenerations held() const;
+  CK_OBJECT_HANDLE newest_transfer_public() const { return transfer_public_.rbegin()->second; }
   /// Generations of the signing key that are EC; the others are RSA.
   const std::set<std::uint32_t>& ec_signs() const { return ec_signs_; }
 

@@ -31,6 +31,14 @@ struct KeySpec {
 /// The name of a wrapping format, as stored. Never a CKM number: 0x210A means different things in different
 /// modules.
 inline constexpr std::string_view kFormatRfc5649 = "RFC5649";
+/// The same octets, under a strict KEK: what is unwrapped can be wrapped to TRUSTED keys alone.
+inline constexpr std::string_view kFormatTrusted = "RFC5649-TRUSTED";
+
+/// Whom a key may be wrapped to for the rest of its life.
+enum class Recipients {
+  kAny,      ///< any recipient key (default)
+  kTrusted,  ///< RSA keys that the security officer marked TRUSTED; the token enforces it
+};
 
 /// A key wrapped under KEK generation `kek_generation` of this token. Ciphertext: safe to store, not to log.
 struct WrappedKey {

@@ -52,7 +52,7 @@ RowCount CountRows(soci::session& session, const hsm::TokenKeyGenerations& use) 
     session << "SELECT count(*) FROM " << table.name, soci::into(all);
     if (table.wrapped) {
       session << "SELECT count(*) FROM " << table.name
-              << " WHERE mac_generation <> :mac OR (kek_generation <> :kek AND kek_generation <> 0)",
+              << " WHERE (kek_generation <> 0 OR mac_generation <> :mac) AND " << OldRows::kWrapped,
           soci::into(not_under), soci::use(old.mac), soci::use(old.kek);
     } else {
       session << "SELECT count(*) FROM " << table.name << " WHERE mac_generation <> :mac",

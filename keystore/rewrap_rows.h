@@ -16,8 +16,9 @@ namespace skms::keystore {
 struct OldRows {
   explicit OldRows(const hsm::TokenKeyGenerations& use)
       : mac(static_cast<int>(use.mac)), kek(static_cast<int>(use.kek)) {}
-  /// Of tables that hold wrapped keys.
-  static constexpr const char* kWrapped = "(mac_generation <> :mac OR kek_generation <> :kek)";
+  /// Of tables that hold wrapped keys. A strict KEK is the security officer's: it has generations of its own.
+  static constexpr const char* kWrapped =
+      "(mac_generation <> :mac OR (kek_generation <> :kek AND wrap_format <> 'RFC5649-TRUSTED'))";
   int mac;
   int kek;
 };

@@ -19,6 +19,8 @@ constexpr Row kRows[] = {
     {ErrorCode::kPermissionDenied, kExitFailed,
      "compare the policy (skmsctl service show SERVICE) with what was asked for"},
     {ErrorCode::kRecipientUnusable, kExitFailed, "enrol another key: skmsctl recipient add"},
+    {ErrorCode::kRecipientNotTrusted, kExitFailed,
+     "mark the recipient's key: skmsctl recipient trust --help"},
     {ErrorCode::kNotFound, kExitNotFound, "look at what there is: skmsctl % list"},
     {ErrorCode::kAlreadyExists, kExitConflict, "look at what there is: skmsctl % list"},
     {ErrorCode::kConflict, kExitConflict, "end what uses it first, then try again"},
@@ -34,8 +36,9 @@ constexpr Row kRows[] = {
     {ErrorCode::kIntegrity, kExitConfiguration,
      "stored data was changed behind the daemon's back: keep a copy, then restore the last backup"},
     {ErrorCode::kPinIncorrect, kExitToken,
-     "put the right PIN into token.pin_file before anything else: it was tried once, and tokens lock after a "
-     "few wrong ones"},
+     "put the right PIN into its file (token.pin_file, or that of --so-pin-file) before anything else: it "
+     "was "
+     "tried once, and tokens lock after a few wrong ones"},
     {ErrorCode::kTokenBlank, kExitToken,
      "initialise the token as its maker says (SoftHSM: softhsm2-util --init-token --free --label LABEL), "
      "then: skmsctl init"},

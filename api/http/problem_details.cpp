@@ -25,6 +25,10 @@ constexpr Row kRows[] = {
      "and "
      "transport keys alone, as it does payloads; another must be enrolled, or sent",
      "", 0},
+    {ErrorCode::kRecipientNotTrusted, 403, "Forbidden",
+     "keys of this service are wrapped only to keys that its security officer trusts, and this is none; ask "
+     "the administrator",
+     "", 0},
     {ErrorCode::kNotFound, 404, "Not Found", "nothing here for this requester", "", 0},
     {ErrorCode::kAlreadyExists, 409, "Conflict", "it exists already", "", 0},
     {ErrorCode::kConflict, 409, "Conflict", "the present state does not allow it", "", 0},

@@ -57,8 +57,8 @@ SoftToken::SoftToken() {
 
 void SoftToken::AddToken(const std::string& label) {
   pristine_ = pristine_ && label == kLabel && std::exchange(first_, false);
-  const std::string command = "softhsm2-util --init-token --free --label " + label +
-                              " --so-pin 12345678 --pin " + std::string(kPin) + " >/dev/null";
+  const std::string command = "softhsm2-util --init-token --free --label " + label + " --so-pin " +
+                              std::string(kOfficerPin) + " --pin " + std::string(kPin) + " >/dev/null";
   // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
   Require(std::system(command.c_str()) == 0, "softhsm2-util --init-token failed");
 }
@@ -76,7 +76,7 @@ void SoftToken::AddTokenWithoutPin(const std::string& label) {
   CK_SLOT_ID slots[16];
   CK_ULONG count = 16;
   Require(p11->C_GetSlotList(CK_TRUE, slots, &count) == CKR_OK, "C_GetSlotList");
-  std::string so_pin = "12345678";
+  std::string so_pin(SoftToken::kOfficerPin);
   std::string padded = Padded(label);
   // SoftHSM's free slot is the last.
   Require(p11->C_InitToken(slots[count - 1], reinterpret_cast<CK_UTF8CHAR*>(so_pin.data()), so_pin.size(),

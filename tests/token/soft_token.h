@@ -16,7 +16,7 @@ inline constexpr const char* kSoftHsmModule = "/usr/lib/softhsm/libsofthsm2.so";
 
 class SoftToken {
  public:
-  /// An initialised token labelled "skms" with user PIN "648219".
+  /// An initialised token labelled "skms" with user PIN "648219" and security officer's PIN "12345678".
   SoftToken();
   SoftToken(const SoftToken&) = delete;
   SoftToken& operator=(const SoftToken&) = delete;
@@ -39,6 +39,7 @@ class SoftToken {
   std::unique_ptr<hsm::CryptoModule> Provision() const;
 
   static constexpr std::string_view kPin = "648219";
+  static constexpr std::string_view kOfficerPin = "12345678";
   static constexpr std::string_view kLabel = "skms";
 
  private:

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -66,6 +67,31 @@ TEST_CASE("an attribute that is taken out leaves the others as they were") {
   key.Without(CKA_EXTRACTABLE).Without(CKA_LABEL);
   CHECK(key.size() == before - 1);
   for (CK_ULONG i = 0; i < key.size(); ++i) CHECK(key.data()[i].type != CKA_EXTRACTABLE);
+}
+
+TEST_CASE("a list within a template stays where it is when the template moves, and keeps its order") {
+  AttributeTemplate inner;
+  inner.Flag(CKA_WRAP_WITH_TRUSTED, true).Number(CKA_CLASS, CKO_SECRET_KEY);
+  AttributeTemplate made;
+  made.Nested(CKA_UNWRAP_TEMPLATE, std::move(inner)).Flag(CKA_TOKEN, true);
+  AttributeTemplate moved(std::move(made));
+  REQUIRE(moved.size() == 2);
+  const CK_ATTRIBUTE& list = moved.data()[0];
+  CHECK(list.type == CKA_UNWRAP_TEMPLATE);
+  REQUIRE(list.ulValueLen == 2 * sizeof(CK_ATTRIBUTE));
+  const auto* nested = static_cast<const CK_ATTRIBUTE*>(list.pValue);
+  CHECK(nested[0].type == CKA_WRAP_WITH_TRUSTED);
+  CHECK(*static_cast<const CK_BBOOL*>(nested[0].pValue) == CK_TRUE);
+  CHECK(nested[1].type == CKA_CLASS);
+  CHECK(*static_cast<const CK_ULONG*>(nested[1].pValue) == CKO_SECRET_KEY);
+}
+
+TEST_CASE("numbers are one value, in their order") {
+  const CK_ULONG mechanisms[] = {CKM_RSA_PKCS_OAEP, CKM_AES_KEY_WRAP};
+  AttributeTemplate key;
+  key.Numbers(CKA_ALLOWED_MECHANISMS, mechanisms);
+  REQUIRE(key.data()[0].ulValueLen == sizeof mechanisms);
+  CHECK(std::memcmp(key.data()[0].pValue, mechanisms, sizeof mechanisms) == 0);
 }
 
 }  // namespace
