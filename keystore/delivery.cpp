@@ -97,6 +97,7 @@ Result<DeliveryAnswer> KeyStore::State::WrapAll(const Requester& by, const Servi
   for (KeyVersion& version : versions) {
     AuditEntry entry = EntryFor(by, "deliver", version.selector);
     entry.kid = version.kid.value();
+    SKMS_TRYV(CheckMadeFor(service, version.wrapped, version.kid.value()));
     SKMS_TRY(DeliveredVersion delivered, Wrap(to, std::move(version)));
     entry.reason = std::string("delivery=") + (to.recipient ? "wrapped" : "tls") +
                    " state=" + std::string(Name(delivered.version.state)) +
@@ -105,6 +106,25 @@ Result<DeliveryAnswer> KeyStore::State::WrapAll(const Requester& by, const Servi
     answer.keys.push_back(std::move(delivered));
   }
   return answer;
+}
+
+Status KeyStore::State::NamingRecipient(const Destination& to, Status checked) {
+  if (checked.has_value() || checked.error().code != ErrorCode::kRecipientNotTrusted) return checked;
+  Error error = checked.error();
+  error.detail = "recipient '" + to.id + "': " + error.detail;
+  return error;
+}
+
+Status KeyStore::State::CheckDestination(const Service& service, const Destination& to) {
+  if (service.recipients == Recipients::kAny || !to.recipient) return Ok();
+  return NamingRecipient(to, module.CheckTrusted(*to.recipient));
+}
+
+Status KeyStore::State::CheckMadeFor(const Service& service, const hsm::WrappedKey& key,
+                                     const std::string& id) {
+  if (service.recipients == Recipients::kAny || key.format == hsm::kFormatTrusted) return Ok();
+  return IntegrityError("'" + id + "' of service '" + service.id.value() +
+                        "' was not made for TRUSTED recipients, which are all that the service has");
 }
 
 KeyStore::State::Destination KeyStore::State::DestinationOf(const Requester& by,
@@ -135,7 +155,8 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
     SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec, version.public_key));
   } else {
     auto wrapped = module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec, version.public_key);
-    if (wrapped.has_error()) return Unusable(to, "", wrapped.error());
+    if (wrapped.has_error())
+      return NamingRecipient(to, Status(Unusable(to, "", wrapped.error()))).error();
     out.wrapped = std::move(wrapped).value();
   }
   version.wrapped.bytes.clear();
@@ -154,6 +175,8 @@ Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, con
     return Refuse(entry, "scope-not-allowed", PermissionDenied("the service has no keys of this kind"));
   std::vector<AuditEntry> entries;
   auto answer = [&]() -> Result<DeliveryAnswer> {
+    // Before a key is made that nobody could have.
+    SKMS_TRYV(CheckDestination(service, to));
     Versions versions;
     if (own) {
       SKMS_TRY(versions, OwnVersions(by, service, selector));
@@ -176,7 +199,7 @@ Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, con
       granted.kid = stored.payload.id;
       granted.reason = std::string("delivery=") + (to.recipient ? "jwe" : "tls") + " payload" +
                        (to.id.empty() ? "" : " recipient=" + to.id);
-      SKMS_TRY(DeliveredPayload delivered, Readdress(to, std::move(stored.payload)));
+      SKMS_TRY(DeliveredPayload delivered, Readdress(service, to, std::move(stored.payload)));
       entries.push_back(std::move(granted));
       all.payloads.push_back(std::move(delivered));
     }

@@ -23,6 +23,11 @@ enum class Delivery {
 std::string_view Name(Delivery delivery);  ///< "wrapped", "tls"
 Result<Delivery> ParseDelivery(std::string_view name);
 
+// Whom a service's keys may be wrapped to, for the rest of their life: "any", "trusted".
+using hsm::Recipients;
+std::string_view Name(hsm::Recipients recipients);
+Result<hsm::Recipients> ParseRecipients(std::string_view name);
+
 /// What a member who joins a group sees of its key. Removing one always makes a new version.
 enum class JoinPolicy {
   kFromCurrent,  ///< the version that protects when he joins, and later ones (default)
@@ -75,6 +80,7 @@ struct Service {
   std::vector<PrincipalId> group_servers;  ///< who may manage groups of this service; empty: nobody
   JoinPolicy join = JoinPolicy::kFromCurrent;
   AccessPolicy access;
+  Recipients recipients = Recipients::kAny;  ///< fixed once the service has keys or payloads
 
   bool HasScope(TargetKind kind) const {
     return std::find(scopes.begin(), scopes.end(), kind) != scopes.end();

@@ -29,7 +29,9 @@ std::string PolicyText(const Service& service) {
          " ue-service-key=" + (service.access.ue_service_key ? "yes" : "no") +
          (service.access.home.empty() ? "" : " home=" + service.access.home) +
          (service.access.home_ue.empty() ? "" : " home-ue=" + service.access.home_ue) +
-         " records=" + std::to_string(service.max_records) + " join=" + std::string(Name(service.join));
+         " records=" + std::to_string(service.max_records) + " join=" + std::string(Name(service.join)) +
+         (service.recipients == Recipients::kAny ? ""
+                                                 : " recipients=" + std::string(Name(service.recipients)));
 }
 
 /// A century: beyond it a typing error is more likely than a wish, and no sum of times overflows.
@@ -68,6 +70,21 @@ Status CheckUeAccess(const Service& service, const DirectorySnapshot& now) {
       return InvalidArgument("issuer '" + issuer.value() +
                              "' says no VAL services in its tokens; add it again with --services-claim");
     }
+  }
+  return Ok();
+}
+
+/// What the token lets a strict service be.
+Status CheckRecipients(const Service& service) {
+  if (service.recipients == Recipients::kAny) return Ok();
+  if (service.delivery == Delivery::kTls)
+    return InvalidArgument(
+        "recipients 'trusted' and delivery 'tls' exclude each other: a process is no TRUSTED key");
+  SKMS_TRY(const KeyProfile profile, FindKeyProfile(service.profile));
+  if (profile.spec.kind == hsm::KeyKind::kEcPrivate) {
+    return InvalidArgument(
+        "recipients 'trusted' is for secret keys: a private key goes out under a fresh AES key, "
+        "which is not TRUSTED");
   }
   return Ok();
 }
@@ -117,6 +134,7 @@ Status Directory::CheckService(const Service& service) const {
   }
   SKMS_TRYV(CheckUeAccess(service, *now));
   SKMS_TRYV(CheckHome(service.access));
+  SKMS_TRYV(CheckRecipients(service));
   if (!service.group_servers.empty() && !service.HasScope(TargetKind::kGroup))
     return InvalidArgument("a service with group servers needs the scope 'group'");
   return Ok();
@@ -124,6 +142,10 @@ Status Directory::CheckService(const Service& service) const {
 
 Status Directory::PutService(const Requester& by, const Service& service, const Service* former) {
   SKMS_TRYV(CheckService(service));
+  const bool becomes_strict = service.recipients == Recipients::kTrusted &&
+                              (former == nullptr || former->recipients == Recipients::kAny);
+  // Never less than was asked for: a token that does not enforce it gets no such service.
+  if (becomes_strict) SKMS_TRYV(module_.CheckStrict());
   SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(service)));
   return Change(
       EntryFor(by, former == nullptr ? "service.add" : "service.set", PolicyText(service),
@@ -136,6 +158,13 @@ Status Directory::PutService(const Requester& by, const Service& service, const 
         // Looked at here, where no other request can make the service's first key meanwhile.
         if (former->profile != service.profile && HasVersions(session, service.id)) {
           return Conflict("the profile of a service that has keys cannot change; make another service");
+        }
+        if (former->recipients != service.recipients &&
+            (HasVersions(session, service.id) || CountPayloadSelectors(session, service.id) > 0)) {
+          return Conflict(
+              "the recipients of a service that has keys or payloads cannot change, for those were made for "
+              "the "
+              "former ones; make another service");
         }
         UpdateRow(session, service, mac);
         return Ok();

@@ -60,7 +60,7 @@ Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service,
                                                          std::int64_t group_revision) {
   SKMS_TRY(const KeyProfile profile, FindKeyProfile(service.profile));
   SKMS_TRY(const Kid kid, FreshKid());
-  SKMS_TRY(hsm::GeneratedKey generated, module.GenerateWrapped(profile.spec));
+  SKMS_TRY(hsm::GeneratedKey generated, module.GenerateWrapped(profile.spec, service.recipients));
   StoredKeyVersion made;
   made.version.kid = kid;
   made.version.selector = selector;

@@ -87,6 +87,19 @@ Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
   return state_->Record({&entry, 1});
 }
 
+Result<hsm::CryptoModule::StrictView> KeyStore::RefreshStrict(const Requester& by) {
+  SKMS_TRY(const hsm::CryptoModule::StrictView view, state_->module.RefreshStrict());
+  AuditEntry entry;
+  entry.actor = by.principal.value();
+  entry.action = "token.strict";
+  entry.outcome = "granted";
+  entry.reason =
+      "strict-kek=" + std::to_string(view.kek) + " trusted-recipients=" + std::to_string(view.recipients);
+  entry.request_id = by.request_id;
+  SKMS_TRYV(state_->Record({&entry, 1}));
+  return view;
+}
+
 Status KeyStore::AddService(const Requester& by, const Service& service) {
   return state_->directory->AddService(by, service);
 }

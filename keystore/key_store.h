@@ -42,7 +42,8 @@ class KeyStore {
   /// Key material for one selector; for a user or UE also that of his groups within the service. Errors:
   /// kNotFound (service unknown, or requester is not one of its readers: the two look alike on purpose; or no
   /// key and none may be made), kPermissionDenied (selector kind outside the service's scopes; no usable
-  /// recipient), kIntegrity, kStorage, and the token's errors.
+  /// recipient), kRecipientNotTrusted (the service has TRUSTED recipients alone, and this is none),
+  /// kIntegrity, kStorage, and the token's errors.
   Result<DeliveryAnswer> Deliver(const Requester& requester, const Selector& selector);
 
   /// As Deliver, for a UE, where the service's policy lets its token's issuer vouch for UEs. Its keys are
@@ -110,6 +111,10 @@ class KeyStore {
 
   Result<std::vector<KeyVersion>> ListKeys(const KeyListQuery& query);  ///< wrapped bytes cleared
   Result<KeyVersion> ShowKey(const Kid& kid);                           ///< kNotFound
+
+  /// Looks at the token for what its security officer made for strict recipients, and audits what there is
+  /// now. Errors: kStorage, the token's.
+  Result<hsm::CryptoModule::StrictView> RefreshStrict(const Requester& by);
 
   Status RecordRefusal(const RefusedRequest& refusal);
   /// The same of a UE's request that was refused before DeliverToUe.

@@ -96,6 +96,12 @@ class KeyStore::State {
   /// `error` of a wrap to `to`; kRecipientUnusable, with what to do, where another recipient would not meet
   /// it.
   static Error Unusable(const Destination& to, const char* what_for, const Error& error);
+  /// A refusal of kRecipientNotTrusted, with the recipient's id.
+  static Status NamingRecipient(const Destination& to, Status checked);
+  /// kRecipientNotTrusted: the service has TRUSTED recipients alone.
+  Status CheckDestination(const Service& service, const Destination& to);
+  /// kIntegrity: a key that could go to anybody lies in a service with TRUSTED recipients.
+  static Status CheckMadeFor(const Service& service, const hsm::WrappedKey& key, const std::string& id);
   /// Another server has this service, at `home`.
   Result<DeliveryAnswer> SendHome(AuditEntry entry, const Service& service, const std::string& home);
   /// What of the service a selector gets, wrapped and audited. kNotFound, kPermissionDenied (scope).
@@ -107,12 +113,12 @@ class KeyStore::State {
   Result<Kid> FreshKid();
   /// The newest version of each payload of a selector, MACs checked.
   Result<std::vector<StoredPayload>> CurrentPayloads(const Selector& selector);
-  Result<DeliveredPayload> Readdress(const Destination& to, Payload payload);
+  Result<DeliveredPayload> Readdress(const Service& service, const Destination& to, Payload payload);
   /// The service; audits what it refuses, by `entry`.
   Result<Service> MayProvision(const Requester& by, const ProvisionOrder& order, const AuditEntry& entry);
   Result<std::string> DigestOf(const ProvisionOrder& order);
-  Result<StoredPayload> SealPayload(const Requester& by, const ProvisionOrder& order, std::uint32_t version,
-                                    std::string digest);
+  Result<StoredPayload> SealPayload(const Requester& by, const Service& service, const ProvisionOrder& order,
+                                    std::uint32_t version, std::string digest);
   /// Under the selector's lock.
   Result<Provisioned> StorePayload(const Requester& by, const Service& service, const ProvisionOrder& order,
                                    AuditEntry entry);

@@ -51,6 +51,16 @@ Result<Delivery> ParseDelivery(std::string_view name) {
   return InvalidArgument("'" + std::string(name) + "' is no delivery; known: wrapped, tls");
 }
 
+std::string_view Name(hsm::Recipients recipients) {
+  return recipients == hsm::Recipients::kTrusted ? "trusted" : "any";
+}
+
+Result<hsm::Recipients> ParseRecipients(std::string_view name) {
+  if (name == "any") return hsm::Recipients::kAny;
+  if (name == "trusted") return hsm::Recipients::kTrusted;
+  return InvalidArgument("'" + std::string(name) + "' names no recipients; known: any, trusted");
+}
+
 std::string_view Name(JoinPolicy policy) {
   switch (policy) {
     case JoinPolicy::kFromCurrent:

@@ -34,7 +34,9 @@ Result<std::vector<StoredPayload>> KeyStore::State::CurrentPayloads(const Select
   return stored;
 }
 
-Result<DeliveredPayload> KeyStore::State::Readdress(const Destination& to, Payload payload) {
+Result<DeliveredPayload> KeyStore::State::Readdress(const Service& service, const Destination& to,
+                                                    Payload payload) {
+  SKMS_TRYV(CheckMadeFor(service, payload.sealed.key, payload.id));
   DeliveredPayload out;
   out.recipient = to.id;
   if (!to.recipient) {
@@ -90,8 +92,9 @@ Result<std::string> KeyStore::State::DigestOf(const ProvisionOrder& order) {
   return ToBase64Url(mac);
 }
 
-Result<StoredPayload> KeyStore::State::SealPayload(const Requester& by, const ProvisionOrder& order,
-                                                   std::uint32_t version, std::string digest) {
+Result<StoredPayload> KeyStore::State::SealPayload(const Requester& by, const Service& service,
+                                                   const ProvisionOrder& order, std::uint32_t version,
+                                                   std::string digest) {
   StoredPayload made;
   Payload& payload = made.payload;
   SKMS_TRY(const Kid id, FreshKid());
@@ -107,9 +110,9 @@ Result<StoredPayload> KeyStore::State::SealPayload(const Requester& by, const Pr
   if (order.encrypted) {
     SKMS_TRY(const SecretBytes plain, module.OpenForTransfer(*order.encrypted));
     if (plain.empty()) return InvalidArgument("the payload is empty");
-    SKMS_TRY(payload.sealed, module.Seal(plain.ExposeSecret(), aad));
+    SKMS_TRY(payload.sealed, module.Seal(plain.ExposeSecret(), aad, service.recipients));
   } else {
-    SKMS_TRY(payload.sealed, module.Seal(order.sent.ExposeSecret(), aad));
+    SKMS_TRY(payload.sealed, module.Seal(order.sent.ExposeSecret(), aad, service.recipients));
   }
   SKMS_TRY(made.mac, MakeRowMac(module, FieldsOf(payload)));
   return made;
@@ -133,7 +136,7 @@ Result<Provisioned> KeyStore::State::StorePayload(const Requester& by, const Ser
                             std::to_string(kMostPayloadsOfSelector) + " payloads");
   }
   const std::uint32_t version = former == current.end() ? 1 : former->payload.version + 1;
-  SKMS_TRY(const StoredPayload made, SealPayload(by, order, version, std::move(digest)));
+  SKMS_TRY(const StoredPayload made, SealPayload(by, service, order, version, std::move(digest)));
   entry.kid = made.payload.id;
   entry.reason = "version=" + std::to_string(version) + " bytes=" + std::to_string(order.sent.size()) +
                  (order.encrypted ? " encrypted to the transfer key" : "");

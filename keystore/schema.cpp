@@ -155,8 +155,15 @@ Status ToVersion5(soci::session& session) {
   return Ok();
 }
 
+/// Strict recipients. MACs of existing rows stay good.
+Status ToVersion6(soci::session& session) {
+  session << "ALTER TABLE services ADD COLUMN recipients TEXT NOT NULL DEFAULT 'any'";
+  return Ok();
+}
+
 // The step at index n leads from version n to n + 1.
-constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3, ToVersion4, ToVersion5};
+constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3,
+                                                ToVersion4, ToVersion5, ToVersion6};
 static_assert(std::size(kSteps) == kSchemaVersion);
 
 }  // namespace

@@ -72,6 +72,7 @@ RowFields FieldsOf(const Service& service) {
   // Rows of schema version 2 keep the MAC they have, and rows of version 3.
   if (HasLifePolicy(service)) AddLifePolicy(fields, service);
   if (service.access != AccessPolicy{}) AddAccessPolicy(fields, service.access);
+  if (service.recipients != Recipients::kAny) fields.Add("recipients v6").Add(Name(service.recipients));
   return fields;
 }
 
@@ -91,18 +92,20 @@ void InsertRow(soci::session& session, const Service& service, const RowMac& mac
   const std::string ue_issuers = IdsText(service.access.ue_issuers);
   const int ue_service_key = service.access.ue_service_key ? 1 : 0;
   const int home_permanent = service.access.home_permanent ? 1 : 0;
+  const std::string recipients(Name(service.recipients));
   session << "INSERT INTO services (id, profile, scopes, generate_on_request, delivery, readers, user_uri,"
              " crypto_period, overlap, make_ahead, versions_kept, max_records, group_servers, join_policy,"
              " provisioners, ue_issuers, ue_service_key, home, home_ue, home_permanent,"
-             " mac_generation, mac) VALUES (:id, :profile, :scopes, :generate, :delivery, :readers, :uri, "
+             " recipients, mac_generation, mac) VALUES (:id, :profile, :scopes, :generate, :delivery, "
+             ":readers, :uri, "
              ":period, :overlap, :ahead, :kept, :records, :servers, :join, :provisioners, :ue_issuers, "
-             ":ue_service_key, :home, :home_ue, :permanent, :g, :mac)",
+             ":ue_service_key, :home, :home_ue, :permanent, :recipients, :g, :mac)",
       soci::use(service.id.value()), soci::use(service.profile), soci::use(scopes), soci::use(generate),
       soci::use(delivery), soci::use(readers), soci::use(service.user_uri), soci::use(period),
       soci::use(overlap), soci::use(ahead), soci::use(kept), soci::use(records), soci::use(group_servers),
       soci::use(join), soci::use(provisioners), soci::use(ue_issuers), soci::use(ue_service_key),
       soci::use(service.access.home), soci::use(service.access.home_ue), soci::use(home_permanent),
-      soci::use(mac.generation), soci::use(mac.text);
+      soci::use(recipients), soci::use(mac.generation), soci::use(mac.text);
 }
 
 void UpdateRow(soci::session& session, const Service& service, const RowMac& mac) {
@@ -112,8 +115,10 @@ void UpdateRow(soci::session& session, const Service& service, const RowMac& mac
 
 bool ServiceStands(soci::session& session, const Service& service) {
   int found = 0;
-  session << "SELECT count(*) FROM services WHERE id = :id AND profile = :profile", soci::into(found),
-      soci::use(service.id.value()), soci::use(service.profile);
+  const std::string recipients(Name(service.recipients));
+  session
+      << "SELECT count(*) FROM services WHERE id = :id AND profile = :profile AND recipients = :recipients",
+      soci::into(found), soci::use(service.id.value()), soci::use(service.profile), soci::use(recipients);
   return found == 1;
 }
 
@@ -121,7 +126,7 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
   std::vector<StoredEntry<Service>> rows;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
     std::string id, profile, scopes, delivery, readers, user_uri, group_servers, join, provisioners,
-        ue_issuers, home, home_ue;
+        ue_issuers, home, home_ue, recipients;
     int ue_service_key = 0;
     int home_permanent = 0;
     int generate = 0;
@@ -135,13 +140,13 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
         (session.prepare << "SELECT id, profile, scopes, generate_on_request, delivery, readers, user_uri,"
                             " crypto_period, overlap, make_ahead, versions_kept, max_records, group_servers,"
                             " join_policy, provisioners, ue_issuers, ue_service_key, home, home_ue,"
-                            " home_permanent, mac_generation, mac FROM services",
+                            " home_permanent, recipients, mac_generation, mac FROM services",
          soci::into(id), soci::into(profile), soci::into(scopes), soci::into(generate), soci::into(delivery),
          soci::into(readers), soci::into(user_uri), soci::into(period), soci::into(overlap),
          soci::into(ahead), soci::into(kept), soci::into(records), soci::into(group_servers),
          soci::into(join), soci::into(provisioners), soci::into(ue_issuers), soci::into(ue_service_key),
-         soci::into(home), soci::into(home_ue), soci::into(home_permanent), soci::into(mac.generation),
-         soci::into(mac.text));
+         soci::into(home), soci::into(home_ue), soci::into(home_permanent), soci::into(recipients),
+         soci::into(mac.generation), soci::into(mac.text));
     select.execute();
     while (select.fetch()) {
       Service service;
@@ -155,8 +160,10 @@ Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {
       }
       const auto parsed = ParseDelivery(delivery);
       const auto joining = ParseJoinPolicy(join);
-      if (parsed.has_error() || joining.has_error() || kept < 0 || kept > UINT32_MAX)
+      const auto whom = ParseRecipients(recipients);
+      if (parsed.has_error() || joining.has_error() || whom.has_error() || kept < 0 || kept > UINT32_MAX)
         return Unreadable("service", id);
+      service.recipients = whom.value();
       service.join = joining.value();
       service.rotation = {period, overlap, ahead, static_cast<std::uint32_t>(kept)};
       service.max_records = records;

@@ -26,6 +26,9 @@ void DescribeRecipientAdd(OptionsDescription& options);
 Status RunRecipientAdd(const Session& session, const Options& options);
 Status RunRecipientList(const Session& session, const Options& options);
 Status RunRecipientRemove(const Session& session, const Options& options);
+void DescribeRecipientTrust(OptionsDescription& options);
+Status RunRecipientTrust(const Session& session, const Options& options);
+Status RunRecipientDistrust(const Session& session, const Options& options);
 
 void DescribeIssuerAdd(OptionsDescription& options);
 Status RunIssuerAdd(const Session& session, const Options& options);
@@ -78,6 +81,8 @@ void DescribeKekRetire(OptionsDescription& options);
 Status RunKekRotate(const Session& session, const Options& options);
 Status RunKekStatus(const Session& session, const Options& options);
 Status RunKekRetire(const Session& session, const Options& options);
+void DescribeMakeStrictKek(OptionsDescription& options);
+Status RunMakeStrictKek(const Session& session, const Options& options);
 Status RunCompletion(const Session& session, const Options& options);
 
 }  // namespace skms::provisioning

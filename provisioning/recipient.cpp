@@ -142,6 +142,7 @@ Status RunRecipientList(const Session& session, const Options& /*options*/) {
        {"UE", "ueId"},
        {"KIND", "kind"},
        {"CURVE", "curve"},
+       {"TRUSTED", "trusted"},
        {"SPKI SHA-256", "spkiSha256"}},
       "no recipients; keys are wrapped to the key of each principal's certificate. Add one with: skmsctl "
       "recipient add ID --principal PRINCIPAL --public-key FILE");

@@ -30,7 +30,10 @@ void DescribePolicy(OptionsDescription& options) {
       "does the first request make the key (default yes)")(
       "delivery", po::value<std::string>()->value_name("wrapped|tls"),
       "wrapped to the recipient (default), or in plaintext inside TLS")(
-      "user-uri", po::value<std::string>()->value_name("URI"), "userUri of the service itself")(
+      "recipients", po::value<std::string>()->value_name("any|trusted"),
+      "whom keys may be wrapped to: any recipient (default), or only keys that the token's security officer "
+      "marked TRUSTED; fixed once there are keys")("user-uri", po::value<std::string>()->value_name("URI"),
+                                                   "userUri of the service itself")(
       "crypto-period", po::value<std::string>()->value_name("TIME"),
       "how long a version protects, like 90d, 12h, 30m (default 0: only key rotate makes the next)")(
       "overlap", po::value<std::string>()->value_name("TIME"),
@@ -58,6 +61,7 @@ void ApplyPolicy(const Options& options, json& service) {
   if (options.count("profile") > 0) service["profile"] = options["profile"].as<std::string>();
   if (options.count("scope") > 0) service["scopes"] = AtCommas(options["scope"].as<std::string>());
   if (options.count("delivery") > 0) service["delivery"] = options["delivery"].as<std::string>();
+  if (options.count("recipients") > 0) service["recipients"] = options["recipients"].as<std::string>();
   if (options.count("user-uri") > 0) service["userUri"] = options["user-uri"].as<std::string>();
   if (options.count("join") > 0) service["join"] = options["join"].as<std::string>();
   for (const auto& [option, member] :
@@ -221,6 +225,7 @@ Status RunServiceShow(const Session& session, const Options& options) {
                             {"scopes", Cell(service, "scopes")},
                             {"generate on request", Cell(service, "generateOnRequest")},
                             {"delivery", Cell(service, "delivery")},
+                            {"recipients", Cell(service, "recipients")},
                             {"readers", Cell(service, "readers")},
                             {"user URI", Cell(service, "userUri")},
                             {"crypto-period", FormatDuration(service.value("cryptoPeriod", std::int64_t{0}))},

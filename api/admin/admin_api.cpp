@@ -94,7 +94,17 @@ class AdminApi {
     body["capabilities"] = ToJson(capabilities);
     body["quirks"] = QuirksToJson(capabilities);
     body["profiles"] = ProfilesToJson(capabilities);
+    // Not waited for: a lost token is told elsewhere.
+    if (deps_.module.health().available) {
+      if (const auto strict = deps_.module.ViewStrict(); strict.has_value())
+        body["strict"] = ToJson(strict.value());
+    }
     return JsonResponse(200, body);
+  }
+
+  Response RefreshStrict(Call& call) {
+    const auto view = deps_.store.RefreshStrict(call.by());
+    return view.has_error() ? Failed(view.error(), call) : JsonResponse(200, ToJson(view.value()));
   }
 
   Response GetTransferKey(Call& call) {
@@ -167,7 +177,7 @@ class AdminApi {
 
   Response ListServices(Call& /*call*/) { return List("services", deps_.store.Services()); }
   Response ListPrincipals(Call& /*call*/) { return List("principals", deps_.store.Principals()); }
-  Response ListRecipients(Call& /*call*/) { return List("recipients", deps_.store.Recipients()); }
+  Response ListRecipients(Call& /*call*/) { return ListRecipientsNow(); }
   Response ListIssuers(Call& /*call*/) { return ListIssuersNow(); }
 
   Response GetService(Call& call) {
@@ -328,11 +338,28 @@ class AdminApi {
       SKMS_TRYV(deps_.module.RewrapFor(entry.key, trial.wrapped, {hsm::KeyKind::kAes, 32}));
     }
     SKMS_TRYV(deps_.store.AddRecipient(call.by(), entry));
-    return ToJson(entry);
+    return ToJsonNow(entry);
   }
 
   json ToJsonNow(const keystore::Issuer& issuer) const {
     return ToJson(issuer, deps_.issuer_keys.report(issuer.id));
+  }
+
+  /// Whether it is marked TRUSTED is the token's to say: where that is lost, it is left out.
+  json ToJsonNow(const keystore::RecipientEntry& recipient) const {
+    json out = ToJson(recipient);
+    if (!deps_.module.health().available) return out;
+    const Status trusted = deps_.module.CheckTrusted(recipient.key);
+    if (trusted.has_value() || trusted.error().code == ErrorCode::kRecipientNotTrusted)
+      out["trusted"] = trusted.has_value();
+    return out;
+  }
+
+  Response ListRecipientsNow() const {
+    json recipients = json::array();
+    for (const keystore::RecipientEntry& recipient : deps_.store.Recipients())
+      recipients.push_back(ToJsonNow(recipient));
+    return JsonResponse(200, {{"recipients", std::move(recipients)}});
   }
 
   Response ListIssuersNow() const {
@@ -410,6 +437,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/admin/v1/token-keys/rotate", &AdminApi::RotateTokenKeys},
     {"POST", "/admin/v1/token-keys/retire", &AdminApi::RetireTokenKeys},
     {"GET", "/admin/v1/token", &AdminApi::GetToken},
+    {"POST", "/admin/v1/token/strict", &AdminApi::RefreshStrict},
     {"GET", "/admin/v1/transfer-key", &AdminApi::GetTransferKey},
     {"GET", "/admin/v1/services", &AdminApi::ListServices},
     {"POST", "/admin/v1/services", &AdminApi::AddService},

@@ -57,7 +57,8 @@ json ToJson(const Service& service) {
           {"ueServiceKey", service.access.ue_service_key},
           {"home", service.access.home},
           {"homeUe", service.access.home_ue},
-          {"homePermanent", service.access.home_permanent}};
+          {"homePermanent", service.access.home_permanent},
+          {"recipients", Name(service.recipients)}};
 }
 
 json ToJson(const Principal& principal) {
@@ -178,6 +179,10 @@ json ToJson(const hsm::TokenInfo& token) {
           {"firmware", token.firmware}};
 }
 
+json ToJson(const hsm::CryptoModule::StrictView& strict) {
+  return {{"strictKek", strict.kek}, {"trustedRecipients", strict.recipients}};
+}
+
 json ToJson(const hsm::TokenHealth& health) {
   const auto lasts =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - health.since);
@@ -234,6 +239,8 @@ Result<Service> ServiceFromJson(const json& body, InvalidParams& invalid) {
   service.access.home_ue = reader.Text("homeUe", false);
   service.access.home_permanent = reader.Flag("homePermanent", false);
   service.join = reader.Take("join", ParseJoinPolicy(join), JoinPolicy::kFromCurrent);
+  const std::string recipients = reader.Text("recipients", false, std::string(Name(Recipients::kAny)));
+  service.recipients = reader.Take("recipients", ParseRecipients(recipients), Recipients::kAny);
   SKMS_TRYV(reader.Finish());
   return service;
 }

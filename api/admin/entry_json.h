@@ -35,6 +35,7 @@ nlohmann::json ProfilesToJson(const hsm::Capabilities& capabilities);
 nlohmann::json ToJson(const hsm::TokenInfo& token);
 nlohmann::json ToJson(const hsm::TokenHealth& health);
 nlohmann::json ToJson(const hsm::CryptoModule::SessionUse& sessions);
+nlohmann::json ToJson(const hsm::CryptoModule::StrictView& strict);
 
 // Errors: kInvalidArgument naming the first wrong member; `invalid` names all.
 Result<keystore::Service> ServiceFromJson(const nlohmann::json& body, InvalidParams& invalid);

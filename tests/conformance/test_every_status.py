@@ -217,6 +217,9 @@ def ask_admin_api(appliance):
     for command in ("status", "audit verify", "token probe", "service list", "principal list", "recipient list", "issuer list",
                     "payload list", "key list"):
         ctl(*command.split())
+    (appliance.directory / "so-pin").write_text("12345678\n")
+    (appliance.directory / "so-pin").chmod(0o600)
+    ctl("recipient", "trust", "--certificate", appliance.directory / "val-1.pem", "--so-pin-file", appliance.directory / "so-pin")
     ctl("service", "add", "gone")
     ctl("service", "show", "gone")
     ctl("service", "set", "gone", "--scope", "user")

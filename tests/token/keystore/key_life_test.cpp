@@ -7,6 +7,7 @@
 
 #include "base/encoding.h"
 #include "keystore/row_mac.h"
+#include "keystore/schema.h"
 #include "tests/token/keystore/store_fixture.h"
 
 namespace skms::keystore {
@@ -180,7 +181,7 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
       " mac_generation, mac FROM newer");
   f.Tamper("DROP TABLE newer");
   for (const char* column :
-       {"provisioners", "ue_issuers", "ue_service_key", "home", "home_permanent", "home_ue"})
+       {"provisioners", "ue_issuers", "ue_service_key", "home", "home_permanent", "home_ue", "recipients"})
     f.Tamper(std::string("ALTER TABLE services DROP COLUMN ") + column);
   for (const char* column : {"jwks_uri", "jwks_ca", "services_claim", "user_claim", "ue_claim",
                              "client_claim", "provisioning_claim", "provisioning_values"})
@@ -198,7 +199,7 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
     f.Tamper(std::string("ALTER TABLE key_versions DROP COLUMN ") + column);
   f.Tamper("UPDATE meta SET value = '1' WHERE name = 'schema_version'");
   f.Reopen();
-  CHECK(f.store->schema_version() == 5);
+  CHECK(f.store->schema_version() == kSchemaVersion);
   CHECK(f.Number("SELECT records FROM service_records WHERE service = 's'") == 1);
   CHECK(FirstKid(f, ForService()) == kid);
   CHECK(f.store->Recipients().size() == 1);
@@ -211,7 +212,8 @@ TEST_CASE("a database of schema version 4 comes forward, and its services' MACs 
   service.access.home = "https://h";
   Must(f.store->SetService(f.admin, service));
   f.Close();
-  f.Tamper("ALTER TABLE services DROP COLUMN home_ue");
+  for (const char* column : {"home_ue", "recipients"})
+    f.Tamper(std::string("ALTER TABLE services DROP COLUMN ") + column);
   f.Tamper("UPDATE meta SET value = '4' WHERE name = 'schema_version'");
   // The fields as version 4 wrote them, spelt out: what makes MACs today must not be its own measure.
   RowFields fields("services v1");
@@ -226,12 +228,45 @@ TEST_CASE("a database of schema version 4 comes forward, and its services' MACs 
   const std::string mac = Must(MakeRowMac(*f.module, fields)).text;
   f.Tamper("UPDATE services SET mac = '" + mac + "'");
   f.Reopen();
-  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "5");
+  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == std::to_string(kSchemaVersion));
   CHECK(f.store->FindService(service.id).value().access == service.access);
   service.access.home_ue = "https://h:8444";
   Must(f.store->SetService(f.admin, service));
   f.Reopen();
   CHECK(f.store->FindService(service.id).value().access == service.access);
+}
+
+TEST_CASE("a database of schema version 5 comes forward: any recipients, and the MACs stay good") {
+  StoreFixture f;
+  f.Close();
+  f.Tamper("ALTER TABLE services DROP COLUMN recipients");
+  f.Tamper("UPDATE meta SET value = '5' WHERE name = 'schema_version'");
+  // The fields as version 5 wrote them.
+  RowFields fields("services v1");
+  fields.Add("s")
+      .Add("aes-256")
+      .Add("service,user,ue")
+      .Add(std::int64_t{1})
+      .Add("wrapped")
+      .Add("val-1")
+      .Add("");
+  f.Tamper("UPDATE services SET mac = '" + Must(MakeRowMac(*f.module, fields)).text + "'");
+  f.Reopen();
+  CHECK(f.store->schema_version() == kSchemaVersion);
+  CHECK(f.store->FindService(ValServiceId("s")).value().recipients == Recipients::kAny);
+  CHECK(f.store->Deliver(f.Val1(), ForService()).has_value());
+}
+
+TEST_CASE("whose keys go where is under the service's MAC, in both directions") {
+  for (const std::string edit : {"recipients = 'trusted'", "recipients = 'all'"}) {
+    CAPTURE(edit);
+    StoreFixture f;
+    f.Close();
+    f.Tamper("UPDATE services SET " + edit);
+    const auto opened = KeyStore::Open(f.options(), *f.module, f.clock);
+    REQUIRE(opened.has_error());
+    CHECK(opened.error().code == ErrorCode::kIntegrity);
+  }
 }
 
 }  // namespace
