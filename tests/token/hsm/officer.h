@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+
 #include "hsm/openssl_keys.h"
 #include "hsm/security_officer.h"
 #include "tests/token/soft_token.h"
@@ -24,13 +26,24 @@ struct Holder {
   }
 };
 
-/// Provisioned, with "skms-strict-kek-1"; no module is open on it.
+/// Provisioned, with "skms-strict-kek-1"; no module is open on it. The keys are copies of the first ones that
+/// this process made, as SoftToken's are.
 class OfficerToken : public SoftToken {
  public:
   OfficerToken() {
+    static const TemporaryDirectory model;
+    const std::filesystem::path kept = model.File("tokens");
+    const std::filesystem::path ours = directory() + "/tokens";
+    if (std::filesystem::exists(kept)) {
+      std::filesystem::remove_all(ours);
+      std::filesystem::copy(kept, ours, std::filesystem::copy_options::recursive);
+      KeepKeysOfItsOwn();
+      return;
+    }
     Provision();
     const auto made = hsm::MakeStrictKek(options(), pin(), OfficerPin(), false);
     REQUIRE_MESSAGE(made.has_value(), (made.has_error() ? made.error().detail : ""));
+    std::filesystem::copy(ours, kept, std::filesystem::copy_options::recursive);
   }
   void Trust(const Holder& holder) const {
     REQUIRE(hsm::TrustRecipient(options(), OfficerPin(), holder.spki).has_value());
