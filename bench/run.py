@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 import life
 import pools
+import token_keys
 import tokens
 from pools import CREATE, DELIVER
 
@@ -186,12 +187,13 @@ def calls(bench, numbers):
 
 
 def main():
-    parts = ("raw", "pools", "life")
+    parts = ("raw", "pools", "life", "kek")
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     parser.add_argument("--quick", action="store_true", help="a second a row instead of four")
     parser.add_argument("--json", help="write the numbers to this file")
     parser.add_argument("--only", choices=parts, action="append", help="one part; may be repeated. Default: all")
+    parser.add_argument("--records", type=int, help="how many the part 'kek' re-wraps")
     arguments = parser.parse_args()
     wanted = arguments.only or parts
     numbers = {}
@@ -216,6 +218,11 @@ def main():
                 life.set_up(bench)
                 life.groups(bench, row, numbers, arguments.quick)
                 life.scheduler(bench, row, numbers, arguments.quick)
+                assert bench.appliance.stop() == 0
+                print()
+            if "kek" in wanted and token_type is tokens.SoftHsm:
+                bench.start()
+                token_keys.rotation(bench, row, numbers, arguments.quick, arguments.records)
                 assert bench.appliance.stop() == 0
                 print()
     for name, lack in tokens.LEFT_OUT.items():

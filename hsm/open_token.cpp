@@ -26,8 +26,8 @@ Result<std::shared_ptr<const OpenToken>> Complete(std::shared_ptr<Token> token, 
   }
   KnownToken known{token->info(), std::move(capabilities), keys.held(), keys.ec_signs(), std::move(strict)};
   if (!recipients) recipients = std::make_shared<RecipientKeys>(*token);
-  return std::shared_ptr<const OpenToken>(std::make_shared<OpenToken>(std::move(token), std::move(keys),
-                                                                      std::move(known), std::move(recipients)));
+  return std::shared_ptr<const OpenToken>(std::make_shared<OpenToken>(
+      std::move(token), std::move(keys), std::move(known), std::move(recipients)));
 }
 
 }  // namespace

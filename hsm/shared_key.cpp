@@ -85,8 +85,7 @@ Result<SharedKey> MakePair(SessionLease& lease, const OpenToken& source, SharedR
   out.ec = role == SharedRole::kSign && source.capabilities.ecdsa && source.capabilities.wraps_ec;
   const KeyUsage usage = UsageOf(role);
   auto made = out.ec ? GenerateP256(lease, Lifetime::kSession, {}, usage, true)
-                     : GenerateRsaPair(lease, kTransferBits, Lifetime::kSession, {}, usage,
-                                       {}, true);
+                     : GenerateRsaPair(lease, kTransferBits, Lifetime::kSession, {}, usage, {}, true);
   SKMS_TRY(const KeyPair pair, std::move(made));
   const SessionObject public_key(lease, pair.public_key);
   const SessionObject private_key(lease, pair.private_key);

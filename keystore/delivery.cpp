@@ -155,8 +155,7 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
     SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec, version.public_key));
   } else {
     auto wrapped = module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec, version.public_key);
-    if (wrapped.has_error())
-      return NamingRecipient(to, Status(Unusable(to, "", wrapped.error()))).error();
+    if (wrapped.has_error()) return NamingRecipient(to, Status(Unusable(to, "", wrapped.error()))).error();
     out.wrapped = std::move(wrapped).value();
   }
   version.wrapped.bytes.clear();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <iostream>
@@ -44,6 +45,23 @@ std::string Sessions(const json& sessions) {
 
 }  // namespace
 
+namespace {
+
+/// One line a token; none where there is one token, of which the rest speaks.
+std::vector<std::pair<std::string, std::string>> SeveralTokens(const json& tokens) {
+  std::vector<std::pair<std::string, std::string>> lines;
+  if (tokens.size() < 2) return lines;
+  for (const json& token : tokens) {
+    const bool well = token.at("state") == "serving";
+    std::string text = Cell(token, "label") + ": " + Cell(token, "state");
+    if (!well && token.at("health").contains("trouble")) text += ", " + Cell(token.at("health"), "trouble");
+    lines.emplace_back(lines.empty() ? "tokens" : "", text);
+  }
+  return lines;
+}
+
+}  // namespace
+
 Status RunRotationResume(const Session& session, const Options& /*options*/) {
   SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/rotation/resume", json::object()));
   PrintDone(session.json, "rotation", "rotation", "resumed", "rotation goes on with the present time");
@@ -58,25 +76,31 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
   }
   const json& token = status.at("token");
   const json& keys = status.at("tokenKeys");
-  std::cout << RenderPairs(
-      {{"server", Cell(status, "skms") + ", skmsd " + Cell(status, "version") + ", up since " +
-                      Cell(status, "started")},
-       {"healthy", Cell(status, "healthy")},
-       {"token", Cell(token, "label") + ", serial " + Cell(token, "serial") + ", " +
-                     Cell(token, "manufacturer") + " " + Cell(token, "model")},
-       {"token health", TokenHealth(status.at("tokenHealth"))},
-       {"token keys", "kek " + Cell(keys, "kek") + ", mac " + Cell(keys, "mac") + ", sign " +
-                          Cell(keys, "sign") + ", transfer " + Cell(keys, "transfer") + " (generations)"},
-       {"sessions", Sessions(status.at("sessions"))},
-       {"rotation", Rotation(status.at("rotation"))},
-       {"services", Cell(status, "services")},
-       {"principals", Cell(status, "principals")},
-       {"recipients", Cell(status, "recipients")},
-       {"issuers", Cell(status, "issuers")},
-       {"key versions", Cell(status, "keyVersions")},
-       {"schema version", Cell(status, "schemaVersion")},
-       {"audit entries", Cell(status.at("audit"), "entries")},
-       {"audit head", Cell(status.at("audit"), "head")}});
+  SKMS_TRY(const json tokens, AdminGet(session, "/admin/v1/tokens"));
+  std::vector<std::pair<std::string, std::string>> lines{
+      {"server",
+       Cell(status, "skms") + ", skmsd " + Cell(status, "version") + ", up since " + Cell(status, "started")},
+      {"healthy", Cell(status, "healthy")},
+      {"token", Cell(token, "label") + ", serial " + Cell(token, "serial") + ", " +
+                    Cell(token, "manufacturer") + " " + Cell(token, "model")},
+      {"token health", TokenHealth(status.at("tokenHealth"))},
+      {"token keys", "kek " + Cell(keys, "kek") + ", mac " + Cell(keys, "mac") + ", sign " +
+                         Cell(keys, "sign") + ", transfer " + Cell(keys, "transfer") + " (generations)"},
+      {"sessions", Sessions(status.at("sessions"))},
+      {"rotation", Rotation(status.at("rotation"))},
+      {"services", Cell(status, "services")},
+      {"principals", Cell(status, "principals")},
+      {"recipients", Cell(status, "recipients")},
+      {"issuers", Cell(status, "issuers")},
+      {"key versions", Cell(status, "keyVersions")},
+      {"schema version", Cell(status, "schemaVersion")},
+      {"audit entries", Cell(status.at("audit"), "entries")},
+      {"audit head", Cell(status.at("audit"), "head")}};
+  const auto several = SeveralTokens(tokens.at("tokens"));
+  const auto after_health =
+      std::find_if(lines.begin(), lines.end(), [](const auto& line) { return line.first == "token keys"; });
+  lines.insert(after_health, several.begin(), several.end());
+  std::cout << RenderPairs(lines);
   return Ok();
 }
 

@@ -73,6 +73,16 @@ def test_a_token_whose_calls_all_hang_is_passed_over(pair):
     assert load.wrong == [] and late == []
 
 
+def test_status_names_each_token(pair):
+    shown = pair.ctl("status")
+    assert "skms: serving" in shown and "b: serving" in shown
+    lose(pair)
+    shown = pair.ctl("status")
+    order(pair, "clear")
+    assert "skms: lost, C_" in shown and "b: serving" in shown, shown
+    wait_for(lambda: states(pair)["skms"] == "serving", "its return")
+
+
 def lose(appliance):
     order(appliance, "fail * CKR_DEVICE_REMOVED")
     opened(appliance)  # somebody has to meet it
