@@ -76,6 +76,17 @@ milliseconds KeyRewrapper::Trouble(const Error& error) {
   return kAfterTrouble;
 }
 
+/// A row that cannot even be read: the walk does not get past it.
+milliseconds KeyRewrapper::Damaged(const Error& error) {
+  LogError("token keys: re-wrapping stops: " + error.Describe() + "; the former keys are kept");
+  const Lock lock(mutex_);
+  report_.phase = RewrapReport::Phase::kDamaged;
+  report_.damaged = report_.total - report_.done;
+  report_.trouble = error.Describe();
+  counted_ = false;
+  return kAfterDamage;
+}
+
 milliseconds KeyRewrapper::Count() {
   const auto now = steady_clock::now();
   const auto rows = store_.CountTokenKeyRows();
@@ -127,6 +138,7 @@ milliseconds KeyRewrapper::Step() {
   if (!counted_) return Count();
   const auto begun = steady_clock::now();
   const auto run = store_.RewrapRows(cursor_, kRowsInAStep);
+  if (run.has_error() && run.error().code == ErrorCode::kIntegrity) return Damaged(run.error());
   if (run.has_error()) return Trouble(run.error());
   const auto now = steady_clock::now();
   walk_.rewrapped += run.value().rewrapped;

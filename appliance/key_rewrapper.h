@@ -47,6 +47,7 @@ class KeyRewrapper {
   std::chrono::milliseconds Count();
   std::chrono::milliseconds Pause(std::chrono::steady_clock::duration took, std::int64_t rows) const;
   std::chrono::milliseconds Trouble(const Error& error);
+  std::chrono::milliseconds Damaged(const Error& error);
 
   keystore::KeyStore& store_;
   const RewrapOptions options_;

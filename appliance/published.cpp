@@ -25,28 +25,35 @@ PublishedDocument::PublishedDocument(const Configuration& configuration, hsm::Cr
     frame_.apis.push_back({"skm", "v1", "KM-UU", token.scope_skm, configuration.listen_ue.uri});
 }
 
-Result<seal::DiscoveryDocument> PublishedDocument::Make() {
+PublishedDocument::Basis PublishedDocument::Now() const {
+  return {module_.generations(), TransferAlgorithm(module_), module_.capabilities().aes_gcm,
+          module_.wrapping_algorithms()};
+}
+
+Result<seal::DiscoveryDocument> PublishedDocument::Make(const Basis& basis) {
   seal::DiscoveryDocument document = frame_;
-  document.wrapping = module_.wrapping_algorithms();
-  document.payload_encryption = module_.capabilities().aes_gcm ? "A256GCM" : "";
+  document.wrapping = basis.wrapping;
+  document.payload_encryption = basis.payloads ? "A256GCM" : "";
   SKMS_TRY(Bytes transfer, module_.TransferPublicKey());
   SKMS_TRY(Bytes signing, module_.SigningPublicKey());
-  const hsm::TokenKeyGenerations use = module_.generations();
   document.keys = {
-      {seal::TransferKeyId(use.transfer), TransferAlgorithm(module_), "enc", std::move(transfer)},
-      {"skms-sign-" + std::to_string(use.sign), module_.signature_algorithm(), "sig", std::move(signing)}};
+      {seal::TransferKeyId(basis.use.transfer), basis.transfer_algorithm, "enc", std::move(transfer)},
+      {"skms-sign-" + std::to_string(basis.use.sign), module_.signature_algorithm(), "sig",
+       std::move(signing)}};
   return document;
 }
 
 Result<seal::DiscoveryDocument> PublishedDocument::Current() {
   const std::lock_guard lock(mutex_);
-  const hsm::TokenKeyGenerations use = module_.generations();
-  if (made_ && use == made_of_) return *made_;
-  auto fresh = Make();
-  if (fresh.has_error()) return made_ ? Result<seal::DiscoveryDocument>(*made_) : std::move(fresh);
-  made_ = std::move(fresh).value();
-  made_of_ = use;
-  return *made_;
+  for (;;) {
+    const Basis basis = Now();
+    if (made_ && basis == made_of_) return *made_;
+    auto fresh = Make(basis);
+    if (fresh.has_error()) return made_ ? Result<seal::DiscoveryDocument>(*made_) : std::move(fresh);
+    if (!(Now() == basis)) continue;  // half of the one, half of the other
+    made_ = std::move(fresh).value();
+    made_of_ = basis;
+  }
 }
 
 seal::TransferKeys TransferKeysOf(hsm::CryptoModule& module) {

@@ -3,6 +3,8 @@
 
 #include <mutex>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "api/seal/discovery.h"
 #include "api/seal/jwe.h"
@@ -11,7 +13,8 @@
 
 namespace skms::appliance {
 
-/// The document, made anew when token keys have changed. Thread-safe; borrows the module.
+/// The document, made anew when token keys, or what the tokens can, have changed. Thread-safe; borrows the
+/// module.
 class PublishedDocument {
  public:
   PublishedDocument(const Configuration& configuration, hsm::CryptoModule& module);
@@ -19,13 +22,22 @@ class PublishedDocument {
   Result<seal::DiscoveryDocument> Current();
 
  private:
-  Result<seal::DiscoveryDocument> Make();
+  /// What it depends on: tokens that were away may do less, or more, than those that were there.
+  struct Basis {
+    hsm::TokenKeyGenerations use;
+    std::string transfer_algorithm;
+    bool payloads = false;
+    std::vector<std::string> wrapping;
+    bool operator==(const Basis&) const = default;
+  };
+  Basis Now() const;
+  Result<seal::DiscoveryDocument> Make(const Basis& basis);
 
   hsm::CryptoModule& module_;
   seal::DiscoveryDocument frame_;  ///< what the configuration says
   std::mutex mutex_;
   std::optional<seal::DiscoveryDocument> made_;
-  hsm::TokenKeyGenerations made_of_;
+  Basis made_of_;
 };
 
 /// The transfer keys that any of the tokens holds.

@@ -51,8 +51,9 @@ int Run(int argc, char** argv) {
   po::variables_map given;
   po::store(po::parse_command_line(argc, argv, options), given);
   po::notify(given);
-  const auto keeper = TokenKeeper::Open(
-      token, [&] { return skms::ReadSecretFile(pin_file); }, skms::hsm::MissingKeys::kRefuse);
+  const auto keeper =
+      TokenKeeper::Open({token, [&] { return skms::ReadSecretFile(pin_file); }},
+                        std::make_shared<skms::hsm::KeyGroup>(), skms::hsm::MissingKeys::kRefuse);
   if (keeper.has_error()) {
     std::cerr << "skms_bench_recovery_cost: " << keeper.error().Describe() << '\n';
     return 1;

@@ -57,10 +57,9 @@ Status CompareKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t generatio
                open, kKekRole, generation);
 }
 
-Status CompareStrictKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t generation, SessionLease& lease,
-                        const OpenToken& open) {
+Status CompareStrictKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t generation, CK_OBJECT_HANDLE kek,
+                        SessionLease& lease, const OpenToken& open) {
   SKMS_TRY(CK_MECHANISM kwp, KwpMechanism(open.capabilities));
-  SKMS_TRY(const CK_OBJECT_HANDLE kek, open.strict->KekOf(generation));
   const auto found = known.find(generation);
   if (found != known.end())
     return Judge(UnwrapStrict(lease, &kwp, kek, found->second), open, kStrictKekRole, generation);
@@ -71,14 +70,14 @@ Status CompareStrictKek(std::map<std::uint32_t, Bytes>& known, std::uint32_t gen
 
 }  // namespace
 
-Status KeyGroup::Admit(const OpenToken& open) {
+Status KeyGroup::Admit(const OpenToken& open, const StrictObjects& strict) {
   for (;;) {
     std::unique_lock lock(mutex_);
     Known known = known_;
     const std::uint64_t compared = changes_;
     // The token may hang, and another is to be let in meanwhile.
     lock.unlock();
-    SKMS_TRYV(Compare(known, open));
+    SKMS_TRYV(Compare(known, open, strict));
     lock.lock();
     if (changes_ != compared) continue;
     known_ = std::move(known);
@@ -87,7 +86,7 @@ Status KeyGroup::Admit(const OpenToken& open) {
   }
 }
 
-Status KeyGroup::Compare(Known& known, const OpenToken& open) {
+Status KeyGroup::Compare(Known& known, const OpenToken& open, const StrictObjects& strict) {
   const HeldGenerations held = open.keys.held();
   const bool first = known.mac.empty();
   bool common = first;
@@ -114,8 +113,10 @@ Status KeyGroup::Compare(Known& known, const OpenToken& open) {
     SKMS_TRYV(CompareOctets(known.transfer, generation, std::move(spki), open, kTransferRole, ignored));
   }
   for (const std::uint32_t generation : held.kek) SKMS_TRYV(CompareKek(known.kek, generation, lease, open));
-  for (const std::uint32_t generation : open.strict->generations())
-    SKMS_TRYV(CompareStrictKek(known.strict_kek, generation, lease, open));
+  for (const std::uint32_t generation : strict.generations()) {
+    SKMS_TRY(const CK_OBJECT_HANDLE kek, strict.KekOf(generation));
+    SKMS_TRYV(CompareStrictKek(known.strict_kek, generation, kek, lease, open));
+  }
   return Ok();
 }
 

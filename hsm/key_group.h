@@ -18,7 +18,9 @@ class KeyGroup {
  public:
   /// Compares what the token holds with what is known, and learns what is new. Errors: kIntegrity (another
   /// key under one of our labels, or no key in common), and the token's own.
-  Status Admit(const OpenToken& open);
+  Status Admit(const OpenToken& open) { return Admit(open, *open.strict); }
+  /// The same with what another look at the token found of the security officer's.
+  Status Admit(const OpenToken& open, const StrictObjects& strict);
   /// They were destroyed everywhere.
   void Forget(const HeldGenerations& destroyed);
 
@@ -30,7 +32,7 @@ class KeyGroup {
     std::map<std::uint32_t, Bytes> sign;
     std::map<std::uint32_t, Bytes> transfer;
   };
-  static Status Compare(Known& known, const OpenToken& open);
+  static Status Compare(Known& known, const OpenToken& open, const StrictObjects& strict);
 
   std::mutex mutex_;
   Known known_;

@@ -50,45 +50,65 @@ struct Loaded {
   std::string init_args;
 };
 std::mutex loaded_mutex;
-std::condition_variable finalised;
+std::condition_variable loaded_changed;
 std::map<std::string, Loaded> loaded;
+
+void Forget(const std::string& path) {
+  {
+    const std::lock_guard lock(loaded_mutex);
+    loaded.erase(path);
+  }
+  loaded_changed.notify_all();
+}
 
 }  // namespace
 
 Result<std::shared_ptr<Module>> Module::Share(const std::string& path, const std::string& init_args) {
   std::unique_lock lock(loaded_mutex);
+  // What is not to be had is being initialised, or finalised. The calls themselves are made without the lock:
+  // one module that hangs must not hold up another.
   for (;;) {
     const auto found = loaded.find(path);
     if (found == loaded.end()) break;
-    if (const std::shared_ptr<Module> shared = found->second.module.lock()) {
-      if (found->second.init_args != init_args)
-        return ConfigurationError(path +
-                                  ": two tokens of one module need the same init_args; give the second " +
-                                  "a copy of the module under another path");
-      SKMS_TRYV(shared->Revive(init_args));
-      return shared;
+    if (std::shared_ptr<Module> shared = found->second.module.lock()) {
+      const bool same = found->second.init_args == init_args;
+      lock.unlock();
+      if (same) return StillInitialised(std::move(shared));
+      return ConfigurationError(path +
+                                ": two tokens of one module need the same init_args; give the second " +
+                                "a copy of the module under another path");
     }
-    finalised.wait(lock);
+    loaded_changed.wait(lock);
   }
-  SKMS_TRY(std::unique_ptr<Module> fresh, Load(path, init_args));
-  const std::shared_ptr<Module> shared(fresh.release(), [path](Module* last) {
+  loaded[path] = {{}, init_args};
+  lock.unlock();
+  auto fresh = Load(path, init_args);
+  if (fresh.has_error()) {
+    Forget(path);
+    return std::move(fresh).error();
+  }
+  const std::shared_ptr<Module> shared(std::move(fresh).value().release(), [path](Module* last) {
     std::default_delete<Module>()(last);
-    {
-      const std::lock_guard own(loaded_mutex);
-      loaded.erase(path);
-    }
-    finalised.notify_all();
+    Forget(path);
   });
-  loaded[path] = {shared, init_args};
+  lock.lock();
+  loaded[path].module = shared;
+  lock.unlock();
+  loaded_changed.notify_all();
   return shared;
 }
 
-Status Module::Revive(const std::string& init_args) const {
+Result<std::shared_ptr<Module>> Module::StillInitialised(std::shared_ptr<Module> shared) {
   CK_INFO info{};
-  if (functions_->C_GetInfo(&info) != CKR_CRYPTOKI_NOT_INITIALIZED) return Ok();
-  const CK_RV rv = Initialize(functions_, init_args);
-  if (rv == CKR_OK || rv == CKR_CRYPTOKI_ALREADY_INITIALIZED) return Ok();
-  return TokenError("C_Initialize", rv);
+  // Initialised again under tokens that are still open, it would give new sessions and objects the numbers
+  // that those hold.
+  if (shared->functions_->C_GetInfo(&info) == CKR_CRYPTOKI_NOT_INITIALIZED) {
+    return Error{
+        ErrorCode::kTokenUnavailable,
+        "the module has lost its initialisation; it is initialised again once no other token of it is "
+        "open"};
+  }
+  return shared;
 }
 
 Result<std::unique_ptr<Module>> Module::Load(const std::string& path, const std::string& init_args) {

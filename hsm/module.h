@@ -22,7 +22,8 @@ class Module {
   /// use. `init_args` goes where the standard has pReserved, for modules that want a parameter string there
   /// (NSS softoken); empty: a null pointer, as the standard demands. Waits while a former use of it is being
   /// finalised. Errors: kConfiguration (cannot be loaded, refuses `init_args`, or is in use with others; the
-  /// detail says why), kConflict (in use by somebody else in this process), kToken.
+  /// detail says why), kConflict (in use by somebody else in this process), kTokenUnavailable (it
+  /// lost its initialisation while another token of it is open), kToken.
   static Result<std::shared_ptr<Module>> Share(const std::string& path, const std::string& init_args);
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
@@ -38,8 +39,7 @@ class Module {
 
  private:
   static Result<std::unique_ptr<Module>> Load(const std::string& path, const std::string& init_args);
-  /// Initialises again a module that lost its initialisation under tokens that share it.
-  Status Revive(const std::string& init_args) const;
+  static Result<std::shared_ptr<Module>> StillInitialised(std::shared_ptr<Module> shared);
   Module(void* library, CK_FUNCTION_LIST* functions) : library_(library), functions_(functions) {}
   void* library_;
   CK_FUNCTION_LIST* functions_;

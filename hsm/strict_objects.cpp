@@ -89,18 +89,18 @@ Result<StrictObjects::Found> StrictObjects::Find(SessionLease& lease, const Capa
 Result<std::shared_ptr<StrictObjects>> StrictObjects::Resolve(Token& token, const Capabilities& capabilities,
                                                               CK_OBJECT_HANDLE stranger) {
   auto objects = std::make_shared<StrictObjects>();
-  SKMS_TRYV(objects->Refresh(token, capabilities, stranger));
+  // A token that does not enforce it has nothing of the kind for us, whatever lies on it.
+  if (!capabilities.enforces_trusted) return objects;
+  SKMS_TRY(SessionLease lease, token.Lease());
+  SKMS_TRY(Found now, Find(lease, capabilities, stranger));
+  objects->found_ = std::make_shared<const Found>(std::move(now));
   return objects;
 }
 
-Status StrictObjects::Refresh(Token& token, const Capabilities& capabilities, CK_OBJECT_HANDLE stranger) {
-  // A token that does not enforce it has nothing of the kind for us, whatever lies on it.
-  if (!capabilities.enforces_trusted) return Ok();
-  SKMS_TRY(SessionLease lease, token.Lease());
-  SKMS_TRY(Found now, Find(lease, capabilities, stranger));
+void StrictObjects::Become(const StrictObjects& newer) {
+  std::shared_ptr<const Found> now = newer.found();
   const std::lock_guard lock(mutex_);
-  found_ = std::make_shared<const Found>(std::move(now));
-  return Ok();
+  found_ = std::move(now);
 }
 
 std::shared_ptr<const StrictObjects::Found> StrictObjects::found() const {

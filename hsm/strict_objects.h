@@ -27,12 +27,11 @@ std::string TrustedRecipientLabel(ByteView spki_sha256);
 
 class StrictObjects {
  public:
-  /// Errors: the token's.
+  /// `stranger`: a public key that is not TRUSTED, to prove KEKs with. Errors: the token's.
   static Result<std::shared_ptr<StrictObjects>> Resolve(Token& token, const Capabilities& capabilities,
                                                         CK_OBJECT_HANDLE stranger);
-  /// Looks again. `stranger`: a public key that is not TRUSTED, to prove KEKs with. Errors: the token's; then
-  /// what was known stays.
-  Status Refresh(Token& token, const Capabilities& capabilities, CK_OBJECT_HANDLE stranger);
+  /// Becomes what another look at the same token found.
+  void Become(const StrictObjects& newer);
 
   struct Kek {
     std::uint32_t generation = 0;

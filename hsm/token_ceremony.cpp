@@ -33,31 +33,42 @@ Result<JoinPair> FindJoinPair(SessionLease& lease) {
     const auto object_class = ReadNumber(lease, handle, CKA_CLASS);
     if (label.has_error() || object_class.has_error()) continue;
     if (AsText(label.value()) != TokenKeyLabel(kJoinRole, 1)) continue;
-    if (object_class.value() == CKO_PUBLIC_KEY) pair.public_key = handle;
-    if (object_class.value() == CKO_PRIVATE_KEY) pair.private_key = handle;
+    CK_OBJECT_HANDLE& half = object_class.value() == CKO_PUBLIC_KEY ? pair.public_key : pair.private_key;
+    if (half != CK_INVALID_HANDLE) {
+      return Error{ErrorCode::kTokenAmbiguous,
+                   "two objects of one kind are named skms-join-1 on the token; remove both pairs with the "
+                   "token's tool, and prepare again"};
+    }
+    half = handle;
   }
   return pair;
 }
 
-Result<std::string> FingerprintOf(SessionLease& lease, const JoinPair& pair) {
+/// SubjectPublicKeyInfo DER of the pair.
+Result<Bytes> JoinSpki(SessionLease& lease, const JoinPair& pair) {
   // What is shown is what the private key's own numbers say: anybody may write a public object.
   SKMS_TRY(const Bytes modulus, ReadOctets(lease, pair.private_key, CKA_MODULUS));
   SKMS_TRY(const Bytes public_modulus, ReadOctets(lease, pair.public_key, CKA_MODULUS));
   if (modulus != public_modulus)
     return IntegrityError(
         "the two halves of skms-join-1 do not belong together; remove both and prepare again");
-  SKMS_TRY(const Bytes spki, ReadSpki(lease, pair.public_key, false));
-  return ToHex(Sha256(spki));
+  return ReadSpki(lease, pair.public_key, false);
 }
 
-Result<JoinKey> JoinKeyOf(Token& token) {
+struct SeenJoinKey {
+  JoinKey shown;
+  Bytes spki;
+};
+
+Result<SeenJoinKey> JoinKeyOf(Token& token) {
   SKMS_TRY(SessionLease lease, token.Lease());
   SKMS_TRY(const JoinPair pair, FindJoinPair(lease));
   if (!pair.complete())
     return NotFound("the token '" + token.info().label + "' has no join key; first: skmsctl token prepare " +
                     token.info().label);
-  SKMS_TRY(std::string fingerprint, FingerprintOf(lease, pair));
-  return JoinKey{token.info(), std::move(fingerprint)};
+  SKMS_TRY(Bytes spki, JoinSpki(lease, pair));
+  std::string fingerprint = ToHex(Sha256(spki));
+  return SeenJoinKey{{token.info(), std::move(fingerprint)}, std::move(spki)};
 }
 
 std::uint32_t Highest(const HeldGenerations& held) {
@@ -75,12 +86,20 @@ Error Away(const TokenKeeper& keeper) {
 
 const auto kAny = [](const KnownToken&) { return true; };
 
-/// The tokens that serve. Errors: kTokenUnavailable: one that does, or may, is away. Blank ones do not.
-Result<std::vector<TokenKeeper*>> AllThere(TokenSet& tokens, const TokenKeeper* joining) {
+/// The tokens that serve. Errors: kTokenUnavailable: one that does, or may, is away (blank ones do not);
+/// kConflict: one lacks keys that are in use.
+Result<std::vector<TokenKeeper*>> AllThere(TokenSet& tokens, const TokenKeyGenerations& use,
+                                           const TokenKeeper* joining) {
+  const auto holds = [&](const KnownToken& known) { return known.held.Hold(use); };
   std::vector<TokenKeeper*> there;
   for (const auto& keeper : tokens.keepers()) {
     if (keeper.get() == joining || keeper->status().blank) continue;
     if (!keeper->Serving(kAny)) return Away(*keeper);
+    if (!keeper->Serving(holds)) {
+      return Conflict("the token '" + keeper->label() +
+                      "' lacks keys that are in use: take it out of the configuration, remove its skms-… "
+                      "objects with its maker's tool, and let it join again");
+    }
     there.push_back(keeper.get());
   }
   return there;
@@ -154,6 +173,16 @@ Result<TokenKeeper*> FindKeeper(TokenSet& tokens, const std::string& label) {
   return NotFound("there is no token '" + label + "' in the configuration");
 }
 
+/// Nothing of ours lies there, so that no number there means another key.
+Status CheckEmpty(Token& token) {
+  SKMS_TRY(SessionLease lease, token.Lease());
+  SKMS_TRY(const HeldGenerations held, TokenKeys::HeldBy(lease));
+  if (Highest(held) == 0) return Ok();
+  return Conflict("the token '" + token.info().label +
+                  "' holds keys of its own: it was initialised for itself, or an earlier join was cut off; "
+                  "remove its skms-… objects but skms-join-1 with its maker's tool, and join again");
+}
+
 Status CheckJoins(const TokenKeeper& keeper) {
   const TokenStatus status = keeper.status();
   if (status.health.available)
@@ -179,13 +208,14 @@ Result<JoinKey> TokenCeremony::Prepare(const TokenOptions& options, const Secret
                                 TokenKeyLabel(kJoinRole, 1)));
     }
   }
-  return JoinKeyOf(*token);
+  SKMS_TRY(SeenJoinKey seen, JoinKeyOf(*token));
+  return std::move(seen.shown);
 }
 
 Result<TokenKeyGenerations> TokenCeremony::MakeNext(std::uint32_t above) {
   CryptoModule::State& state = module_.state();
   const std::lock_guard alone(state.ceremony);
-  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), nullptr));
+  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), state.use(), nullptr));
   const std::uint32_t generation = NextNumber(tokens, above);
   TokenKeyGenerations next = state.use();
   const std::uint32_t kek_in_use = next.kek;
@@ -213,7 +243,8 @@ Result<JoinKey> TokenCeremony::ShowJoinKey(const std::string& label) {
   SKMS_TRYV(CheckJoins(*keeper));
   JoinKey shown;
   SKMS_TRYV(keeper->WithBareToken([&](Token& token, const Capabilities&) -> Status {
-    SKMS_TRY(shown, JoinKeyOf(token));
+    SKMS_TRY(SeenJoinKey seen, JoinKeyOf(token));
+    shown = std::move(seen.shown);
     return Ok();
   }));
   return shown;
@@ -224,45 +255,37 @@ Result<TokenKeyGenerations> TokenCeremony::Join(const std::string& label, const 
   CryptoModule::State& state = module_.state();
   const std::lock_guard alone(state.ceremony);
   SKMS_TRY(TokenKeeper * joining, FindKeeper(state.tokens(), label));
+  // A join that was cut off after every token had the keys: they are proven to be the same, and nothing is
+  // left but to use them.
+  const TokenKeyGenerations common = state.tokens().common();
+  const TokenKeyGenerations use = state.use();
+  if (joining->status().health.available && !joining->status().held.Hold(use) && common.kek > use.kek &&
+      common.mac > use.mac && common.sign > use.sign && common.transfer > use.transfer)
+    return common;
   SKMS_TRYV(CheckJoins(*joining));
-  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), joining));
+  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), use, joining));
   if (tokens.empty()) return Error{ErrorCode::kTokenUnavailable, "no token is there that holds the keys"};
   const std::uint32_t kek_in_use = state.use().kek;
   TokenKeyGenerations next;
   SKMS_TRYV(joining->WithBareToken([&](Token& token, const Capabilities& capabilities) -> Status {
-    if (TokenKeys::CheckPresent(token).has_value()) {
-      return Conflict(
-          "the token '" + label +
-          "' holds keys of its own: it was initialised for itself, or an earlier join was cut off; "
-          "remove its skms-… objects with its maker's tool, then: skmsctl token prepare " +
-          label);
-    }
-    SKMS_TRY(const JoinKey seen, JoinKeyOf(token));
-    if (!ConstantTimeEqual(AsBytes(seen.fingerprint), AsBytes(fingerprint))) {
+    SKMS_TRYV(CheckEmpty(token));
+    SKMS_TRY(const SeenJoinKey seen, JoinKeyOf(token));
+    if (!ConstantTimeEqual(AsBytes(seen.shown.fingerprint), AsBytes(fingerprint))) {
       return Error{ErrorCode::kPreconditionFailed,
-                   "the join key of '" + label + "' has the fingerprint " + seen.fingerprint +
+                   "the join key of '" + label + "' has the fingerprint " + seen.shown.fingerprint +
                        ", not the one that was given: it may be another token; do not go on before you know"};
     }
     SKMS_TRY(const OpenTokenPtr source, tokens.front()->Current());
     if (!source->capabilities.oaep_hash || !capabilities.oaep_hash)
       return Error{ErrorCode::kUnsupported, "one of the two tokens has no RSA-OAEP"};
     const OaepHash hash = std::min(*source->capabilities.oaep_hash, *capabilities.oaep_hash);
-    Bytes spki;
-    std::uint32_t highest = above;
-    {
-      SKMS_TRY(SessionLease lease, token.Lease());
-      SKMS_TRY(const JoinPair pair, FindJoinPair(lease));
-      SKMS_TRY(spki, ReadSpki(lease, pair.public_key, false));
-      SKMS_TRY(const HeldGenerations left_over, TokenKeys::HeldBy(lease));
-      highest = std::max(highest, Highest(left_over));
-    }
-    const std::uint32_t generation = NextNumber(tokens, highest);
+    const std::uint32_t generation = NextNumber(tokens, above);
     next = {generation, generation, generation, generation};
     std::vector<SharedKey> keys;
     SKMS_TRY(keys,
              MakeSharedKeys(*source,
                             {SharedRole::kKek, SharedRole::kMac, SharedRole::kSign, SharedRole::kTransfer},
-                            generation, kek_in_use, {{spki, hash}}));
+                            generation, kek_in_use, {{seen.spki, hash}}));
     // It first: whoever has them only in part takes no part.
     SKMS_TRYV(GiveToJoining(token, capabilities, hash, keys));
     for (std::size_t i = tokens.size(); i-- > 0;) {
@@ -280,12 +303,7 @@ Result<TokenKeyGenerations> TokenCeremony::Join(const std::string& label, const 
 Result<HeldGenerations> TokenCeremony::DestroyBefore(const TokenKeyGenerations& keep) {
   CryptoModule::State& state = module_.state();
   const std::lock_guard alone(state.ceremony);
-  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), nullptr));
-  const auto holds = [&](const KnownToken& known) { return known.held.Hold(keep); };
-  for (const TokenKeeper* keeper : tokens) {
-    if (!keeper->Serving(holds))
-      return Conflict("the token '" + keeper->label() + "' does not hold the keys in use; join it first");
-  }
+  SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), state.use(), nullptr));
   HeldGenerations destroyed;
   for (TokenKeeper* keeper : tokens) {
     SKMS_TRY(const OpenTokenPtr open, keeper->Current());

@@ -309,8 +309,11 @@ Status TokenKeeper::RefreshStrict() {
     open = current_;
   }
   if (!open) return Ok();
-  SKMS_TRYV(open->strict->Refresh(*open->token, open->capabilities, open->keys.newest_transfer_public()));
-  return group_->Admit(*open);
+  SKMS_TRY(const auto newer,
+           StrictObjects::Resolve(*open->token, open->capabilities, open->keys.newest_transfer_public()));
+  SKMS_TRYV(group_->Admit(*open, *newer));
+  open->strict->Become(*newer);
+  return Ok();
 }
 
 Status TokenKeeper::WithBareToken(const std::function<Status(Token&, const Capabilities&)>& work) {

@@ -19,7 +19,7 @@ Result<std::unique_ptr<TokenSet>> TokenSet::Open(std::vector<TokenMember> member
   std::optional<Error> first_error;
   bool any = false;
   for (const TokenMember& member : members) {
-    auto opened = TokenKeeper::Open(member, set->group_, MissingKeys::kRefuse);
+    auto opened = TokenKeeper::Open(member, set->group_, MissingKeys::kRefuseUntried);
     if (opened.has_value()) {
       any = true;
       set->keepers_.push_back(std::move(opened).value());

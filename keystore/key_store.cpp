@@ -10,6 +10,19 @@ namespace skms::keystore {
 
 namespace {
 
+/// A new database: it says from the start which token keys are in use.
+Status BeginTokenKeys(Database& database, hsm::CryptoModule& module) {
+  constexpr std::size_t kLastingKeyBytes = 32;
+  SKMS_TRY(Bytes random, module.Random(kLastingKeyBytes));
+  const SecretBytes lasting_key = SecretBytes::TakeFrom(random);
+  SKMS_TRY(const TokenKeyUseRows rows, EncodeTokenKeyUse(module, module.generations(), lasting_key));
+  return database.Write([&](soci::session& session) -> Status {
+    WriteTokenKeyUse(session, rows);
+    return Ok();
+  });
+}
+
+/// Of a database that was made before it said which token keys are in use.
 Result<SecretBytes> FirstLastingKey(hsm::CryptoModule& module) {
   SKMS_TRY(hsm::Mac key, module.ComputeMac(1, AsBytes("skms pseudonym v1")));
   SecretBytes out = SecretBytes::CopyOf(key);
@@ -23,7 +36,9 @@ Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& modu
   SKMS_TRYV(Database::CreateFile(options.path));
   {
     SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(options.path));
+    SKMS_TRY(const int former, ReadSchemaVersion(*database));
     SKMS_TRYV(Migrate(*database));
+    if (former == 0) SKMS_TRYV(BeginTokenKeys(*database, module));
   }
   // Opened whole, so that a database of another token is told at once and not at the first start of the
   // daemon.
@@ -40,7 +55,8 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   // A process that was killed may have left octets there that it had wiped.
   SKMS_TRYV(database->EmptyLog());
   SKMS_TRY(std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));
-  if (use) SKMS_TRYV(module.UseGenerations(use->generations));
+  // Without it generation 1 alone: what else lies in the token a ceremony left that was cut off.
+  SKMS_TRYV(module.UseGenerations(use ? use->generations : hsm::TokenKeyGenerations{1, 1, 1, 1}));
   SKMS_TRY(std::unique_ptr<Directory> directory, Directory::Load(*database, module, clock));
   // Of generation 1, and kept when that goes, so that a user has one pseudonym in the whole chain.
   const bool lasting = use.has_value();

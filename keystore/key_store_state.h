@@ -36,12 +36,12 @@ inline Error NoSuchKey() {
 class KeyStore::State {
  public:
   State(hsm::CryptoModule& crypto, const Clock& time, std::unique_ptr<Database> opened,
-        std::unique_ptr<Directory> loaded, SecretBytes lasting_key, bool lasting)
+        std::unique_ptr<Directory> loaded, SecretBytes lasting_key, bool was_lasting)
       : module(crypto),
         clock(time),
         database(std::move(opened)),
         directory(std::move(loaded)),
-        lasting_(lasting),
+        lasting(was_lasting),
         lasting_key_(std::move(lasting_key)) {}
 
   /// An entry about one selector, its target as a pseudonym.
@@ -160,6 +160,7 @@ class KeyStore::State {
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;
+  std::atomic<bool> lasting;    ///< the database has the lasting key: the MAC key it came from may be gone
   std::mutex token_keys_mutex;  ///< one change of token keys at a time; before rotation_mutex
 
   class Rewrap;
@@ -174,8 +175,7 @@ class KeyStore::State {
   static constexpr std::size_t kStripes = 64;
   /// A change that others overtake so often is given back to the caller.
   static constexpr int kTries = 8;
-  std::atomic<bool> lasting_;      ///< the database has the lasting key: the MAC key it came from may be gone
-  const SecretBytes lasting_key_;  ///< of pseudonyms, and of digests once `lasting_`
+  const SecretBytes lasting_key_;  ///< of pseudonyms, and of digests once `lasting`
   std::array<std::mutex, kStripes> stripes_;
   std::atomic<bool> log_holds_wiped_{false};
 };

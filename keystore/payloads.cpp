@@ -84,7 +84,7 @@ Result<std::string> KeyStore::State::DigestOf(const ProvisionOrder& order) {
   AppendField(fields, order.payload_id);
   const Sha256Digest sent = Sha256(order.sent.ExposeSecret());
   fields.insert(fields.end(), sent.begin(), sent.end());
-  if (lasting_) {
+  if (lasting) {
     const Sha256Digest key = HmacSha256(lasting_key_.ExposeSecret(), AsBytes("skms payload digest v1"));
     return ToBase64Url(HmacSha256(key, fields));
   }

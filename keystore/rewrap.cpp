@@ -45,7 +45,8 @@ bool HoldFormer(const std::vector<hsm::TokenStatus>& tokens, const hsm::TokenKey
 /// A row of another token or one that was changed is left; anything else ends the step.
 bool LeavesRow(const Error& error, RewrapRun& run) {
   if (error.code != ErrorCode::kIntegrity && error.code != ErrorCode::kNotFound &&
-      error.code != ErrorCode::kNewerSchema && error.code != ErrorCode::kToken)
+      error.code != ErrorCode::kNewerSchema && error.code != ErrorCode::kToken &&
+      error.code != ErrorCode::kInvalidArgument && error.code != ErrorCode::kUnsupported)
     return false;
   ++run.damaged;
   LogError("token keys: a row is left under the old ones: " + error.Describe());
@@ -119,7 +120,9 @@ class KeyStore::State::Rewrap {
           SKMS_TRYV(
               CheckRowMac(state_.module, FieldsOf(stored.payload), stored.mac, RowName(stored.payload)));
           hsm::WrappedKey& key = stored.payload.sealed.key;
-          SKMS_TRY(key, state_.module.RewrapUnderKek(key, {hsm::KeyKind::kAes, 32}));
+          if (key.format != hsm::kFormatTrusted) {
+            SKMS_TRY(key, state_.module.RewrapUnderKek(key, {hsm::KeyKind::kAes, 32}));
+          }
           SKMS_TRY(stored.mac, MakeRowMac(state_.module, FieldsOf(stored.payload)));
           return Ok();
         },
@@ -136,9 +139,11 @@ class KeyStore::State::Rewrap {
         [&](StoredKeyVersion& stored) -> Status {
           KeyVersion& version = stored.version;
           SKMS_TRYV(CheckRowMac(state_.module, FieldsOf(version), stored.mac, RowName(version)));
-          if (version.wrapped.bytes.empty()) {
-            version.wrapped.kek_generation = use_.kek;  // a tombstone
-          } else {
+          // What is under a strict KEK stays there; a tombstone is under none.
+          const bool strict = version.wrapped.format == hsm::kFormatTrusted;
+          if (version.wrapped.bytes.empty() && !strict) {
+            version.wrapped.kek_generation = use_.kek;
+          } else if (!strict) {
             SKMS_TRY(const KeyProfile profile, FindKeyProfile(version.profile));
             SKMS_TRY(version.wrapped,
                      state_.module.RewrapUnderKek(version.wrapped, profile.spec, version.public_key));
@@ -224,16 +229,26 @@ Result<hsm::TokenKeyGenerations> KeyStore::State::UseNewTokenKeys(
     highest = HighestGeneration(session);
     return Ok();
   }));
-  SKMS_TRY(const hsm::TokenKeyGenerations next, make(highest));
-  SKMS_TRY(const TokenKeyUseRows rows, EncodeTokenKeyUse(module, next, lasting_key_));
-  const AuditEntry entry = EntryOf(by, action, what + Text(next));
-  SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
-    WriteTokenKeyUse(session, rows);
-    return AppendAudit(session, clock, entry);
-  }));
-  lasting_ = true;
-  SKMS_TRYV(module.UseGenerations(next));
-  return next;
+  // Before keys are handed to another token: nobody shall get them without an entry.
+  AuditEntry entry = EntryOf(by, action, what + "begins");
+  SKMS_TRYV(Record({&entry, 1}));
+  auto changed = [&]() -> Result<hsm::TokenKeyGenerations> {
+    SKMS_TRY(const hsm::TokenKeyGenerations next, make(highest));
+    SKMS_TRY(const TokenKeyUseRows rows, EncodeTokenKeyUse(module, next, lasting_key_));
+    entry.reason = what + Text(next);
+    SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
+      WriteTokenKeyUse(session, rows);
+      return AppendAudit(session, clock, entry);
+    }));
+    lasting = true;
+    SKMS_TRYV(module.UseGenerations(next));
+    return next;
+  }();
+  if (changed.has_value()) return changed;
+  entry.outcome = "refused";
+  entry.reason = what + "failed: " + std::string(Name(changed.error().code));
+  SKMS_TRYV(Record({&entry, 1}));
+  return changed;
 }
 
 Result<hsm::TokenKeyGenerations> KeyStore::RotateTokenKeys(const Requester& by) {
@@ -256,6 +271,7 @@ Result<hsm::HeldGenerations> KeyStore::RetireTokenKeys(const Requester& by) {
   // No run of the scheduler holds rows that it read before.
   const std::lock_guard no_rotation(state.rotation_mutex);
   SKMS_TRYV(state.CheckAllRewrapped());
+  if (!state.lasting) return Conflict("token keys were never changed: those in use are the first ones");
   const hsm::TokenKeyGenerations use = state.module.generations();
   if (!HoldFormer(state.module.tokens(), use))
     return Conflict("the tokens hold no former token keys: there is nothing to retire");

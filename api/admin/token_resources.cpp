@@ -87,6 +87,7 @@ Result<std::string> FingerprintIn(Call& call) {
 
 Result<json> Join(const AdminDependencies& deps, Call& call) {
   SKMS_TRY(const std::string fingerprint, FingerprintIn(call));
+  deps.token_keys.begin();
   const auto joined = deps.store.JoinToken(call.by(), call.values[0], fingerprint);
   // It may have failed after others came into use.
   deps.token_keys.begin();
@@ -96,8 +97,13 @@ Result<json> Join(const AdminDependencies& deps, Call& call) {
 
 Result<json> Retire(const AdminDependencies& deps, const Call& call) {
   SKMS_TRYV(deps.token_keys.may_retire());
-  SKMS_TRY(const hsm::HeldGenerations destroyed, deps.store.RetireTokenKeys(call.by()));
-  return json{{"destroyed", ToJson(destroyed)}};
+  const auto destroyed = deps.store.RetireTokenKeys(call.by());
+  // A row may have come late, from a request that began before.
+  if (destroyed.has_error()) {
+    deps.token_keys.begin();
+    return destroyed.error();
+  }
+  return json{{"destroyed", ToJson(destroyed.value())}};
 }
 
 Result<json> JoinKeyOf(const AdminDependencies& deps, const Call& call) {
@@ -122,6 +128,7 @@ Response JoinToken(const AdminDependencies& deps, Call& call) { return Answer(Jo
 Response ShowTokenKeys(const AdminDependencies& deps) { return JsonResponse(200, Report(deps)); }
 
 Response RotateTokenKeys(const AdminDependencies& deps, Call& call) {
+  deps.token_keys.begin();
   const auto rotated = deps.store.RotateTokenKeys(call.by());
   deps.token_keys.begin();
   if (rotated.has_error()) return Failed(rotated.error(), call);

@@ -145,7 +145,32 @@ def test_a_kill_at_any_step_loses_nothing_and_is_gone_on_from(one, step, fault):
         one.ctl("kek", "retire", "--yes")
     use = kek(one)["use"]["kek"]
     assert generations(one) == {(use, use)} and kek(one)["keks"] == [use]
+    assert one.stop() == 0
+    one.start()
     assert opened(one, users=20) == keys
+
+
+def test_what_a_ceremony_that_was_cut_off_left_is_used_by_nobody(one):
+    """In a database from before it said which token keys are in use, too."""
+    keys = opened(one)
+    assert one.stop() == 0
+    with sqlite3.connect(one.directory / "skms.db") as database:
+        database.execute("DELETE FROM meta WHERE name IN ('token_keys', 'lasting_key')")
+    one.start()
+    order(one, "fail C_FindObjectsInit CKR_FUNCTION_FAILED times 1")  # the keys are made, and not found
+    assert one.try_ctl("kek", "rotate").returncode != 0
+    assert one.stop() == 0
+    one.start()
+    assert kek(one)["use"]["kek"] == 1 and opened(one) == keys
+    assert "never changed" in one.try_ctl("kek", "retire", "--yes").stderr
+    actions = rows(one, "SELECT outcome, reason FROM audit WHERE action = 'token-keys.rotate' ORDER BY seq")
+    assert actions[0] == ("granted", "begins") and actions[-1][0] == "refused" and "failed: " in actions[-1][1]
+    one.ctl("kek", "rotate", "--wait")
+    assert kek(one)["use"]["kek"] == 3
+    one.ctl("kek", "retire", "--yes")
+    assert one.stop() == 0
+    one.start()
+    assert opened(one) == keys
 
 
 def test_kills_at_random_in_a_walk(one):
@@ -199,7 +224,7 @@ def test_it_is_seen_how_far_it_is_and_nothing_is_retired_before_its_time(one):
 
 def test_what_a_request_holds_is_not_taken_from_under_it(one):
     opened(one, users=2)
-    order(one, "hang C_CreateObject 60 times 1")  # in the middle of a delivery, under the former KEK
+    order(one, "hang C_WrapKey 60 times 1")  # in the middle of a delivery, under the former KEK
     begun = time.monotonic()
     with Load(one) as load:
         wait_for(lambda: load.count(503) > 0, "the answer in place of what hangs")

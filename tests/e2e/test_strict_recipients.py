@@ -210,3 +210,18 @@ def test_a_key_slipped_in_from_elsewhere_is_not_delivered(strict):
         database.execute("update key_versions set wrap_format = 'RFC5649' where service = 'v'")
     strict.start()
     assert strict.get("val-service-id=v").status == 500
+
+
+def test_a_kek_rotation_leaves_strict_keys_under_their_kek_and_renews_their_macs(strict):
+    before = strict.skmc("--service", "v", "--format", "hex").stdout
+    wrapped = rows(strict, "select wrapped from key_versions where service = 'v'")
+    strict.key()
+    strict.ctl("kek", "rotate", "--wait")
+    strict.ctl("kek", "retire", "--yes")
+    assert rows(strict, "select wrapped from key_versions where service = 'v'") == wrapped
+    assert rows(strict, "select kek_generation, mac_generation from key_versions where service = 'v'") == [(1, 2)]
+    assert rows(strict, "select kek_generation, mac_generation from key_versions where service = 's'") == [(2, 2)]
+    assert strict.stop() == 0
+    strict.start()
+    assert len(before) > 60 and strict.skmc("--service", "v", "--format", "hex").stdout == before
+    refused(strict.get("val-service-id=v", who="val-2"))

@@ -120,7 +120,8 @@ TEST_CASE("A transport key comes in encrypted to the token, and never shows agai
   const auto added = fixture.Ask("POST", "/admin/v1/recipients",
                                  {{"id", "r"}, {"principal", "val-1"}, {"transportKey", block}});
   REQUIRE(added.status == 201);
-  CHECK(BodyOf(added) == json{{"id", "r"}, {"principal", "val-1"}, {"kind", "transport-key"}});
+  CHECK(BodyOf(added) ==
+        json{{"id", "r"}, {"principal", "val-1"}, {"kind", "transport-key"}, {"trusted", false}});
 }
 
 TEST_CASE("A transport key of another length, or rubbish, is refused") {

@@ -46,7 +46,7 @@ class Intruder {
     REQUIRE(CreateObject(std::move(import), &stranger_object_) == CKR_OK);
   }
 
-  const Module& p11() const { return lease_.p11(); }
+  auto p11() const { return lease_.p11(); }
   CK_SESSION_HANDLE session() const { return lease_.handle(); }
   CK_OBJECT_HANDLE kek() const { return kek_; }
   CK_OBJECT_HANDLE key() const { return key_; }
