@@ -88,8 +88,7 @@ Status KeyGroup::Admit(const OpenToken& open, const StrictObjects& strict) {
 
 Status KeyGroup::Compare(Known& known, const OpenToken& open, const StrictObjects& strict) {
   const HeldGenerations held = open.keys.held();
-  const bool first = known.mac.empty();
-  bool common = first;
+  bool common = known.mac.empty();
   SKMS_TRY(SessionLease lease, open.token->Lease());
   for (const std::uint32_t generation : held.mac) {
     SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.mac(generation));
@@ -100,22 +99,27 @@ Status KeyGroup::Compare(Known& known, const OpenToken& open, const StrictObject
     return IntegrityError("the token '" + open.known.info.label +
                           "' holds keys of ours, but none that the one before, or the other tokens, hold");
   }
+  SKMS_TRYV(ComparePairs(known, open, lease));
+  for (const std::uint32_t generation : held.kek) SKMS_TRYV(CompareKek(known.kek, generation, lease, open));
+  for (const std::uint32_t generation : strict.generations()) {
+    SKMS_TRY(const CK_OBJECT_HANDLE kek, strict.KekOf(generation));
+    SKMS_TRYV(CompareStrictKek(known.strict_kek, generation, kek, lease, open));
+  }
+  return Ok();
+}
+
+Status KeyGroup::ComparePairs(Known& known, const OpenToken& open, SessionLease& lease) {
+  const HeldGenerations held = open.keys.held();
   bool ignored = false;
   for (const std::uint32_t generation : held.sign) {
     SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.sign_public(generation));
-    const bool ec = open.keys.ec_signs().count(generation) > 0;
-    SKMS_TRY(Bytes spki, ReadSpki(lease, key, ec));
+    SKMS_TRY(Bytes spki, ReadSpki(lease, key, open.keys.ec_signs().count(generation) > 0));
     SKMS_TRYV(CompareOctets(known.sign, generation, std::move(spki), open, kSignRole, ignored));
   }
   for (const std::uint32_t generation : held.transfer) {
     SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.transfer_public(generation));
     SKMS_TRY(Bytes spki, ReadSpki(lease, key, false));
     SKMS_TRYV(CompareOctets(known.transfer, generation, std::move(spki), open, kTransferRole, ignored));
-  }
-  for (const std::uint32_t generation : held.kek) SKMS_TRYV(CompareKek(known.kek, generation, lease, open));
-  for (const std::uint32_t generation : strict.generations()) {
-    SKMS_TRY(const CK_OBJECT_HANDLE kek, strict.KekOf(generation));
-    SKMS_TRYV(CompareStrictKek(known.strict_kek, generation, kek, lease, open));
   }
   return Ok();
 }

@@ -32,6 +32,7 @@ class KeyGroup {
     std::map<std::uint32_t, Bytes> sign;
     std::map<std::uint32_t, Bytes> transfer;
   };
+  static Status ComparePairs(Known& known, const OpenToken& open, SessionLease& lease);
   static Status Compare(Known& known, const OpenToken& open, const StrictObjects& strict);
 
   std::mutex mutex_;

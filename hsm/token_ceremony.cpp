@@ -190,6 +190,35 @@ Status CheckJoins(const TokenKeeper& keeper) {
   return Ok();
 }
 
+Status CheckFingerprint(const JoinKey& seen, const std::string& confirmed) {
+  if (ConstantTimeEqual(AsBytes(seen.fingerprint), AsBytes(confirmed))) return Ok();
+  return Error{ErrorCode::kPreconditionFailed,
+               "the join key of '" + seen.token.label + "' has the fingerprint " + seen.fingerprint +
+                   ", not the one that was given: it may be another token; do not go on before you know"};
+}
+
+/// Makes generation `generation` of every key in the first of `tokens`, and gives it to all of them and to
+/// the one that joins, whose join key is `spki`.
+Status HandOver(const std::vector<TokenKeeper*>& tokens, std::uint32_t kek_in_use, std::uint32_t generation,
+                Token& joining, const Capabilities& can, const Bytes& spki) {
+  SKMS_TRY(const OpenTokenPtr source, tokens.front()->Current());
+  if (!source->capabilities.oaep_hash || !can.oaep_hash)
+    return Error{ErrorCode::kUnsupported, "one of the two tokens has no RSA-OAEP"};
+  const OaepHash hash = std::min(*source->capabilities.oaep_hash, *can.oaep_hash);
+  SKMS_TRY(
+      const std::vector<SharedKey> keys,
+      MakeSharedKeys(*source, {SharedRole::kKek, SharedRole::kMac, SharedRole::kSign, SharedRole::kTransfer},
+                     generation, kek_in_use, {{spki, hash}}));
+  // It first: whoever has them only in part takes no part.
+  SKMS_TRYV(GiveToJoining(joining, can, hash, keys));
+  for (std::size_t i = tokens.size(); i-- > 0;) {
+    SKMS_TRY(const OpenTokenPtr open, tokens[i]->Current());
+    SKMS_TRYV(GiveUnderKek(*open, kek_in_use, keys));
+  }
+  DropJoinPair(joining);
+  return Ok();
+}
+
 }  // namespace
 
 Result<JoinKey> TokenCeremony::Prepare(const TokenOptions& options, const SecretBytes& pin) {
@@ -265,39 +294,16 @@ Result<TokenKeyGenerations> TokenCeremony::Join(const std::string& label, const 
   SKMS_TRYV(CheckJoins(*joining));
   SKMS_TRY(const std::vector<TokenKeeper*> tokens, AllThere(state.tokens(), use, joining));
   if (tokens.empty()) return Error{ErrorCode::kTokenUnavailable, "no token is there that holds the keys"};
-  const std::uint32_t kek_in_use = state.use().kek;
-  TokenKeyGenerations next;
+  const std::uint32_t generation = NextNumber(tokens, above);
   SKMS_TRYV(joining->WithBareToken([&](Token& token, const Capabilities& capabilities) -> Status {
     SKMS_TRYV(CheckEmpty(token));
     SKMS_TRY(const SeenJoinKey seen, JoinKeyOf(token));
-    if (!ConstantTimeEqual(AsBytes(seen.shown.fingerprint), AsBytes(fingerprint))) {
-      return Error{ErrorCode::kPreconditionFailed,
-                   "the join key of '" + label + "' has the fingerprint " + seen.shown.fingerprint +
-                       ", not the one that was given: it may be another token; do not go on before you know"};
-    }
-    SKMS_TRY(const OpenTokenPtr source, tokens.front()->Current());
-    if (!source->capabilities.oaep_hash || !capabilities.oaep_hash)
-      return Error{ErrorCode::kUnsupported, "one of the two tokens has no RSA-OAEP"};
-    const OaepHash hash = std::min(*source->capabilities.oaep_hash, *capabilities.oaep_hash);
-    const std::uint32_t generation = NextNumber(tokens, above);
-    next = {generation, generation, generation, generation};
-    std::vector<SharedKey> keys;
-    SKMS_TRY(keys,
-             MakeSharedKeys(*source,
-                            {SharedRole::kKek, SharedRole::kMac, SharedRole::kSign, SharedRole::kTransfer},
-                            generation, kek_in_use, {{seen.spki, hash}}));
-    // It first: whoever has them only in part takes no part.
-    SKMS_TRYV(GiveToJoining(token, capabilities, hash, keys));
-    for (std::size_t i = tokens.size(); i-- > 0;) {
-      SKMS_TRY(const OpenTokenPtr open, tokens[i]->Current());
-      SKMS_TRYV(GiveUnderKek(*open, kek_in_use, keys));
-    }
-    DropJoinPair(token);
-    return Ok();
+    SKMS_TRYV(CheckFingerprint(seen.shown, fingerprint));
+    return HandOver(tokens, use.kek, generation, token, capabilities, seen.spki);
   }));
   SKMS_TRYV(RefreshAll(tokens));
   SKMS_TRYV(joining->OpenNow());
-  return next;
+  return TokenKeyGenerations{generation, generation, generation, generation};
 }
 
 Result<HeldGenerations> TokenCeremony::DestroyBefore(const TokenKeyGenerations& keep) {

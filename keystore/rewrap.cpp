@@ -161,7 +161,7 @@ class KeyStore::State::Rewrap {
     made.reserve(page.size());
     for (Stored& stored : page) {
       const RowMac former = stored.mac;
-      const Status status = make(stored);
+      Status status = make(stored);
       if (status.has_value()) {
         made.emplace_back(std::move(stored), former);
       } else if (!LeavesRow(status.error(), run_)) {
