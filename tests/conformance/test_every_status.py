@@ -14,9 +14,10 @@ import time
 
 import pytest
 
-from appliance import free_port, running, wait_for
+from appliance import Appliance, free_port, running, wait_for
 from judge import OFFICIAL, OFFICIAL_FILES, OURS, Document, document_for
 from recording import Recording, recordings
+from several_tokens import ended
 from test_issuer_keys import site_of
 
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -251,6 +252,20 @@ def ask_admin_api(appliance):
     ctl("rotation", "resume")
 
 
+def ask_about_token_keys(directory):
+    """A second token joins; then the keys of both are changed, and the former ones ended."""
+    appliance = Appliance(directory).prepare()
+    appliance.make_token("b")
+    appliance.write_config(tokens=[{"label": label, "pin_file": "pin"} for label in ("skms", "b")])
+    with ended(appliance.start()):
+        assert appliance.ctl("token", "prepare", "b")
+        fingerprint = appliance.ctl_json("token", "join", "b")["fingerprint"]
+        appliance.ctl("token", "join", "b", "--fingerprint", fingerprint)
+        appliance.ctl("kek", "status", "--wait")
+        appliance.ctl("kek", "rotate", "--wait")
+        appliance.ctl("kek", "retire", "--yes")
+
+
 @pytest.fixture(scope="module")
 def met(tmp_path_factory):
     first = len(recordings)
@@ -261,6 +276,7 @@ def met(tmp_path_factory):
         ask_admin_api(appliance)
     ask_too_often(tmp_path_factory.mktemp("often"))
     ask_too_much_at_once(tmp_path_factory.mktemp("much"))
+    ask_about_token_keys(tmp_path_factory.mktemp("tokens"))
     return {one for recording in recordings[first:] for exchange in Recording(recording.path).read() for one in met_by(exchange)}
 
 
