@@ -17,8 +17,12 @@ Result<SessionObject> MakeKek(SessionLease& lease, CK_ATTRIBUTE_TYPE which, Attr
   return GenerateSecret(lease, CKM_AES_KEY_GEN, std::move(kek), 32);
 }
 
+// What is refused leaves an object behind on SoftHSM, until its session is closed: each of these spoils its
+// own.
+
 Status TryWrapWithTrusted(Token& token, CK_MECHANISM* kwp) {
   SKMS_TRY(SessionLease lease, token.Lease());
+  lease.Spoil();
   SKMS_TRY(const SessionObject kek,
            GenerateSecret(lease, CKM_AES_KEY_GEN,
                           SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}), 32));
@@ -30,6 +34,7 @@ Status TryWrapWithTrusted(Token& token, CK_MECHANISM* kwp) {
 /// What is wrapped here is an ordinary key: no KEK that the user can make wraps a strict one.
 Status TryUnwrapTemplate(Token& token, CK_MECHANISM* kwp) {
   SKMS_TRY(SessionLease lease, token.Lease());
+  lease.Spoil();
   SKMS_TRY(const SessionObject kek, MakeKek(lease, CKA_UNWRAP_TEMPLATE, StrictKeyTemplate()));
   AttributeTemplate ordinary = SecretKeyTemplate(CKK_GENERIC_SECRET, Lifetime::kSession, true, {});
   SKMS_TRY(const SessionObject key,
@@ -40,12 +45,14 @@ Status TryUnwrapTemplate(Token& token, CK_MECHANISM* kwp) {
 
 Status TryWrapTemplate(Token& token, CK_MECHANISM* kwp) {
   SKMS_TRY(SessionLease lease, token.Lease());
+  lease.Spoil();
   SKMS_TRY(const SessionObject kek, MakeKek(lease, CKA_WRAP_TEMPLATE, StrictWrapTemplate()));
   return CheckWrapsStrictAlone(lease, kwp, kek.handle());
 }
 
 Status TryMarkTrusted(Token& token) {
   SKMS_TRY(SessionLease lease, token.Lease());
+  lease.Spoil();
   return CheckUserMarksNothing(lease);
 }
 

@@ -92,6 +92,7 @@ Result<std::shared_ptr<StrictObjects>> StrictObjects::Resolve(Token& token, cons
   // A token that does not enforce it has nothing of the kind for us, whatever lies on it.
   if (!capabilities.enforces_trusted) return objects;
   SKMS_TRY(SessionLease lease, token.Lease());
+  lease.Spoil();  // as in probe_trusted.cpp
   SKMS_TRY(Found now, Find(lease, capabilities, stranger));
   objects->found_ = std::make_shared<const Found>(std::move(now));
   return objects;
