@@ -47,7 +47,9 @@ class TokenCeremony {
   /// the configuration, or no join key: run `skmsctl token prepare`), kConflict (it has joined).
   Result<JoinKey> ShowJoinKey(const std::string& label);
   /// Generation n of each of our keys, in every token and in the one that joins, which serves from then on
-  /// for what is made with them. Errors: as ShowJoinKey; kPreconditionFailed: the fingerprint is another.
+  /// for what is made with them. A join that was cut off after every token had the keys is gone on with.
+  /// Errors: as ShowJoinKey; kPreconditionFailed: the fingerprint is another; kConflict: also where keys of
+  /// ours lie in it, or one of the others lacks keys in use.
   Result<TokenKeyGenerations> Join(const std::string& label, const std::string& fingerprint,
                                    std::uint32_t above);
 

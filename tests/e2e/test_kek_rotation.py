@@ -57,7 +57,7 @@ def test_under_load_no_request_fails_and_every_key_stays(one):
     assert one.ctl_json("audit", "verify")["whole"]
 
 
-def test_payloads_transport_keys_and_groups_come_along(one):
+def test_payloads_transport_keys_and_pseudonyms_come_along(one):
     (one.directory / "transport").write_bytes(bytes(range(32)))
     (one.directory / "transport").chmod(0o400)
     one.ctl("service", "set", "s", "--add-provisioner", "val-1")
@@ -66,7 +66,6 @@ def test_payloads_transport_keys_and_groups_come_along(one):
     before = one.skmc("--service", "s", "--transport-key", one.directory / "transport", "--format", "hex").stdout
     payload = one.skmc("--service", "s", "--transport-key", one.directory / "transport", "--payload", "p").stdout
     assert len(before) > 60 and payload == b"before"
-    pseudonyms = set(rows(one, "SELECT target_pseudonym FROM audit WHERE target_kind = 'service'"))
     one.key("val-service-id=s&valUserId=alice")
     alice = rows(one, "SELECT target_pseudonym FROM audit ORDER BY seq DESC LIMIT 1")
     one.ctl("kek", "rotate", "--wait")
@@ -76,7 +75,7 @@ def test_payloads_transport_keys_and_groups_come_along(one):
     assert one.skmc("--service", "s", "--transport-key", one.directory / "transport", "--format", "hex").stdout == before
     assert one.skmc("--service", "s", "--transport-key", one.directory / "transport", "--payload", "p").stdout == payload
     one.key("val-service-id=s&valUserId=alice")
-    assert rows(one, "SELECT target_pseudonym FROM audit ORDER BY seq DESC LIMIT 1") == alice and pseudonyms is not None
+    assert rows(one, "SELECT target_pseudonym FROM audit ORDER BY seq DESC LIMIT 1") == alice and alice != [("",)]
     provision(one, b"after")
     assert one.skmc("--service", "s", "--transport-key", one.directory / "transport", "--payload", "p").stdout == b"after"
     one.ctl("recipient", "remove", "val-1-transport")

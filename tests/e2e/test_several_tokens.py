@@ -1,5 +1,6 @@
 """Several tokens hold the same keys: how one comes to, and what clients see when another goes."""
 
+import sqlite3
 import time
 
 import pytest
@@ -181,8 +182,10 @@ def test_what_is_wrong_with_a_join_is_said_and_changes_nothing(tmp_path):
         join(one, "b")
         assert "it has joined" in one.try_ctl("token", "join", "b").stderr
         assert one.try_ctl("token", "prepare", "b").returncode != 0
-        actions = [line for line in one.ctl("audit", "verify").splitlines()]
-        assert actions
+        with sqlite3.connect(f"file:{tmp_path / 'skms.db'}?mode=ro", uri=True) as database:
+            joins = database.execute("SELECT outcome, reason FROM audit WHERE action = 'token.join' ORDER BY seq").fetchall()
+        assert joins[-2][1].endswith("begins") and joins[-1][0] == "granted" and "kek=2" in joins[-1][1], joins
+        assert ("refused", "token=b join-key-sha256=" + "0" * 64 + " failed: precondition-failed") in joins, joins
 
 
 def test_a_token_with_keys_of_its_own_is_left_aside(tmp_path):
