@@ -230,9 +230,9 @@ class Appliance:
             command += ["--cert", self.directory / f"{who}.pem", "--key", self.directory / f"{who}.key"]
         lines = list(headers) + ([f"Authorization: Bearer {token}"] if token is not None else [])
         if lines:
-            (self.directory / "headers").write_text("\n".join(lines) + "\n")
-            command += ["-H", f"@{self.directory / 'headers'}"]
-        done = subprocess.run([*map(str, command), *map(str, arguments), (url or self.url) + target], capture_output=True, timeout=DEADLINE)
+            command += ["-H", "@-"]  # on its standard input: not in argv, and not in a file that a second request would write over
+        done = subprocess.run([*map(str, command), *map(str, arguments), (url or self.url) + target], capture_output=True, timeout=DEADLINE,
+                              input="".join(f"{line}\n" for line in lines).encode())
         if done.returncode != 0:
             return Answer(0, {"curl": str(done.returncode)}, done.stderr.decode())
         head, _, body = done.stdout.decode().partition("\r\n\r\n")
