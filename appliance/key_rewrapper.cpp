@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace skms::appliance {
 namespace {
@@ -57,6 +58,7 @@ std::optional<steady_clock::time_point> KeyRewrapper::AllRewrappedSince() const 
 }
 
 void KeyRewrapper::Loop() {
+  LowerPriority(ThreadPriority::kBackground);
   for (;;) {
     const milliseconds pause = Step();
     Lock lock(mutex_);

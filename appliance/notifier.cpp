@@ -14,6 +14,7 @@
 #include "api/seal/key_notification.h"
 #include "appliance/https.h"
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace skms::appliance {
 namespace {
@@ -109,6 +110,7 @@ class Notifier::State {
 
  private:
   void Loop() {
+    LowerPriority(ThreadPriority::kRequests);
     while (!stopping_) {
       try {
         Serve();

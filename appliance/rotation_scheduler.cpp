@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace skms::appliance {
 namespace {
@@ -50,6 +51,7 @@ void RotationScheduler::Stop() {
 }
 
 void RotationScheduler::Loop() {
+  LowerPriority(ThreadPriority::kBackground);
   for (;;) {
     const milliseconds pause = Tick();
     std::unique_lock lock(mutex_);

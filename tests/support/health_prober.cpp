@@ -1,4 +1,4 @@
-// Asks a unix socket for /healthz all the time, as a process of its own with a priority above the load's, so
+// Asks a unix socket for /healthz all the time, as a process of its own that goes before all others, so
 // that what it sees is the daemon's slowness and not that of the test.
 //
 //   skms_health_prober SOCKET
@@ -8,7 +8,7 @@
 // "late": how much later than asked the machine woke it from its pauses, at worst. What is slow by no more
 // than that is the machine's.
 #include <poll.h>
-#include <sys/resource.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -60,7 +60,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::strcpy(address.sun_path, argv[1]);
-  ::setpriority(PRIO_PROCESS, 0, -10);  // without the right to it, it asks at the usual one
+  const sched_param first{.sched_priority = 1};
+  ::sched_setscheduler(0, SCHED_FIFO, &first);  // without the right to it, it asks at the usual priority
   std::vector<double> took;
   std::size_t failed = 0;
   double late = 0;

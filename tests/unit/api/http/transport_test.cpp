@@ -3,6 +3,7 @@
 #include "api/http/transport.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -88,6 +89,25 @@ TEST_CASE("the peer of a unix socket is known by its credentials, and the file h
   transport->Stop();
   CHECK_FALSE(transport->running());
   CHECK(::access(f.options.path.c_str(), F_OK) != 0);
+}
+
+TEST_CASE("who asks on the administrators' socket does not wait for a core behind the requests of others") {
+  Fixture f;
+  f.api.Add("GET", "/nice", [](const Request&, RequestContext&, const PathValues&) {
+    Response response;
+    response.body = "nice " + std::to_string(::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())));
+    return response;
+  });
+  const std::string mine = std::to_string(::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())));
+  for (const auto& [kind, nice] :
+       {std::pair(TransportKind::kAdmin, mine), std::pair(TransportKind::kEdge, std::string("5"))}) {
+    f.options.kind = kind;
+    const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+    REQUIRE(transport->Start().has_value());
+    const UnixClient client(f.options.path);
+    client.Send("GET /nice HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    CHECK(client.ReadToEnd().find("nice " + nice) != std::string::npos);
+  }
 }
 
 TEST_CASE("a body arrives whole in pieces, and two requests in one write are two answers") {
