@@ -5,12 +5,16 @@
 // tried once).
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <ctime>
 #include <iostream>
 #include <string>
+#include <thread>
 
 #include "appliance/appliance.h"
 #include "appliance/process_hardening.h"
@@ -80,6 +84,26 @@ bool WaitForStop(const sigset_t& signals, const Appliance& appliance) {
   }
 }
 
+/// A call that hangs in the token's module cannot be ended, only left: what was answered is in the database,
+/// and nothing else is worth waiting for.
+void EndAnyway(std::chrono::milliseconds after, int exit_code) {
+  std::thread([after, exit_code] {
+    std::this_thread::sleep_for(after);
+    LogCritical("a call does not come back from the token's module; ended without it");
+    std::_Exit(exit_code);
+  }).detach();
+}
+
+/// How long a request may take that has come in part when the end is asked for.
+std::chrono::milliseconds LongestRequest(const Configuration& configuration) {
+  constexpr std::uint32_t kWriting = 2000;
+  const auto most = [](const auto& listen) {
+    return listen.request_time_ms + listen.answer_time_ms + kWriting;
+  };
+  const std::uint32_t ue = configuration.listen_ue.present ? most(configuration.listen_ue.listen) : 0;
+  return std::chrono::milliseconds(std::max(most(configuration.listen), ue));
+}
+
 int Serve(const Configuration& configuration) {
   // Blocked before any thread starts, so that only WaitForStop sees them.
   sigset_t signals;
@@ -101,6 +125,7 @@ int Serve(const Configuration& configuration) {
 
   const bool asked = WaitForStop(signals, appliance);
   sd_notify(0, "STOPPING=1");
+  EndAnyway(LongestRequest(configuration), asked ? 0 : kExitFailed);
   appliance.Stop();
   if (!asked) {
     LogCritical("a listener ended by itself");

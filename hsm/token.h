@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/outside_call.h"
 #include "base/result.h"
 #include "base/secret_bytes.h"
 #include "hsm/crypto_module.h"
@@ -48,6 +49,7 @@ class ModuleCall {
   const Module& module_;
   SessionClock& clock_;
   const SessionClock::Steady::time_point begun_ = SessionClock::Steady::now();
+  const OutsideCall outside_{begun_};
 };
 
 /// A session for one verb. Goes back to the pool when it dies, or is replaced if a call on it failed in a way

@@ -54,21 +54,26 @@ Error TokenKeeper::Explained(Error why) const {
   return why;
 }
 
-std::unique_ptr<TokenKeeper> TokenKeeper::OpenLater(TokenMember member, std::shared_ptr<KeyGroup> group,
-                                                    const Error& error) {
+std::unique_ptr<TokenKeeper> TokenKeeper::OpenBesideOthers(TokenMember member,
+                                                           std::shared_ptr<KeyGroup> group,
+                                                           milliseconds patience) {
   std::unique_ptr<TokenKeeper> keeper(new TokenKeeper(std::move(member), std::move(group)));
   keeper->beside_others_ = true;
-  const Error why = keeper->Explained(error);
+  keeper->why_lost_ = {ErrorCode::kTokenUnavailable, "it has not answered since it was to be opened"};
   keeper->health_ = {
-      .available = false, .trouble = why.Describe(), .since = steady_clock::now(), .recoveries = 0};
-  keeper->why_lost_ = why.code;
-  if (why.code == ErrorCode::kPinIncorrect) {
-    if (const auto refused = keeper->member_.pin(); refused.has_value()) keeper->Refuse(refused.value());
-  }
-  LogWarning("the token '" + keeper->label() + "' is not there: " + why.Describe() +
-             "; it is opened as soon as it can be");
+      .available = false, .trouble = keeper->why_lost_.detail, .since = steady_clock::now(), .recoveries = 0};
   keeper->thread_ = std::thread([own = keeper.get()] { own->Keep(); });
+  Lock lock(keeper->mutex_);
+  const bool tried = keeper->changed_.wait_for(lock, patience, [&] { return keeper->tries_ > 0; });
+  if (!tried)
+    LogWarning("the token '" + keeper->label() + "' does not answer; it is taken in as soon as it does");
   return keeper;
+}
+
+std::optional<Error> TokenKeeper::WhyNotOpen() const {
+  const Lock lock(mutex_);
+  if (current_) return std::nullopt;
+  return why_lost_;
 }
 
 TokenKeeper::~TokenKeeper() {
@@ -119,7 +124,7 @@ TokenStatus TokenKeeper::status() const {
   status.weight = member_.weight;
   status.health = health_;
   status.opened = known_.has_value();
-  status.blank = !known_ && why_lost_ == ErrorCode::kTokenBlank;
+  status.blank = !known_ && why_lost_.code == ErrorCode::kTokenBlank;
   const OpenTokenPtr& open = current_ ? current_ : former_;
   if (!open) return status;
   const CryptoModule::SessionUse use = open->token->session_use();
@@ -159,7 +164,7 @@ void TokenKeeper::Lose(const Error& error) {
   former_ = std::move(current_);
   current_ = nullptr;
   doubted_ = false;
-  why_lost_ = error.code;
+  why_lost_ = error;
   waiting_helps_ = true;
   health_.available = false;
   health_.trouble = error.Describe();
@@ -247,10 +252,10 @@ void TokenKeeper::Recover(Lock& lock) {
       health_.trouble = why.Describe();
       LogWarning("the token '" + member_.options.label + "' cannot be opened: " + health_.trouble);
     }
-    why_lost_ = opened.error().code;
+    why_lost_ = why;
     waiting_helps_ = false;
     changed_.notify_all();
-    pause = !known_ && NeedsMending(why_lost_) ? kUntilMended : std::min(pause, kLastRetry);
+    pause = !known_ && NeedsMending(why_lost_.code) ? kUntilMended : std::min(pause, kLastRetry);
     changed_.wait_for(lock, pause, [this] { return stop_ || try_now_; });
     if (stop_) return;
     lock.unlock();
@@ -341,7 +346,7 @@ Status TokenKeeper::OpenNow() {
     changed_.notify_all();
     changed_.wait_for(lock, kFirstRetry, [&] { return current_ || stop_ || tries_ >= enough; });
     if (current_) return Ok();
-    if (stop_ || tries_ >= enough) return Error{why_lost_, health_.trouble};
+    if (stop_ || tries_ >= enough) return why_lost_;
     try_now_ = true;
   }
 }

@@ -34,9 +34,11 @@ class TokenKeeper {
   /// The first opening is the caller's to wait for. Errors: as CryptoModule::Open.
   static Result<std::unique_ptr<TokenKeeper>> Open(TokenMember member, std::shared_ptr<KeyGroup> group,
                                                    MissingKeys missing);
-  /// One that could not be opened because of `error`: it is tried again like one that was lost.
-  static std::unique_ptr<TokenKeeper> OpenLater(TokenMember member, std::shared_ptr<KeyGroup> group,
-                                                const Error& error);
+  /// One that serves beside others: opened by the keeper's thread as one that was lost is, for as long as it
+  /// takes. Waits for the first try, `patience` at most, for it may hang inside the module; status() and
+  /// health() say how that went.
+  static std::unique_ptr<TokenKeeper> OpenBesideOthers(TokenMember member, std::shared_ptr<KeyGroup> group,
+                                                       std::chrono::milliseconds patience);
   TokenKeeper(const TokenKeeper&) = delete;
   TokenKeeper& operator=(const TokenKeeper&) = delete;
   ~TokenKeeper();
@@ -95,6 +97,8 @@ class TokenKeeper {
   std::optional<KnownToken> known() const;
   TokenStatus status() const;
   TokenHealth health() const;
+  /// Why it is not open; nullopt: it is.
+  std::optional<Error> WhyNotOpen() const;
   const std::string& label() const { return member_.options.label; }
   std::uint32_t weight() const { return member_.weight; }
   CryptoModule::SessionUse session_use() const;
@@ -130,7 +134,7 @@ class TokenKeeper {
   OpenTokenPtr former_;              ///< given up, not yet closed
   std::optional<KnownToken> known_;  ///< nullopt: it was never open
   TokenHealth health_;
-  ErrorCode why_lost_{};
+  Error why_lost_;
   bool doubted_ = false;
   bool waiting_helps_ = false;  ///< the first try of a recovery has not failed yet
   bool beside_others_ = false;

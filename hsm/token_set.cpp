@@ -6,6 +6,13 @@
 #include "hsm/token_error.h"
 
 namespace skms::hsm {
+namespace {
+
+// Logging in, probing and proving the keys takes a slow token seconds; one that hangs must not hold up the
+// others.
+constexpr std::chrono::milliseconds kFirstTry{15000};
+
+}  // namespace
 
 Result<std::unique_ptr<TokenSet>> TokenSet::Open(std::vector<TokenMember> members, MissingKeys missing) {
   if (members.empty() || members.size() > kMostTokens)
@@ -16,17 +23,14 @@ Result<std::unique_ptr<TokenSet>> TokenSet::Open(std::vector<TokenMember> member
     set->keepers_.push_back(std::move(only));
     return set;
   }
+  // One after the other: what the first of them holds is what the others must hold.
   std::optional<Error> first_error;
   bool any = false;
-  for (const TokenMember& member : members) {
-    auto opened = TokenKeeper::Open(member, set->group_, MissingKeys::kRefuseUntried);
-    if (opened.has_value()) {
-      any = true;
-      set->keepers_.push_back(std::move(opened).value());
-      continue;
-    }
-    if (!first_error) first_error = opened.error();
-    set->keepers_.push_back(TokenKeeper::OpenLater(member, set->group_, opened.error()));
+  for (TokenMember& member : members) {
+    set->keepers_.push_back(TokenKeeper::OpenBesideOthers(std::move(member), set->group_, kFirstTry));
+    const std::optional<Error> why = set->keepers_.back()->WhyNotOpen();
+    any = any || !why;
+    if (!first_error) first_error = why;
   }
   if (!any) return *first_error;
   return set;

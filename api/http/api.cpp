@@ -45,7 +45,7 @@ struct Route {
   std::string method;
   std::vector<std::string> pattern;
   Handler handler;
-  std::size_t max_body_bytes = 0;
+  RouteOptions options;
 };
 
 /// The values of "{…}" segments, or nullopt when the path is another.
@@ -73,17 +73,25 @@ class Api::State {
  public:
   explicit State(const Limits& limits) : limits_(limits) {}
 
-  void Add(std::string method, const std::string& pattern, Handler handler, std::size_t max_body_bytes) {
+  void Add(std::string method, const std::string& pattern, Handler handler, const RouteOptions& options) {
     methods_.insert(method);
-    routes_.push_back({std::move(method), Segments(pattern), std::move(handler), max_body_bytes});
+    routes_.push_back({std::move(method), Segments(pattern), std::move(handler), options});
+  }
+
+  bool MayRunTwice(const Request& request) const {
+    if (request.method == kGet) return true;
+    const std::vector<std::string> path = Segments(request.path);
+    return std::any_of(routes_.begin(), routes_.end(), [&](const Route& route) {
+      return route.options.may_run_twice && route.method == request.method && Match(route.pattern, path);
+    });
   }
 
   std::size_t BodyLimit(std::string_view method, std::string_view path) const {
     std::optional<std::vector<std::string>> segments;
     for (const Route& route : routes_) {
-      if (route.max_body_bytes == 0 || route.method != method) continue;
+      if (route.options.max_body_bytes == 0 || route.method != method) continue;
       if (!segments) segments = Segments(path);
-      if (Match(route.pattern, *segments)) return route.max_body_bytes;
+      if (Match(route.pattern, *segments)) return route.options.max_body_bytes;
     }
     return limits_.max_body_bytes;
   }
@@ -214,9 +222,11 @@ class Api::State {
 Api::Api(Limits limits) : state_(std::make_unique<State>(limits)) {}
 Api::~Api() = default;
 
-void Api::Add(std::string method, const std::string& pattern, Handler handler, std::size_t max_body_bytes) {
-  state_->Add(std::move(method), pattern, std::move(handler), max_body_bytes);
+void Api::Add(std::string method, const std::string& pattern, Handler handler, RouteOptions options) {
+  state_->Add(std::move(method), pattern, std::move(handler), options);
 }
+
+bool Api::MayRunTwice(const Request& request) const { return state_->MayRunTwice(request); }
 
 std::size_t Api::BodyLimit(std::string_view method, std::string_view path) const {
   return state_->BodyLimit(method, path);

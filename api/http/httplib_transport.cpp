@@ -23,6 +23,7 @@
 #include "api/http/tls_server.h"
 #include "api/http/transport.h"
 #include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace skms::http {
 namespace {
@@ -39,9 +40,13 @@ thread_local bool turning_away = false;
 /// A fixed number of threads and a bounded queue. cpp-httplib's own queue has no bound.
 class BoundedTaskQueue final : public httplib::TaskQueue {
  public:
-  BoundedTaskQueue(std::size_t threads, std::size_t most_queued) : most_queued_(most_queued) {
+  BoundedTaskQueue(std::size_t threads, std::size_t most_queued, bool for_administrators)
+      : most_queued_(most_queued) {
     for (std::size_t i = 0; i < threads; ++i) {
-      threads_.emplace_back([this] { Work(); });
+      threads_.emplace_back([this, for_administrators] {
+        if (!for_administrators) LowerPriority(ThreadPriority::kRequests);
+        Work();
+      });
     }
   }
 
@@ -124,11 +129,15 @@ class HeadStream final : public httplib::Stream {
   LateAnswers::Pending& pending_;
 };
 
-/// What the routing callback needs and cpp-httplib's Request does not carry.
+/// What the routing callback needs and cpp-httplib's Request does not carry; and the request as the Api gets
+/// it, which is kept until its answer has gone out: it may be run again meanwhile.
 struct ActiveRequest {
-  const RequestHead* head = nullptr;
-  std::string* body = nullptr;
-  RequestContext* context = nullptr;
+  Connection& connection;
+  const RequestHead& head;
+  std::string body;
+  const RequestContext& peer;  ///< as it is before a handler writes to it
+  RequestContext context;
+  Request request;
 };
 thread_local ActiveRequest* active = nullptr;
 
@@ -141,13 +150,20 @@ struct ServerOptions {
   std::optional<uid_t> unix_peer{};
 };
 
-std::string Serialize(const ProblemDetails& problem) {
-  const Response response = ToResponse(problem, "");
-  std::string text = "HTTP/1.1 " + std::to_string(problem.status) + " " + problem.title + "\r\n";
+/// What is not written through cpp-httplib: the last answer on its connection. `reason` may be empty (RFC
+/// 9112 4).
+std::string Serialize(const Response& response, const std::string& reason) {
+  std::string text = "HTTP/1.1 " + std::to_string(response.status) + " " + reason + "\r\n";
   for (const auto& [name, value] : response.headers.fields())
     text.append(name).append(": ").append(value).append("\r\n");
-  text.append("Content-Length: ").append(std::to_string(response.body.size()));
-  return text.append("\r\nConnection: close\r\n\r\n").append(response.body);
+  // RFC 9110 8.6: of a 304 it would tell the length of the 200.
+  if (response.status != 304)
+    text.append("Content-Length: ").append(std::to_string(response.body.size())).append("\r\n");
+  return text.append("Connection: close\r\n\r\n").append(response.body);
+}
+
+std::string Serialize(const ProblemDetails& problem) {
+  return Serialize(ToResponse(problem, ""), problem.title);
 }
 
 class Server final : public httplib::Server {
@@ -162,7 +178,10 @@ class Server final : public httplib::Server {
     // Only what the Keep-Alive field announces; the times are kept in ServeOne.
     set_keep_alive_max_count(1000000);
     set_keep_alive_timeout(std::max<time_t>(1, options_.keep_alive.count() / 1000));
-    new_task_queue = [this] { return new BoundedTaskQueue(options_.threads, options_.threads); };
+    const bool for_administrators = !tls_ && options_.unix_kind == TransportKind::kAdmin;
+    new_task_queue = [this, for_administrators] {
+      return new BoundedTaskQueue(options_.threads, options_.threads, for_administrators);
+    };
     set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       Answer(request, response);
       return HandlerResponse::Handled;
@@ -197,9 +216,9 @@ class Server final : public httplib::Server {
   }
 
   void Answer(const httplib::Request& request, httplib::Response& response) {
-    Request ours;
+    Request& ours = active->request;
     ours.method = request.method;
-    const std::string& target = active->head->target;
+    const std::string& target = active->head.target;
     const std::size_t question = std::min(target.find('?'), target.size());
     ours.path = target.substr(0, question);
     if (question < target.size()) ours.query = target.substr(question + 1);
@@ -209,8 +228,8 @@ class Server final : public httplib::Server {
         ours.headers.Add(name, value);
       }
     }
-    ours.body = std::move(*active->body);
-    Fill(api_.Handle(ours, *active->context), response);
+    ours.body = std::move(active->body);
+    Fill(api_.Handle(ours, active->context), response);
   }
 
   bool process_and_close_socket(socket_t fd) override {
@@ -242,20 +261,37 @@ class Server final : public httplib::Server {
       return Refuse(connection, *problem);
     }
     buffered.erase(0, *head_bytes);
-    std::string body;
-    if (!ReadBody(connection, head, buffered, body, deadline)) return false;
+    ActiveRequest request{connection, head, {}, peer, peer, {}};
+    request.context.deadline = deadline;
+    if (!ReadBody(connection, head, buffered, request.body, deadline)) return false;
 
-    RequestContext context = peer;
-    context.deadline = deadline;
-    ActiveRequest request{&head, &body, &context};
     active = &request;
     bool closed = false;
     // The answer may be written after the request's own time: a slow token is not the client's fault.
-    LateAnswers::Pending pending(late_, [&] { AnswerLate(connection, head); });
+    LateAnswers::Pending pending(
+        late_, [&request] { AnswerLate(request.connection, request.head); },
+        [this, &request] { return AnotherRun(request); });
     HeadStream stream(connection, head.for_httplib, deadline + options_.request_time, pending);
     const bool served = process_request(stream, stopping_, closed, [](httplib::Request&) {});
     active = nullptr;
     return served && !closed && !stopping_;
+  }
+
+  /// For the handler of `hanging` is inside the module, and its thread no use until that comes back.
+  LateAnswers::Run AnotherRun(const ActiveRequest& hanging) const {
+    if (!api_.MayRunTwice(hanging.request)) return {};
+    RequestContext context = hanging.peer;
+    context.deadline = hanging.context.deadline;
+    return [&api = api_, request = hanging.request, context = std::move(context),
+            &connection = hanging.connection]() mutable -> LateAnswers::Answer {
+      const Response response = api.Handle(request, context);
+      if (response.status >= 500) return {};
+      LogWarning("transport: " + request.method + " hangs in the token; it was run again as request " +
+                 context.request_id);
+      return [&connection, text = Serialize(response, response.status == 200 ? "OK" : "")] {
+        connection.WriteAll(text, steady_clock::now() + kDrainTime);
+      };
+    };
   }
 
   static void AnswerLate(Connection& connection, const RequestHead& head) {

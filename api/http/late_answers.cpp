@@ -1,47 +1,103 @@
 #include "api/http/late_answers.h"
 
 #include <algorithm>
+#include <exception>
+#include <string>
 #include <utility>
+
+#include "base/log.h"
+#include "base/thread_priority.h"
 
 namespace skms::http {
 
+using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-LateAnswers::LateAnswers(std::chrono::milliseconds most) : most_(most) {
+LateAnswers::LateAnswers(milliseconds most, milliseconds hangs) : most_(most), hangs_(hangs) {
   if (most_.count() > 0) thread_ = std::thread([this] { Watch(); });
 }
 
 LateAnswers::~LateAnswers() {
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
+  Lock lock(mutex_);
+  stop_ = true;
   changed_.notify_all();
+  changed_.wait(lock, [this] { return runs_ == 0; });
+  lock.unlock();
   if (thread_.joinable()) thread_.join();
 }
 
 void LateAnswers::Watch() {
-  const auto tick = std::clamp(most_ / 20, std::chrono::milliseconds(5), std::chrono::milliseconds(100));
-  std::unique_lock lock(mutex_);
+  const auto tick = std::clamp(std::min(most_, hangs_) / 20, milliseconds(5), milliseconds(100));
+  Lock lock(mutex_);
   while (!stop_) {
+    RunAgainWhatHangs();
     // It looks from time to time: to be woken by each request would cost every one of them.
     if (at_work_.empty() || at_work_.front()->due_ > steady_clock::now()) {
       changed_.wait_for(lock, tick, [this] { return stop_; });
       continue;
     }
     Pending& late = *at_work_.front();
-    at_work_.pop_front();
-    late.state_ = Pending::State::kAnswering;
-    lock.unlock();
-    late.answer_();
-    lock.lock();
-    late.state_ = Pending::State::kAnswered;
-    changed_.notify_all();
+    AnswerFor(lock, late, late.answer_);
   }
 }
 
-LateAnswers::Pending::Pending(LateAnswers& owner, std::function<void()> answer)
-    : owner_(owner), answer_(std::move(answer)), due_(steady_clock::now() + owner.most_) {
+void LateAnswers::AnswerFor(Lock& lock, Pending& pending, const Answer& answer) {
+  at_work_.erase(pending.place_);
+  pending.state_ = Pending::State::kAnswering;
+  lock.unlock();
+  answer();
+  lock.lock();
+  pending.state_ = Pending::State::kAnswered;
+  changed_.notify_all();
+}
+
+/// Under the mutex.
+void LateAnswers::RunAgainWhatHangs() {
+  const auto now = steady_clock::now();
+  for (Pending* pending : at_work_) {
+    if (pending->due_ - most_ + hangs_ > now || runs_ >= kMostRuns) return;
+    if (pending->again_ && pending->call_.Inside(now) >= hangs_) StartRun(*pending);
+  }
+}
+
+void LateAnswers::StartRun(Pending& pending) {
+  const MakeRun make = std::exchange(pending.again_, {});
+  try {
+    Run run = make();
+    if (!run) return;
+    pending.self_ = std::make_shared<Pending*>(&pending);
+    std::thread([this, run = std::move(run), self = pending.self_]() mutable {
+      RunAgain(std::move(run), self);
+    }).detach();
+    ++runs_;
+  } catch (const std::exception& error) {
+    LogWarning(std::string("transport: a request that hangs cannot be run again: ") + error.what());
+  }
+}
+
+void LateAnswers::RunAgain(Run run, const std::shared_ptr<Pending*>& pending) {
+  LowerPriority(ThreadPriority::kRequests);
+  Answer answer;
+  try {
+    answer = run();
+  } catch (const std::exception& error) {
+    LogWarning(std::string("transport: a request that was run again failed: ") + error.what());
+  }
+  run = {};
+  Lock lock(mutex_);
+  if (answer && *pending != nullptr && (*pending)->state_ == Pending::State::kAtWork)
+    AnswerFor(lock, **pending, answer);
+  answer = {};
+  --runs_;
+  // Under the mutex: whoever waits for the last run destroys the condition.
+  changed_.notify_all();
+}
+
+LateAnswers::Pending::Pending(LateAnswers& owner, Answer answer, MakeRun again)
+    : owner_(owner),
+      answer_(std::move(answer)),
+      again_(std::move(again)),
+      due_(steady_clock::now() + owner.most_) {
   if (owner_.most_.count() == 0) return;
   const std::lock_guard lock(owner_.mutex_);
   place_ = owner_.at_work_.insert(owner_.at_work_.end(), this);
@@ -59,10 +115,11 @@ bool LateAnswers::Pending::Begin() {
 
 LateAnswers::Pending::~Pending() {
   if (owner_.most_.count() == 0) return;
-  std::unique_lock lock(owner_.mutex_);
+  Lock lock(owner_.mutex_);
   if (state_ == State::kAtWork) owner_.at_work_.erase(place_);
   // The connection is still being written to.
   owner_.changed_.wait(lock, [this] { return state_ != State::kAnswering; });
+  if (self_) *self_ = nullptr;
 }
 
 }  // namespace skms::http

@@ -34,6 +34,11 @@ struct Limits {
 using PathValues = std::vector<std::string>;
 using Handler = std::function<Response(const Request&, RequestContext&, const PathValues&)>;
 
+struct RouteOptions {
+  std::size_t max_body_bytes = 0;  ///< this resource's own limit; 0: the general one
+  bool may_run_twice = false;      ///< as a GET always may
+};
+
 class Api {
  public:
   explicit Api(Limits limits);
@@ -41,11 +46,13 @@ class Api {
   Api& operator=(const Api&) = delete;
   ~Api();
 
-  /// `pattern` like "/admin/v1/services/{id}". Not after the first Handle. `max_body_bytes` is this
-  /// resource's own limit; 0: the general one.
-  void Add(std::string method, const std::string& pattern, Handler handler, std::size_t max_body_bytes = 0);
+  /// `pattern` like "/admin/v1/services/{id}". Not after the first Handle.
+  void Add(std::string method, const std::string& pattern, Handler handler, RouteOptions options = {});
   /// The limit that holds for a request's body: its resource's, or the general one. Before the body is read.
   std::size_t BodyLimit(std::string_view method, std::string_view path) const;
+
+  /// Whether it does no harm to run this request a second time because the first run hangs.
+  bool MayRunTwice(const Request& request) const;
 
   /// Answers every request, whatever it holds. HEAD is answered like GET, with a body that the transport must
   /// not send; OPTIONS of a known path with 204 and Allow.

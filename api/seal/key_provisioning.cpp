@@ -208,7 +208,7 @@ void RegisterKeyProvisioning(http::Api& api, KeyProvisioningOptions options, Rec
         [resource, serve](const Request& request, RequestContext& context, const http::PathValues& values) {
           return resource->Serve(serve, request, context, values);
         },
-        resource->max_body_bytes());
+        {.max_body_bytes = resource->max_body_bytes()});
   }
 }
 

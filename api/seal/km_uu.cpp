@@ -174,11 +174,14 @@ class KeyRequest {
 
 void RegisterKmUu(http::Api& api, KmUuOptions options, ReceptionOptions reception,
                   SealDependencies dependencies) {
+  // It asks for what is there, and whoever asks first makes it. But a second run looks like a replay.
+  const bool may_run_twice = !options.refuse_replays;
   auto resource = std::make_shared<KeyRequest>(std::move(options), std::move(reception), dependencies);
   api.Add("POST", resource->path(),
           [resource](const Request& request, RequestContext& context, const http::PathValues&) {
             return resource->Post(request, context);
-          });
+          },
+          {.may_run_twice = may_run_twice});
 }
 
 }  // namespace skms::seal

@@ -173,12 +173,11 @@ void RegisterSealX1(http::Api& api, const std::string& skms_id, ReceptionOptions
                     SealDependencies dependencies) {
   auto groups = std::make_shared<Groups>(skms_id, std::move(options), dependencies);
   const auto add = [&](const char* method, const char* rest, Groups::Action action, std::size_t body = 0) {
-    api.Add(
-        method, groups->Path(rest),
-        [groups, action](const Request& request, RequestContext& context, const PathValues& values) {
-          return groups->Serve(action, request, context, values);
-        },
-        body);
+    api.Add(method, groups->Path(rest),
+            [groups, action](const Request& request, RequestContext& context, const PathValues& values) {
+              return groups->Serve(action, request, context, values);
+            },
+            {.max_body_bytes = body});
   };
   add("PUT", "", &Groups::Put, kMaxGroupDocumentBytes);
   add("GET", "", &Groups::Get);

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 
 from appliance import wait_for
 from several_tokens import ended, faulted, held, join, nss, opened, prepared, softhsm, states
-from token_load import Load, counters, order
+from token_load import ANSWER_MS, Load, counters, order
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,7 @@ def test_the_loss_of_one_is_invisible_to_clients(pair, kind):
         wait_for(lambda: load.count(200) > before + 300, "keys while it is lost")
         order(pair, "clear")
         wait_for(lambda: states(pair)["skms"] == "serving", "its return")
-    slowest = max(took for _, took, _ in load.answers)
-    print(f"\n{kind}: {load.count(200)} keys, slowest {slowest:.2f} s")
+    print(f"\n{kind}: {load.count(200)} keys, slowest {slowest(load):.2f} s")
     assert load.wrong == [] and {status for *_, status in load.answers} == {200}
     assert counters(pair)["finalize-under-call"] == 0
 
@@ -65,13 +64,19 @@ def test_a_token_whose_calls_all_hang_is_passed_over(pair):
     with Load(pair) as load:
         wait_for(lambda: load.count(200) > 100, "the load")
         order(pair, "hang * 60")
-        wait_for(lambda: load.count(503) > 0, "what hung to be answered for")
+        begun = time.monotonic()
+        wait_for(lambda: slowest(load) > 1, "the requests that hang in it to be run again")
         settled, served = time.monotonic(), load.count(200)
         wait_for(lambda: load.count(200) > served + 300, "the other")
-        late = [a for a in load.answers if a[0] - a[1] > settled and a[2] != 200]
         order(pair, "clear")
-    print(f"\nall calls of one hang: {load.count(503)} × 503, {load.count(200)} keys")
-    assert load.wrong == [] and late == []
+    print(f"\nall calls of one hang: {load.count(200)} keys, slowest {slowest(load):.2f} s; {settled - begun:.2f} s until the first of them")
+    assert load.wrong == [] and {status for *_, status in load.answers} == {200}
+    assert slowest(load) < ANSWER_MS / 1000
+
+
+def slowest(load):
+    with load.lock:
+        return max(took for _, took, _ in load.answers)
 
 
 def test_status_names_each_token(pair):
@@ -122,6 +127,22 @@ def test_the_daemon_starts_while_a_token_is_dead_and_takes_it_in_when_it_is_back
     pair.environment["SKMS_FAULT_MODULE"] = "/usr/lib/softhsm/libsofthsm2.so"
     pair.start()
     assert states(pair) == {"skms": "serving", "b": "serving"}
+
+
+def test_the_daemon_starts_while_a_token_hangs_and_takes_it_in_when_it_answers(pair):
+    keys = opened(pair)
+    assert pair.stop() == 0
+    script = pair.directory / "script"
+    script.write_text("hang C_Login 600\n")
+    pair.environment["SKMS_FAULT_SCRIPT"] = str(script)
+    pair.start()
+    del pair.environment["SKMS_FAULT_SCRIPT"]
+    assert states(pair) == {"skms": "lost", "b": "serving"}
+    assert opened(pair) == keys
+    assert "'skms' does not answer" in pair.log.read_text()
+    order(pair, "clear")
+    wait_for(lambda: states(pair)["skms"] == "serving", "the token that hung")
+    assert opened(pair) == keys
 
 
 def test_a_token_of_weight_0_works_only_while_no_other_is_well(tmp_path):
