@@ -1,6 +1,6 @@
-// A closed-loop HTTPS client: N keep-alive connections over mutual TLS, each sending the next request when
-// the last answer is in. "{n}" in the target becomes a number that is never repeated, for requests that must
-// create.
+// An HTTPS client: N keep-alive connections over mutual TLS, each sending the next request when the last
+// answer is in; with --rate at its time, and what an answer takes counts from then, however late the request
+// went out. "{n}" in the target becomes a number that is never repeated, for requests that must create.
 //
 // Prints one JSON object. The access token comes from a file.
 #include <netinet/in.h>
@@ -41,6 +41,7 @@ struct Options {
   std::string target;
   std::size_t connections = 1;
   double seconds = 2;
+  double rate = 0;  ///< requests a second, of all connections; 0: as fast as they are answered
   std::size_t first = 0;
 };
 
@@ -130,11 +131,21 @@ int RunLoad(const Options& options, SSL_CTX* context) {
   const auto begin = SteadyClock::now();
   const auto end = begin + std::chrono::duration_cast<SteadyClock::duration>(
                                std::chrono::duration<double>(options.seconds));
+  const auto due = [&](std::size_t connection, std::size_t turn) {
+    const double numbered = static_cast<double>(turn * options.connections + connection);
+    return begin + std::chrono::duration_cast<SteadyClock::duration>(
+                       std::chrono::duration<double>(numbered / options.rate));
+  };
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < options.connections; ++i) {
     threads.emplace_back([&, i] {
       std::map<int, std::size_t> seen;
+      std::size_t turn = 0;
       for (auto before = SteadyClock::now(); before < end;) {
+        if (options.rate > 0) {
+          before = due(i, turn++);
+          std::this_thread::sleep_until(before);
+        }
         const int status = connections[i]->Get(Target(options.target, next++));
         const auto after = SteadyClock::now();
         ++seen[status];
@@ -171,6 +182,8 @@ int Run(int argc, char** argv) {
       "cert", po::value(&o.certificate)->required())("key", po::value(&o.key)->required())(
       "token-file", po::value(&token_file)->required())("target", po::value(&o.target)->required())(
       "connections", po::value(&o.connections))("seconds", po::value(&o.seconds))(
+      "rate", po::value(&o.rate),
+      "requests a second of all connections; without: as fast as they are answered")(
       "first", po::value(&o.first), "first number for {n}");
   po::variables_map given;
   po::store(po::parse_command_line(argc, argv, options), given);

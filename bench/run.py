@@ -74,13 +74,15 @@ class Bench:
         done = subprocess.run(command, env=self.appliance.environment, check=True, capture_output=True, text=True)
         return json.loads(done.stdout)
 
-    def load(self, target, connections, seconds=None):
+    def load(self, target, connections, seconds=None, rate=0):
+        """`rate`: requests a second; 0: as many as are answered."""
         a = self.appliance
         (a.directory / "token").write_text(a.issuer.token())
-        command = [
-            self.bin / "skms_bench_load", "--port", a.port, "--host", f"localhost:{a.port}", "--ca", a.directory / "ca.pem",
+        command = [  # clients are on other machines: here they get what the daemon leaves
+            "nice", "-n", "10", self.bin / "skms_bench_load", "--port", a.port, "--host", f"localhost:{a.port}", "--ca", a.directory / "ca.pem",
             "--cert", a.directory / "val-1.pem", "--key", a.directory / "val-1.key", "--token-file", a.directory / "token",
             "--target", target, "--connections", connections, "--seconds", seconds or self.seconds, "--first", self.next,
+            "--rate", rate,
         ]
         before = cpu_seconds(a.process.pid)
         done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
