@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test. Ends with the line "N passed, N failed".
 #
-#   ./tests/run.sh [-L LABEL] [-E REGEX] [--preset release|dev|asan|tsan]
+#   ./tests/run.sh [-L LABEL] [-E REGEX] [--preset release|dev|asan|tsan] [--build]
 #
+# --build: no tests.
 # LABEL is a ctest label: unit, token, contract (all modules, or one: contract.softhsm, .nss, .opencryptoki, .p11kit), house,
 # e2e, conformance. Root is needed where Debian packages are missing, and for opencryptoki's daemon.
 set -euo pipefail
@@ -11,12 +12,14 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 preset=release # what ships, and what the quick start has built already
 label=()
 without=()
+build_only=
 while [ $# -gt 0 ]; do
   case $1 in
     -L) label=(-L "${2:?-L needs a label}"); shift 2 ;;
     -E) without=(-E "${2:?-E needs a regular expression}"); shift 2 ;;
     --preset) preset=${2:?--preset needs a name}; shift 2 ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
+    --build) build_only=1; shift ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit ;;
     *) echo "run.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
   esac
 done
@@ -36,6 +39,7 @@ echo "building ($preset; several minutes the first time)"
 cmake -S "$root" --preset "$preset" -DSKMS_BUILD_TESTS=ON "${bench[@]}" >"$root/build/configure-$preset.log" 2>&1 ||
   { tail -20 "$root/build/configure-$preset.log" >&2; exit 1; }
 NINJA_STATUS='  %f of %t ' cmake --build "$root/build/$preset" -- -j"$(nproc)"
+[ -z "$build_only" ] || exit 0
 
 log=$root/build/$preset/tests.log
 echo "running the tests (log: build/$preset/tests.log)"
