@@ -9,10 +9,12 @@ namespace skms::appliance {
 namespace {
 
 using admin::RewrapReport;
+using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr std::size_t kRowsInAStep = 32;
+constexpr std::size_t kMostRowsInAStep =
+    32;  // and no more than a quarter of a second's, for the progress to be seen
 constexpr milliseconds kAfterTrouble{1000};
 constexpr milliseconds kAfterDamage{600000};
 constexpr milliseconds kForEver{86400000};
@@ -129,17 +131,23 @@ milliseconds KeyRewrapper::Count() {
   return milliseconds(0);
 }
 
-milliseconds KeyRewrapper::Pause(steady_clock::duration took, std::int64_t rows) const {
+void KeyRewrapper::Pause() {
+  const steady_clock::duration took = steady_clock::now() - at_work_since_;
   const auto by_share = took * (100 - options_.share_percent) / options_.share_percent;
-  const auto by_rate = std::chrono::microseconds(rows * 1000000 / options_.rows_per_second) - took;
-  return std::max(milliseconds(0),
-                  std::chrono::ceil<milliseconds>(std::max<steady_clock::duration>(by_share, by_rate)));
+  const auto by_rate = microseconds(1000000 / options_.rows_per_second) - took;
+  const auto pause = std::max<steady_clock::duration>(by_share, by_rate);
+  if (pause > steady_clock::duration::zero()) {
+    Lock lock(mutex_);
+    wake_.wait_for(lock, pause, [this] { return stop_; });
+  }
+  at_work_since_ = steady_clock::now();
 }
 
 milliseconds KeyRewrapper::Step() {
   if (!counted_) return Count();
-  const auto begun = steady_clock::now();
-  const auto run = store_.RewrapRows(cursor_, kRowsInAStep);
+  at_work_since_ = steady_clock::now();
+  const std::size_t rows = std::clamp<std::size_t>(options_.rows_per_second / 4, 1, kMostRowsInAStep);
+  const auto run = store_.RewrapRows(cursor_, rows, [this] { Pause(); });
   if (run.has_error() && run.error().code == ErrorCode::kIntegrity) return Damaged(run.error());
   if (run.has_error()) return Trouble(run.error());
   const auto now = steady_clock::now();
@@ -154,7 +162,7 @@ milliseconds KeyRewrapper::Step() {
     report_.rows_per_second = seconds > 0 ? static_cast<double>(report_.done) / seconds : 0;
   }
   if (cursor_.table == keystore::RewrapCursor::Table::kEnd) return Count();
-  return Pause(now - begun, run.value().rewrapped);
+  return milliseconds(0);
 }
 
 }  // namespace skms::appliance

@@ -45,7 +45,8 @@ class KeyRewrapper {
   /// How long to wait before the next step.
   std::chrono::milliseconds Step();
   std::chrono::milliseconds Count();
-  std::chrono::milliseconds Pause(std::chrono::steady_clock::duration took, std::int64_t rows) const;
+  /// After each row, so that requests meet short work again and again and not a long piece of it.
+  void Pause();
   std::chrono::milliseconds Trouble(const Error& error);
   std::chrono::milliseconds Damaged(const Error& error);
 
@@ -57,6 +58,7 @@ class KeyRewrapper {
   admin::RewrapReport report_;
   std::optional<std::chrono::steady_clock::time_point> all_since_;
   std::chrono::steady_clock::time_point began_{};
+  std::chrono::steady_clock::time_point at_work_since_{};  ///< the last pause's end
   keystore::RewrapCursor cursor_;
   keystore::RewrapRun walk_;  ///< of this walk
   bool counted_ = false;

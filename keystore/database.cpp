@@ -143,7 +143,7 @@ class Database::State {
     return status;
   }
 
-  Status Write(DatabaseWork work) { return Queue({std::move(work), false, {}}); }
+  std::future<Status> BeginWrite(DatabaseWork work) { return Queue({std::move(work), false, {}}); }
 
   Status EmptyLog() {
     const DatabaseWork truncate = [](soci::session& session) -> Status {
@@ -157,7 +157,7 @@ class Database::State {
       if (busy != 0) return StorageError("the write-ahead log is in use and cannot be emptied; try again");
       return Ok();
     };
-    return Queue({truncate, true, {}});
+    return Queue({truncate, true, {}}).get();
   }
 
  private:
@@ -167,14 +167,14 @@ class Database::State {
     std::promise<Status> done;
   };
 
-  Status Queue(Change change) {
+  std::future<Status> Queue(Change change) {
     std::future<Status> done = change.done.get_future();
     {
       const std::lock_guard lock(mutex_);
       queue_.push_back(std::move(change));
     }
     queued_.notify_one();
-    return done.get();
+    return done;
   }
 
   void WriteLoop() {
@@ -299,7 +299,8 @@ Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
 Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Database::~Database() = default;
 Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
-Status Database::Write(DatabaseWork work) { return state_->Write(std::move(work)); }
+Status Database::Write(DatabaseWork work) { return state_->BeginWrite(std::move(work)).get(); }
+std::future<Status> Database::BeginWrite(DatabaseWork work) { return state_->BeginWrite(std::move(work)); }
 Status Database::EmptyLog() { return state_->EmptyLog(); }
 
 }  // namespace skms::keystore

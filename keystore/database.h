@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -43,6 +44,8 @@ class Database {
   Status ReadSnapshot(const DatabaseWork& work);
   /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
   Status Write(DatabaseWork work);
+  /// As Write, but does not wait: what `work` looks at must live until the outcome is there.
+  std::future<Status> BeginWrite(DatabaseWork work);
   /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten
   /// rows stand in neither. Errors: kStorage (a reader held it for too long; nothing is lost).
   Status EmptyLog();

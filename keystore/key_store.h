@@ -174,9 +174,11 @@ class KeyStore {
   Result<hsm::TokenKeyGenerations> JoinToken(const Requester& by, const std::string& label,
                                              const std::string& fingerprint);
   /// The next step of a walk: at most `most` rows, each checked, wrapped anew, opened again and written where
-  /// nobody changed it meanwhile. `cursor` moves on. For one thread; any walk may be left or begun again.
-  /// Errors: kStorage, kTokenUnavailable (nothing is lost; the cursor stays).
-  Result<RewrapRun> RewrapRows(RewrapCursor& cursor, std::size_t most);
+  /// nobody changed it meanwhile. `cursor` moves on. `after_row` is called after each, and may take its time.
+  /// For one thread; any walk may be left or begun again. Errors: kStorage, kTokenUnavailable (nothing is
+  /// lost; the cursor stays).
+  Result<RewrapRun> RewrapRows(RewrapCursor& cursor, std::size_t most,
+                               const std::function<void()>& after_row);
   /// Counted one by one.
   Result<TokenKeyRows> CountTokenKeyRows();
   /// Destroys the generations that are not in use, in every token. Nothing may be under them, and nobody may

@@ -2,6 +2,8 @@
 #include <soci/soci.h>
 
 #include <algorithm>
+#include <deque>
+#include <future>
 #include <set>
 #include <utility>
 
@@ -58,8 +60,8 @@ bool LeavesRow(const Error& error, RewrapRun& run) {
 /// One step of the walk.
 class KeyStore::State::Rewrap {
  public:
-  Rewrap(State& state, RewrapCursor& cursor)
-      : state_(state), cursor_(cursor), use_(state.module.generations()) {}
+  Rewrap(State& state, RewrapCursor& cursor, const std::function<void()>& after_row)
+      : state_(state), cursor_(cursor), after_row_(after_row), use_(state.module.generations()) {}
 
   Status Step(std::size_t most) {
     switch (cursor_.table) {
@@ -154,30 +156,53 @@ class KeyStore::State::Rewrap {
         RewrapVersion);
   }
 
-  /// Makes each row of `page` anew with the token, then writes them in one transaction.
+  template <class Stored>
+  struct Made {
+    Made(Stored row, const RowMac& before) : stored(std::move(row)), former(before) {}
+    Made(const Made&) = delete;
+    Made& operator=(const Made&) = delete;
+    ~Made() {
+      if (outcome.valid()) outcome.wait();  // the writer looks at this
+    }
+    Stored stored;
+    RowMac former;
+    bool written = false;
+    std::future<Status> outcome;
+  };
+
+  /// Makes each row of `page` anew with the token. Each is a change of its own, committed while the next one
+  /// is made: a request's audit entry must not wait behind a page of them.
   template <class Stored, class Make, class Write>
   Status Replace(std::vector<Stored>& page, RewrapCursor next, const Make& make, const Write& write) {
-    std::vector<std::pair<Stored, RowMac>> made;
-    made.reserve(page.size());
+    std::deque<Made<Stored>> made;  // what is being written must not move
+    Status status = Ok();
     for (Stored& stored : page) {
       const RowMac former = stored.mac;
-      Status status = make(stored);
-      if (status.has_value()) {
-        made.emplace_back(std::move(stored), former);
-      } else if (!LeavesRow(status.error(), run_)) {
-        return status;
+      Status remade = make(stored);
+      if (remade.has_error()) {
+        if (!LeavesRow(remade.error(), run_)) {
+          status = std::move(remade);
+          break;
+        }
+        after_row_();
+        continue;
+      }
+      Made<Stored>& one = made.emplace_back(std::move(stored), former);
+      one.outcome = state_.database->BeginWrite([&one, &write](soci::session& session) -> Status {
+        one.written = write(session, one.stored, one.former);
+        return Ok();
+      });
+      after_row_();
+    }
+    for (Made<Stored>& one : made) {
+      Status outcome = one.outcome.get();
+      if (outcome.has_error()) {
+        status = std::move(outcome);
+      } else {
+        ++(one.written ? run_.rewrapped : run_.overtaken);
       }
     }
-    std::int64_t written = 0;
-    if (!made.empty()) {
-      SKMS_TRYV(state_.database->Write([&](soci::session& session) -> Status {
-        written = 0;
-        for (const auto& [stored, former] : made) written += write(session, stored, former) ? 1 : 0;
-        return Ok();
-      }));
-    }
-    run_.rewrapped += written;
-    run_.overtaken += static_cast<std::int64_t>(made.size()) - written;
+    SKMS_TRYV(std::move(status));
     cursor_ = std::move(next);
     return Ok();
   }
@@ -186,12 +211,14 @@ class KeyStore::State::Rewrap {
 
   State& state_;
   RewrapCursor& cursor_;
+  const std::function<void()>& after_row_;
   const hsm::TokenKeyGenerations use_;
   RewrapRun run_;
 };
 
-Result<RewrapRun> KeyStore::RewrapRows(RewrapCursor& cursor, std::size_t most) {
-  State::Rewrap rewrap(*state_, cursor);
+Result<RewrapRun> KeyStore::RewrapRows(RewrapCursor& cursor, std::size_t most,
+                                       const std::function<void()>& after_row) {
+  State::Rewrap rewrap(*state_, cursor, after_row);
   SKMS_TRYV(rewrap.Step(most));
   return rewrap.run();
 }
