@@ -8,6 +8,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -301,10 +302,12 @@ Status Appliance::Start() {
 }
 
 void Appliance::Stop() {
-  if (direct_) direct_->Stop();
-  if (ue_) ue_->Stop();
-  if (trusted_) trusted_->Stop();
-  if (admin_) admin_->Stop();
+  // At once: what hangs on one must not leave the others open.
+  std::vector<std::thread> stops;
+  for (http::Transport* transport : {direct_.get(), ue_.get(), trusted_.get(), admin_.get()}) {
+    if (transport != nullptr) stops.emplace_back([transport] { transport->Stop(); });
+  }
+  for (std::thread& stop : stops) stop.join();
   if (rotation_) rotation_->Stop();
   if (rewrapper_) rewrapper_->Stop();
   if (notifier_) notifier_->Stop();

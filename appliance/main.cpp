@@ -84,24 +84,22 @@ bool WaitForStop(const sigset_t& signals, const Appliance& appliance) {
   }
 }
 
-/// A call that hangs in the token's module cannot be ended, only left: what was answered is in the database,
-/// and nothing else is worth waiting for.
+/// A call that hangs in the token's module cannot be ended, only left. What was answered is in the database.
 void EndAnyway(std::chrono::milliseconds after, int exit_code) {
   std::thread([after, exit_code] {
     std::this_thread::sleep_for(after);
-    LogCritical("a call does not come back from the token's module; ended without it");
+    LogCritical("requests do not come back, as when a call hangs in the token's module; ended without them");
     std::_Exit(exit_code);
   }).detach();
 }
 
-/// How long a request may take that has come in part when the end is asked for.
+/// How long requests are waited for that have begun when the end is asked for: as long as they may take, and
+/// not less than what the unit's TimeoutStopSec leaves, for a key ceremony has no limit of its own.
 std::chrono::milliseconds LongestRequest(const Configuration& configuration) {
-  constexpr std::uint32_t kWriting = 2000;
-  const auto most = [](const auto& listen) {
-    return listen.request_time_ms + listen.answer_time_ms + kWriting;
-  };
+  constexpr std::uint32_t kLeast = 25000;
+  const auto most = [](const auto& listen) { return 2 * listen.request_time_ms + listen.answer_time_ms; };
   const std::uint32_t ue = configuration.listen_ue.present ? most(configuration.listen_ue.listen) : 0;
-  return std::chrono::milliseconds(std::max(most(configuration.listen), ue));
+  return std::chrono::milliseconds(std::max({kLeast, most(configuration.listen), ue}));
 }
 
 int Serve(const Configuration& configuration) {

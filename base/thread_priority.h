@@ -11,8 +11,8 @@ enum class ThreadPriority : int {
   kBackground = 10,  ///< work that nobody waits for
 };
 
-/// Lowers the calling thread to `priority`, which needs no right; for good. A thread that is nicer already,
-/// or a kernel that refuses, leaves it as it is.
+/// Lowers the calling thread to `priority`, which needs no right; for good. A thread that is nicer already
+/// stays as it is, and so does one whose filter of system calls refuses it: nothing fails for that.
 void LowerPriority(ThreadPriority priority);
 
 }  // namespace skms

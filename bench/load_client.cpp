@@ -144,6 +144,7 @@ int RunLoad(const Options& options, SSL_CTX* context) {
       for (auto before = SteadyClock::now(); before < end;) {
         if (options.rate > 0) {
           before = due(i, turn++);
+          if (before >= end) break;
           std::this_thread::sleep_until(before);
         }
         const int status = connections[i]->Get(Target(options.target, next++));

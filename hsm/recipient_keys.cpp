@@ -22,7 +22,11 @@ RecipientKeys::InUse::~InUse() {
 Result<RecipientKeys::InUse> RecipientKeys::Use(ByteView spki) {
   const Sha256Digest name = Sha256(spki);
   if (Kept* kept = Find(name)) return InUse(*this, *kept);
-  const std::lock_guard anchor(token_.anchor_use());
+  std::unique_lock anchor(token_.anchor_use(), std::defer_lock);
+  {
+    const OutsideCall behind_one(token_.place());  // that may hang
+    anchor.lock();
+  }
   if (Kept* kept = Find(name)) return InUse(*this, *kept);
   const bool has_room = HasRoom(kIdle);
   auto created = Create(spki);

@@ -196,6 +196,7 @@ Status Token::OpenPool() {
 
 Result<CK_SESSION_HANDLE> Token::OpenSession() const {
   CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
+  const OutsideCall outside(place());
   const CK_RV rv =
       (*module_)->C_OpenSession(slot_, CKF_SERIAL_SESSION | CKF_RW_SESSION, nullptr, nullptr, &handle);
   if (rv != CKR_OK) return Reported("C_OpenSession", rv);
@@ -203,6 +204,7 @@ Result<CK_SESSION_HANDLE> Token::OpenSession() const {
 }
 
 void Token::CloseSession(CK_SESSION_HANDLE handle) const noexcept {
+  const OutsideCall outside(place());
   const CK_RV rv = (*module_)->C_CloseSession(handle);
   if (TellsNews(rv)) LogWarning(TokenError("C_CloseSession", rv).detail);
 }

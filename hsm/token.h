@@ -49,7 +49,7 @@ class ModuleCall {
   const Module& module_;
   SessionClock& clock_;
   const SessionClock::Steady::time_point begun_ = SessionClock::Steady::now();
-  const OutsideCall outside_{begun_};
+  const OutsideCall outside_{&clock_, begun_};
 };
 
 /// A session for one verb. Goes back to the pool when it dies, or is replaced if a call on it failed in a way
@@ -102,6 +102,8 @@ class Token {
   CryptoModule::SessionUse session_use() const;
   /// Every session is leased, or none of those that are came back for a second.
   bool IsBusy() const;
+  /// What OutsideCall calls it.
+  const void* place() const { return &clock_; }
 
  private:
   friend class SessionLease;

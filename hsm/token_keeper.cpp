@@ -55,19 +55,33 @@ Error TokenKeeper::Explained(Error why) const {
 }
 
 std::unique_ptr<TokenKeeper> TokenKeeper::OpenBesideOthers(TokenMember member,
-                                                           std::shared_ptr<KeyGroup> group,
-                                                           milliseconds patience) {
+                                                           std::shared_ptr<KeyGroup> group) {
   std::unique_ptr<TokenKeeper> keeper(new TokenKeeper(std::move(member), std::move(group)));
   keeper->beside_others_ = true;
   keeper->why_lost_ = {ErrorCode::kTokenUnavailable, "it has not answered since it was to be opened"};
   keeper->health_ = {
       .available = false, .trouble = keeper->why_lost_.detail, .since = steady_clock::now(), .recoveries = 0};
   keeper->thread_ = std::thread([own = keeper.get()] { own->Keep(); });
-  Lock lock(keeper->mutex_);
-  const bool tried = keeper->changed_.wait_for(lock, patience, [&] { return keeper->tries_ > 0; });
-  if (!tried)
-    LogWarning("the token '" + keeper->label() + "' does not answer; it is taken in as soon as it does");
   return keeper;
+}
+
+bool TokenKeeper::WaitForFirstTry(steady_clock::time_point until) {
+  Lock lock(mutex_);
+  if (changed_.wait_until(lock, until, [this] { return tries_ > 0; })) return true;
+  if (!told_) LogWarning("the token '" + label() + "' does not answer; it is taken in as soon as it does");
+  told_ = true;
+  return false;
+}
+
+void TokenKeeper::BeginEnd() {
+  const Lock lock(mutex_);
+  stop_ = true;
+  changed_.notify_all();
+}
+
+bool TokenKeeper::HasEnded(steady_clock::time_point until) {
+  Lock lock(mutex_);
+  return !thread_.joinable() || changed_.wait_until(lock, until, [this] { return ended_; });
 }
 
 std::optional<Error> TokenKeeper::WhyNotOpen() const {
@@ -77,11 +91,7 @@ std::optional<Error> TokenKeeper::WhyNotOpen() const {
 }
 
 TokenKeeper::~TokenKeeper() {
-  {
-    const Lock lock(mutex_);
-    stop_ = true;
-  }
-  changed_.notify_all();
+  BeginEnd();
   if (thread_.joinable()) thread_.join();
   // A call that hangs in the module still uses it: it stays, for closing it would pull the module from under
   // it.
@@ -175,13 +185,15 @@ void TokenKeeper::Keep() {
   Lock lock(mutex_);
   while (!stop_) {
     changed_.wait(lock, [this] { return stop_ || doubted_ || !current_; });
-    if (stop_) return;
+    if (stop_) break;
     if (current_) {
       TryDoubted(lock);
     } else {
       Recover(lock);
     }
   }
+  ended_ = true;
+  changed_.notify_all();
 }
 
 void TokenKeeper::TryDoubted(Lock& lock) {
@@ -252,7 +264,7 @@ void TokenKeeper::Recover(Lock& lock) {
       health_.trouble = why.Describe();
       LogWarning("the token '" + member_.options.label + "' cannot be opened: " + health_.trouble);
     }
-    why_lost_ = why;
+    why_lost_ = opened.error();
     waiting_helps_ = false;
     changed_.notify_all();
     pause = !known_ && NeedsMending(why_lost_.code) ? kUntilMended : std::min(pause, kLastRetry);
@@ -274,7 +286,7 @@ Result<SecretBytes> TokenKeeper::Pin() {
   return pin;
 }
 
-/// Under opening_, or before the thread begins.
+/// Under opening_.
 void TokenKeeper::Refuse(const SecretBytes& pin) { refused_pin_ = Sha256(pin.ExposeSecret()); }
 
 Result<OpenTokenPtr> TokenKeeper::Admitted(Result<OpenTokenPtr> opened) {
@@ -322,7 +334,12 @@ Status TokenKeeper::RefreshStrict() {
 }
 
 Status TokenKeeper::WithBareToken(const std::function<Status(Token&, const Capabilities&)>& work) {
-  const std::lock_guard alone(opening_);
+  const std::unique_lock alone(opening_, std::chrono::seconds(5));
+  if (!alone) {
+    return Error{
+        ErrorCode::kTokenUnavailable,
+        "the token '" + label() + "' is being opened, which takes long or hangs; see: skmsctl status"};
+  }
   {
     const Lock lock(mutex_);
     if (current_ || former_) return Conflict("the token '" + label() + "' is in use already");
@@ -346,7 +363,7 @@ Status TokenKeeper::OpenNow() {
     changed_.notify_all();
     changed_.wait_for(lock, kFirstRetry, [&] { return current_ || stop_ || tries_ >= enough; });
     if (current_) return Ok();
-    if (stop_ || tries_ >= enough) return why_lost_;
+    if (stop_ || tries_ >= enough) return beside_others_ ? Explained(why_lost_) : why_lost_;
     try_now_ = true;
   }
 }

@@ -35,10 +35,14 @@ class TokenKeeper {
   static Result<std::unique_ptr<TokenKeeper>> Open(TokenMember member, std::shared_ptr<KeyGroup> group,
                                                    MissingKeys missing);
   /// One that serves beside others: opened by the keeper's thread as one that was lost is, for as long as it
-  /// takes. Waits for the first try, `patience` at most, for it may hang inside the module; status() and
-  /// health() say how that went.
-  static std::unique_ptr<TokenKeeper> OpenBesideOthers(TokenMember member, std::shared_ptr<KeyGroup> group,
-                                                       std::chrono::milliseconds patience);
+  /// takes, for it may hang inside the module.
+  static std::unique_ptr<TokenKeeper> OpenBesideOthers(TokenMember member, std::shared_ptr<KeyGroup> group);
+  /// Whether it was tried to open it.
+  bool WaitForFirstTry(std::chrono::steady_clock::time_point until);
+  /// Tells the thread to end.
+  void BeginEnd();
+  /// False: it has not by then, and this must not be destroyed.
+  bool HasEnded(std::chrono::steady_clock::time_point until);
   TokenKeeper(const TokenKeeper&) = delete;
   TokenKeeper& operator=(const TokenKeeper&) = delete;
   ~TokenKeeper();
@@ -126,7 +130,7 @@ class TokenKeeper {
   const TokenMember member_;
   const std::shared_ptr<KeyGroup> group_;
 
-  std::mutex opening_;  ///< held while the token is opened, or by who has it bare
+  std::timed_mutex opening_;  ///< held while the token is opened, or by who has it bare
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -141,6 +145,8 @@ class TokenKeeper {
   bool try_now_ = false;
   std::uint64_t tries_ = 0;
   bool stop_ = false;
+  bool ended_ = false;  ///< the thread
+  bool told_ = false;   ///< that it does not answer
   std::optional<Sha256Digest> refused_pin_;
   std::thread thread_;
 };

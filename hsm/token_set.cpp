@@ -9,8 +9,20 @@ namespace skms::hsm {
 namespace {
 
 // Logging in, probing and proving the keys takes a slow token seconds; one that hangs must not hold up the
-// others.
-constexpr std::chrono::milliseconds kFirstTry{15000};
+// others. Of all together.
+constexpr std::chrono::seconds kFirstTries{15};
+constexpr std::chrono::seconds kEachAtLeast{2};
+// A start that takes too long is begun again by systemd, and a refused PIN sent again: it ends before.
+constexpr std::chrono::seconds kWithRefusedPin{30};
+// What opening a token takes that does answer: a process that ends does not leave it half way.
+constexpr std::chrono::seconds kEnding{10};
+
+/// A PIN that was refused must be told, for another start would send it again; that a token holds no keys yet
+/// is no reason to make some while another may hold them.
+int Weight(ErrorCode code) {
+  if (code == ErrorCode::kPinIncorrect) return 2;
+  return code == ErrorCode::kTokenBlank ? 0 : 1;
+}
 
 }  // namespace
 
@@ -24,16 +36,41 @@ Result<std::unique_ptr<TokenSet>> TokenSet::Open(std::vector<TokenMember> member
     return set;
   }
   // One after the other: what the first of them holds is what the others must hold.
-  std::optional<Error> first_error;
-  bool any = false;
+  const auto begun = std::chrono::steady_clock::now();
+  const auto until = begun + kFirstTries;
   for (TokenMember& member : members) {
-    set->keepers_.push_back(TokenKeeper::OpenBesideOthers(std::move(member), set->group_, kFirstTry));
-    const std::optional<Error> why = set->keepers_.back()->WhyNotOpen();
-    any = any || !why;
-    if (!first_error) first_error = why;
+    set->keepers_.push_back(TokenKeeper::OpenBesideOthers(std::move(member), set->group_));
+    set->keepers_.back()->WaitForFirstTry(std::max(until, std::chrono::steady_clock::now() + kEachAtLeast));
   }
-  if (!any) return *first_error;
+  SKMS_TRYV(set->WaitForOne(begun + kWithRefusedPin));
   return set;
+}
+
+Status TokenSet::WaitForOne(std::chrono::steady_clock::time_point with_refused_pin) const {
+  for (;;) {
+    bool all_tried = true;
+    std::optional<Error> worst;
+    for (const auto& keeper : keepers_) {
+      const bool tried =
+          keeper->WaitForFirstTry(std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
+      const std::optional<Error> why = keeper->WhyNotOpen();
+      if (!why) return Ok();
+      all_tried = all_tried && tried;
+      if (!worst || Weight(why->code) > Weight(worst->code)) worst = why;
+    }
+    const bool in_time =
+        worst->code != ErrorCode::kPinIncorrect || std::chrono::steady_clock::now() < with_refused_pin;
+    if (all_tried || !in_time) return *worst;
+  }
+}
+
+TokenSet::~TokenSet() {
+  for (const auto& keeper : keepers_) keeper->BeginEnd();
+  const auto until = std::chrono::steady_clock::now() + kEnding;
+  for (auto& keeper : keepers_) {
+    // Its thread is in a module that does not come back, and uses it: it stays for as long as the process.
+    if (!keeper->HasEnded(until)) static_cast<void>(keeper.release());
+  }
 }
 
 TokenSet::Choice TokenSet::Pick(std::vector<Candidate> candidates) {
@@ -42,6 +79,8 @@ TokenSet::Choice TokenSet::Pick(std::vector<Candidate> candidates) {
     const bool all = std::all_of(candidates.begin(), candidates.end(), unfit);
     if (!all) std::erase_if(candidates, unfit);
   };
+  if (const void* avoid = PlaceToAvoid(); avoid != nullptr)
+    keep([avoid](const Candidate& one) { return one.open->token->place() == avoid; });
   keep([](const Candidate& one) { return one.weight == 0; });
   keep([](const Candidate& one) { return one.open->token->IsBusy(); });
   std::uint32_t sum = 0;

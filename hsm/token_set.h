@@ -24,8 +24,14 @@ inline constexpr std::size_t kMostTokens = 16;
 
 class TokenSet {
  public:
-  /// Errors: as CryptoModule::Open.
+  /// Errors: as CryptoModule::Open. Of several tokens one must be open; those that have not answered by then
+  /// are taken in later. Where none can be opened the error is that of a refused PIN, if there is one.
   static Result<std::unique_ptr<TokenSet>> Open(std::vector<TokenMember> members, MissingKeys missing);
+
+  TokenSet(const TokenSet&) = delete;
+  TokenSet& operator=(const TokenSet&) = delete;
+  /// Leaves a token behind whose module does not come back from opening it.
+  ~TokenSet();
 
   /// `verb(const OpenToken&)` in a token of which `can(const KnownToken&)` holds. As TokenKeeper::Run says, a
   /// verb may run more than once. Errors: kTokenUnavailable, and the verb's.
@@ -92,6 +98,9 @@ class TokenSet {
   static bool AnotherMayDo(const Error& error);
 
   TokenSet() = default;
+  /// The error of all, where none can be opened; waits for the first try of each until one is open, but not
+  /// past `with_refused_pin` where a PIN was refused.
+  Status WaitForOne(std::chrono::steady_clock::time_point with_refused_pin) const;
 
   std::shared_ptr<KeyGroup> group_ = std::make_shared<KeyGroup>();
   std::vector<std::unique_ptr<TokenKeeper>> keepers_;

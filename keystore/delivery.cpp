@@ -1,6 +1,8 @@
 // Deliver: who gets which versions, wrapped how.
 #include <algorithm>
+#include <chrono>
 #include <iterator>
+#include <mutex>
 #include <utility>
 
 #include "base/encoding.h"
@@ -8,6 +10,12 @@
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {
+namespace {
+
+constexpr std::chrono::seconds kMakingTakes{2};
+
+}  // namespace
+
 AuditEntry KeyStore::State::EntryFor(const Requester& by, const char* action,
                                      const Selector& selector) const {
   AuditEntry entry;
@@ -61,12 +69,19 @@ Result<Versions> KeyStore::State::OwnVersions(const Requester& by, const Service
   SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
   Versions versions;
   if (stored.empty() && service.generate_on_request) {
-    const std::lock_guard lock(LockFor(selector));
-    SKMS_TRY(stored, CheckedVersions(selector));  // another request may have made it while this one waited
-    if (stored.empty()) {
-      SKMS_TRY(KeyVersion made, MakeFirst(by, service, selector));
-      versions.push_back(std::move(made));
-    }
+    // Who makes it holds the lock, and may hang in a token that another could do without: then both make one,
+    // and the database takes the first.
+    const std::unique_lock lock(LockFor(selector), kMakingTakes);
+    return WithRetries([&]() -> Result<Versions> {
+      Versions first;
+      SKMS_TRY(stored, CheckedVersions(selector));  // another request may have made it meanwhile
+      if (stored.empty()) {
+        SKMS_TRY(KeyVersion made, MakeFirst(by, service, selector));
+        first.push_back(std::move(made));
+      }
+      for (StoredKeyVersion& one : stored) first.push_back(std::move(one.version));
+      return first;
+    });
   }
   for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
   return versions;

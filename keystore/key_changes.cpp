@@ -50,7 +50,7 @@ Result<Kid> KeyStore::State::FreshKid() {
   }
 }
 
-std::mutex& KeyStore::State::LockFor(const Selector& selector) {
+std::timed_mutex& KeyStore::State::LockFor(const Selector& selector) {
   const std::size_t hash = std::hash<std::string>()(selector.service.value() + '\n' + selector.target);
   return stripes_[hash % kStripes];
 }

@@ -150,7 +150,7 @@ class KeyStore::State {
                                std::int64_t now);
   Status CommitRotation(std::vector<std::pair<Selector, KeyChangeSet>>& sets, RotationRun& run);
 
-  std::mutex& LockFor(const Selector& selector);
+  std::timed_mutex& LockFor(const Selector& selector);
 
   hsm::CryptoModule& module;
   const Clock& clock;
@@ -176,7 +176,7 @@ class KeyStore::State {
   /// A change that others overtake so often is given back to the caller.
   static constexpr int kTries = 8;
   const SecretBytes lasting_key_;  ///< of pseudonyms, and of digests once `lasting`
-  std::array<std::mutex, kStripes> stripes_;
+  std::array<std::timed_mutex, kStripes> stripes_;
   std::atomic<bool> log_holds_wiped_{false};
 };
 

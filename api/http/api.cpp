@@ -165,7 +165,7 @@ class Api::State {
 
   Response Admitted(const Route& route, const Request& request, RequestContext& context,
                     const PathValues& values) {
-    const std::optional<Running::iterator> entered = Enter();
+    const std::optional<Running::iterator> entered = Enter(context.second_run);
     if (!entered) {
       ProblemDetails problem = ProblemFor(ErrorCode::kResourceExhausted);
       return ToResponse(problem, context.request_id);
@@ -189,10 +189,10 @@ class Api::State {
     void operator()(State* state) const { state->Leave(entered); }
   };
 
-  std::optional<Running::iterator> Enter() {
+  std::optional<Running::iterator> Enter(bool has_place) {
     const auto has_room = [this] { return running_.size() < limits_.max_concurrent_requests; };
     std::unique_lock lock(mutex_);
-    if (!has_room()) {
+    if (!has_place && !has_room()) {
       if (waiting_ >= limits_.max_waiting_requests) return std::nullopt;
       ++waiting_;
       const bool admitted = left_.wait_for(lock, limits_.max_wait, has_room);

@@ -207,6 +207,8 @@ class Server final : public httplib::Server {
     stop();
   }
   bool stopping() const { return stopping_; }
+  /// No request is run again any more; waits for those that are.
+  void EndRuns() { late_.End(); }
 
  private:
   static void Fill(const Response& ours, httplib::Response& response) {
@@ -282,14 +284,18 @@ class Server final : public httplib::Server {
     if (!api_.MayRunTwice(hanging.request)) return {};
     RequestContext context = hanging.peer;
     context.deadline = hanging.context.deadline;
+    context.second_run = true;
     return [&api = api_, request = hanging.request, context = std::move(context),
-            &connection = hanging.connection]() mutable -> LateAnswers::Answer {
+            &connection = hanging.connection, time = options_.request_time]() mutable -> LateAnswers::Answer {
       const Response response = api.Handle(request, context);
-      if (response.status >= 500) return {};
-      LogWarning("transport: " + request.method + " hangs in the token; it was run again as request " +
-                 context.request_id);
-      return [&connection, text = Serialize(response, response.status == 200 ? "OK" : "")] {
-        connection.WriteAll(text, steady_clock::now() + kDrainTime);
+      // The first run was let in: what refuses the second (a rate, a token that has expired) says nothing of
+      // it.
+      if (response.status >= 400) return {};
+      return [&connection, time, text = Serialize(response, response.status == 200 ? "OK" : ""),
+              log = "transport: " + request.method +
+                    " hangs in the token; answered by running it again, as request " + context.request_id] {
+        LogWarning(log);
+        connection.WriteAll(text, steady_clock::now() + time);
       };
     };
   }
@@ -388,6 +394,7 @@ class HttplibTransport final : public Transport {
     stopped_ = true;
     server_.SignalStop();
     thread_.join();
+    server_.EndRuns();
     if (!path_.empty()) ::unlink(path_.c_str());
   }
 

@@ -18,12 +18,15 @@ LateAnswers::LateAnswers(milliseconds most, milliseconds hangs) : most_(most), h
 }
 
 LateAnswers::~LateAnswers() {
+  End();
+  if (thread_.joinable()) thread_.join();
+}
+
+void LateAnswers::End() {
   Lock lock(mutex_);
   stop_ = true;
   changed_.notify_all();
   changed_.wait(lock, [this] { return runs_ == 0; });
-  lock.unlock();
-  if (thread_.joinable()) thread_.join();
 }
 
 void LateAnswers::Watch() {
@@ -66,8 +69,8 @@ void LateAnswers::StartRun(Pending& pending) {
     Run run = make();
     if (!run) return;
     pending.self_ = std::make_shared<Pending*>(&pending);
-    std::thread([this, run = std::move(run), self = pending.self_]() mutable {
-      RunAgain(std::move(run), self);
+    std::thread([this, run = std::move(run), self = pending.self_, place = pending.call_.place()]() mutable {
+      RunAgain(std::move(run), place, self);
     }).detach();
     ++runs_;
   } catch (const std::exception& error) {
@@ -75,7 +78,8 @@ void LateAnswers::StartRun(Pending& pending) {
   }
 }
 
-void LateAnswers::RunAgain(Run run, const std::shared_ptr<Pending*>& pending) {
+void LateAnswers::RunAgain(Run run, const void* hangs_in, const std::shared_ptr<Pending*>& pending) {
+  PlaceToAvoid() = hangs_in;
   LowerPriority(ThreadPriority::kRequests);
   Answer answer;
   try {

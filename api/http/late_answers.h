@@ -3,10 +3,10 @@
 // and its connection is closed when it comes back.
 //
 // A request that may run twice is run again by another thread once its own has been inside one call of the
-// module (base/outside_call.h) for `kHangs`: another session, or another token, may well answer it. What has
+// module (base/outside_call.h) for `kHangs`: another token, or another session, may well answer it. What has
 // not been answered in time gets 503.
 //
-// Thread-safe. Must outlive every Pending of its own; its end waits for the runs under way.
+// Thread-safe. Must outlive every Pending of its own.
 #pragma once
 
 #include <chrono>
@@ -39,6 +39,8 @@ class LateAnswers {
   LateAnswers(const LateAnswers&) = delete;
   LateAnswers& operator=(const LateAnswers&) = delete;
   ~LateAnswers();
+  /// No request is run again from now on; returns when those runs have ended that were under way.
+  void End();
 
   /// One handler at work on one connection; made and destroyed by its thread.
   class Pending {
@@ -71,7 +73,7 @@ class LateAnswers {
   void AnswerFor(Lock& lock, Pending& pending, const Answer& answer);
   void RunAgainWhatHangs();
   void StartRun(Pending& pending);
-  void RunAgain(Run run, const std::shared_ptr<Pending*>& pending);
+  void RunAgain(Run run, const void* hangs_in, const std::shared_ptr<Pending*>& pending);
 
   const std::chrono::milliseconds most_;
   const std::chrono::milliseconds hangs_;

@@ -69,6 +69,7 @@ struct RequestContext {
   std::string tls_version;   ///< "TLSv1.3", empty on unix sockets
   std::string request_id;    ///< 16 hex digits, ours, never the client's
   std::chrono::steady_clock::time_point deadline{};
+  bool second_run = false;  ///< of a request whose first one hangs, and has a place among the concurrent ones
 };
 
 }  // namespace skms::http

@@ -157,9 +157,9 @@ def ask_too_often(directory):
 
 def taken(operation):
     """Its answer once there was room for it: the question whether the house is full takes a place too."""
-    while (answer := operation()).status == 503:
-        pass
-    return answer
+    answers = []
+    wait_for(lambda: answers.append(operation()) or answers[-1].status != 503, "room")
+    return answers[-1]
 
 
 def ask_too_much_at_once(directory):

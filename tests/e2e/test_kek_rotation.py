@@ -10,6 +10,7 @@ import pytest
 
 from appliance import BIN, wait_for
 from several_tokens import ended, faulted, opened, prepared
+from test_token_loss import AGAIN
 from token_load import FaultSocket, Load, order
 
 
@@ -226,7 +227,7 @@ def test_what_a_request_holds_is_not_taken_from_under_it(one):
     order(one, "hang C_WrapKey 60 times 1")  # in the middle of a delivery, under the former KEK
     begun = time.monotonic()
     with Load(one) as load:
-        wait_for(lambda: load.count(503) > 0, "the answer in place of what hangs")
+        wait_for(lambda: AGAIN in one.log.read_text(), "the answer in place of what hangs")
         one.ctl("kek", "rotate", "--wait")
         refused = one.try_ctl("kek", "retire", "--yes")
         assert refused.returncode != 0 and "still being served" in refused.stderr, (refused, time.monotonic() - begun)

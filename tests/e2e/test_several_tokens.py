@@ -1,13 +1,15 @@
 """Several tokens hold the same keys: how one comes to, and what clients see when another goes."""
 
 import sqlite3
+import subprocess
 import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from appliance import wait_for
+from appliance import BIN, DEADLINE, wait_for
 from several_tokens import ended, faulted, held, join, nss, opened, prepared, softhsm, states
+from test_token_loss import AGAIN
 from token_load import ANSWER_MS, Load, counters, order
 
 
@@ -65,7 +67,7 @@ def test_a_token_whose_calls_all_hang_is_passed_over(pair):
         wait_for(lambda: load.count(200) > 100, "the load")
         order(pair, "hang * 60")
         begun = time.monotonic()
-        wait_for(lambda: slowest(load) > 1, "the requests that hang in it to be run again")
+        wait_for(lambda: AGAIN in pair.log.read_text(), "the requests that hang in it to be run again")
         settled, served = time.monotonic(), load.count(200)
         wait_for(lambda: load.count(200) > served + 300, "the other")
         order(pair, "clear")
@@ -143,6 +145,37 @@ def test_the_daemon_starts_while_a_token_hangs_and_takes_it_in_when_it_answers(p
     order(pair, "clear")
     wait_for(lambda: states(pair)["skms"] == "serving", "the token that hung")
     assert opened(pair) == keys
+
+
+def test_a_start_that_fails_says_that_a_pin_was_refused_though_another_token_hangs(tmp_path):
+    one = prepared(tmp_path, [faulted(), softhsm(tmp_path, "b")])
+    one.make_token("b")
+    (tmp_path / "wrong").write_text("000000\n")
+    (tmp_path / "wrong").chmod(0o400)
+    (tmp_path / "script").write_text("hang C_Login 600\n")
+    one.environment["SKMS_FAULT_SCRIPT"] = str(tmp_path / "script")
+    one.write_config(tokens=[faulted(), {**softhsm(tmp_path, "b"), "pin_file": "wrong"}])
+    done = subprocess.run([BIN / "skmsd", "--config", one.config], env=one.environment, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 6, done.stderr
+    assert "'skms' does not answer" in done.stderr
+
+
+def test_a_request_that_hangs_in_one_is_run_again_in_a_stand_by(tmp_path):
+    one = prepared(tmp_path, [faulted(), softhsm(tmp_path, "b", weight=0)])
+    one.make_token("b")
+    with ended(one.start().provision()):
+        keys = opened(one, users=1)
+        join(one, "b")
+        order(one, "hang C_WrapKey 60")  # and nothing else: it looks alive
+        begun = time.monotonic()
+        assert opened(one, users=1) == keys
+        print(f"\nanswered by the stand-by after {time.monotonic() - begun:.2f} s")
+        assert AGAIN in one.log.read_text()
+        assert len(opened(one, users=2)) == 2  # of which one is made now
+        order(one, "clear")
+        wait_for(lambda: one.ctl_json("status")["sessions"]["inUse"] == 0, "the calls that hung")
+        for _ in range(4):
+            assert len(opened(one, users=2)) == 2  # and once
 
 
 def test_a_token_of_weight_0_works_only_while_no_other_is_well(tmp_path):

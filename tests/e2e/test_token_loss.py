@@ -11,6 +11,7 @@ from token_load import ANSWER_MS, CLIENTS, LATE_S, MODULE, RETURN_S, Health, Loa
 
 # Of the median, for the slowest answer is as slow as the machine is busy; docs/reliability.md has the figures.
 HEALTHY_MS = 100
+AGAIN = "hangs in the token; answered by running it again"
 HANGS_S = 1  # how long a call may take before its request is run again by another thread
 
 
@@ -75,7 +76,7 @@ def test_a_request_whose_call_hangs_is_run_again_and_delays_no_other(appliance):
         wait_for(lambda: load.count(200) > CLIENTS, "the load")
         order(appliance, "hang C_WrapKey 60 times 1")
         begun = time.monotonic()
-        wait_for(lambda: [took for _, took, _ in load.answers if took > HANGS_S], "the answer in its place")
+        wait_for(lambda: AGAIN in appliance.log.read_text(), "the answer in its place")
         answered = time.monotonic() - begun
         before = load.count(200)
         wait_for(lambda: load.count(200) > before + 2 * CLIENTS, "the others")
@@ -140,16 +141,15 @@ def test_a_pin_that_changed_is_sent_once_and_the_right_one_taken_without_a_resta
 
 
 def test_a_daemon_ends_while_a_call_hangs(fresh):
-    soon = {f"{section}__{time}_ms": 1000 for section in ("listen", "listen_ue") for time in ("request_time", "answer_time")}
-    fresh.write_config(token__module=BIN.parent / "lib/libskms_fault.so", **soon)
+    fresh.write_config(token__module=BIN.parent / "lib/libskms_fault.so", listen__answer_time_ms=1000)
     fresh.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_CONTROL": str(fresh.directory / "fault.sock")})
     fresh.start().provision()
     order(fresh, "hang C_WrapKey 600")
     assert fresh.get().status == 503
     begun = time.monotonic()
     assert fresh.stop() == 0
-    assert time.monotonic() - begun < 10
-    assert "does not come back from the token's module; ended without it" in fresh.log.read_text()
+    assert time.monotonic() - begun < 60  # of the 600 s
+    assert "requests do not come back, as when a call hangs in the token's module; ended without them" in fresh.log.read_text()
 
 
 def test_a_daemon_ends_while_its_token_is_lost(fresh):

@@ -21,8 +21,8 @@ void BePunctual() {
 }
 
 /// By how much a sleep of this machine ends too late, in the middle: 40 us of a virtual machine's timer are a
-/// twenty-fifth of a fast token's call. Found once, at the first pace, which is ordered before there is a
-/// load.
+/// twenty-fifth of a fast token's call. Found once, at the first order of that kind, which is ordered before
+/// there is a load.
 steady_clock::duration LateWaking() {
   static const steady_clock::duration found = [] {
     BePunctual();
@@ -55,7 +55,7 @@ bool Rule::Matches(Function called) const {
 }
 
 void Rules::Add(Rule rule) {
-  if (rule.kind == Rule::Kind::kPace) LateWaking();
+  if (rule.kind == Rule::Kind::kPace || rule.kind == Rule::Kind::kDelay) LateWaking();
   const std::lock_guard lock(mutex_);
   rules_.push_back(std::move(rule));
 }

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 namespace skms {
@@ -13,14 +14,13 @@ int Mine() { return ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid())); 
 
 TEST_CASE("a thread stands back for the others of its process, and never comes forward again") {
   const int before = Mine();
-  REQUIRE(before < 5);
-  std::thread([] {
+  std::thread([before] {
     LowerPriority(ThreadPriority::kRequests);
-    CHECK(Mine() == 5);
+    CHECK(Mine() == std::max(before, 5));
     LowerPriority(ThreadPriority::kBackground);
-    CHECK(Mine() == 10);
+    CHECK(Mine() == std::max(before, 10));
     LowerPriority(ThreadPriority::kRequests);
-    CHECK(Mine() == 10);
+    CHECK(Mine() == std::max(before, 10));
   }).join();
   CHECK(Mine() == before);
 }

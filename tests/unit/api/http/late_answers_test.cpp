@@ -92,39 +92,46 @@ TEST_CASE("a request whose thread is inside the module for too long is run again
   LateAnswers late(seconds(600), milliseconds(1));
   Event answered;
   std::thread::id ran_in;
+  const void* kept_out_of = nullptr;
   LateAnswers::Pending pending(
-      late, [] { FAIL("503"); },
+      late, [] { std::terminate(); },
       [&]() -> LateAnswers::Run {
         return [&]() -> LateAnswers::Answer {
           ran_in = std::this_thread::get_id();
+          kept_out_of = PlaceToAvoid();
           return [&] { answered.Happen(); };
         };
       });
   {
-    const OutsideCall inside;
+    const OutsideCall inside(&late);
     answered.Wait();
   }
   CHECK_FALSE(pending.Begin());
   CHECK(ran_in != std::this_thread::get_id());
+  CHECK(kept_out_of == &late);
+  CHECK(PlaceToAvoid() == nullptr);
 }
 
 TEST_CASE("one that is late for another reason is not run again") {
-  LateAnswers late(milliseconds(50), milliseconds(1));
+  LateAnswers late(milliseconds(50), seconds(10));
   Event answered;
+  std::atomic<bool> again = false;
   const LateAnswers::Pending pending(
       late, [&] { answered.Happen(); },
       [&]() -> LateAnswers::Run {
-        FAIL("run again");
+        again = true;
         return {};
       });
-  { const OutsideCall short_one; }
+  { const OutsideCall short_one(&late); }
   answered.Wait();
+  CHECK_FALSE(again);
 }
 
 TEST_CASE("one that must not run twice, or whose second run does not help either, gets 503 in its time") {
   for (const bool helps : {false, true}) {
     LateAnswers late(milliseconds(60), milliseconds(1));
     Event answered;
+    Event ran;
     std::atomic<int> runs = 0;
     const LateAnswers::Pending pending(
         late, [&] { answered.Happen(); },
@@ -132,11 +139,13 @@ TEST_CASE("one that must not run twice, or whose second run does not help either
           if (!helps) return {};
           return [&]() -> LateAnswers::Answer {
             ++runs;
+            ran.Happen();
             return {};
           };
         });
-    const OutsideCall inside;
+    const OutsideCall inside(&late);
     answered.Wait();
+    if (helps) ran.Wait();
     CHECK(runs == (helps ? 1 : 0));
   }
 }
@@ -148,7 +157,7 @@ TEST_CASE("a second run that comes too late writes nothing, and the end waits fo
   auto late = std::make_unique<LateAnswers>(seconds(600), milliseconds(1));
   {
     LateAnswers::Pending pending(
-        *late, [] { FAIL("503"); },
+        *late, [] { std::terminate(); },
         [&]() -> LateAnswers::Run {
           return [&]() -> LateAnswers::Answer {
             begun.Happen();
@@ -157,7 +166,7 @@ TEST_CASE("a second run that comes too late writes nothing, and the end waits fo
           };
         });
     {
-      const OutsideCall inside;
+      const OutsideCall inside(&late);
       begun.Wait();
     }
     CHECK(pending.Begin());  // it came back
@@ -178,7 +187,7 @@ TEST_CASE("no more requests are run again at once than may hang as well") {
   for (std::size_t i = 0; i < LateAnswers::kMostRuns + 4; ++i) {
     threads.emplace_back([&] {
       LateAnswers::Pending pending(
-          late, [] { FAIL("503"); },
+          late, [] { std::terminate(); },
           [&]() -> LateAnswers::Run {
             return [&, end]() -> LateAnswers::Answer {
               ++runs;
@@ -186,7 +195,7 @@ TEST_CASE("no more requests are run again at once than may hang as well") {
               return {};
             };
           });
-      const OutsideCall inside;
+      const OutsideCall inside(&late);
       end.wait();
     });
   }
