@@ -147,7 +147,8 @@ Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configur
   std::unique_ptr<Appliance> appliance(new Appliance());
   SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(MembersFrom(configuration)));
   SKMS_TRY(appliance->store_,
-           keystore::KeyStore::Open({configuration.store.path}, *appliance->module_, appliance->clock_));
+           keystore::KeyStore::Open({configuration.store.path, configuration.store.answer_cache_bytes},
+                                    *appliance->module_, appliance->clock_));
   SKMS_TRYV(appliance->Wire(configuration));
   return appliance;
 }

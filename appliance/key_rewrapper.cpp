@@ -147,20 +147,22 @@ milliseconds KeyRewrapper::Step() {
   if (!counted_) return Count();
   at_work_since_ = steady_clock::now();
   const std::size_t rows = std::clamp<std::size_t>(options_.rows_per_second / 4, 1, kMostRowsInAStep);
-  const auto run = store_.RewrapRows(cursor_, rows, [this] { Pause(); });
-  if (run.has_error() && run.error().code == ErrorCode::kIntegrity) return Damaged(run.error());
-  if (run.has_error()) return Trouble(run.error());
+  keystore::RewrapRun run;
+  const Status status = store_.RewrapRows(
+      cursor_, rows, [this] { Pause(); }, run);
   const auto now = steady_clock::now();
-  walk_.rewrapped += run.value().rewrapped;
-  walk_.overtaken += run.value().overtaken;
-  walk_.damaged += run.value().damaged;
+  walk_.rewrapped += run.rewrapped;
+  walk_.overtaken += run.overtaken;
+  walk_.damaged += run.damaged;
   {
     const Lock lock(mutex_);
-    report_.trouble.clear();
-    report_.done = std::min(report_.total, report_.done + run.value().rewrapped);
+    if (status.has_value()) report_.trouble.clear();
+    report_.done = std::min(report_.total, report_.done + run.rewrapped);
     const double seconds = std::chrono::duration<double>(now - began_).count();
     report_.rows_per_second = seconds > 0 ? static_cast<double>(report_.done) / seconds : 0;
   }
+  if (status.has_error() && status.error().code == ErrorCode::kIntegrity) return Damaged(status.error());
+  if (status.has_error()) return Trouble(status.error());
   if (cursor_.table == keystore::RewrapCursor::Table::kEnd) return Count();
   return milliseconds(0);
 }

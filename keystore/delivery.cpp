@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "base/outside_call.h"
 #include "keystore/key_life.h"
 #include "keystore/key_store_state.h"
 
@@ -64,24 +65,44 @@ Result<DeliveryAnswer> KeyStore::State::SendHome(AuditEntry entry, const Service
   return answer;
 }
 
+/// Who makes a key holds the selector's lock, and may hang in a token that another could do without: then one
+/// of those who wait makes it as well, and the database takes the first.
+Result<Versions> KeyStore::State::MakeOrAwaitFirst(const Requester& by, const Service& service,
+                                                   const Selector& selector) {
+  std::unique_lock maker(LockFor(selector), std::defer_lock);
+  std::unique_lock second_maker(SecondLockFor(selector), std::defer_lock);
+  // A second run knows that the first one hangs.
+  const bool waits = PlaceToAvoid() == nullptr;
+  if (!(waits ? maker.try_lock_for(kMakingTakes) : maker.try_lock()) &&
+      !second_maker.try_lock_for(kMakingTakes)) {
+    return Error{ErrorCode::kResourceExhausted, "the key is being made, which takes long or hangs"};
+  }
+  const auto stored_ones = [&]() -> Result<Versions> {
+    SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
+    Versions versions;
+    for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
+    return versions;
+  };
+  SKMS_TRY(Versions there, stored_ones());  // another request may have made it while this one waited
+  if (!there.empty()) return there;
+  auto made = MakeFirst(by, service, selector);
+  if (made.has_value()) {
+    Versions versions;
+    versions.push_back(std::move(made).value());
+    return versions;
+  }
+  if (made.error().code != ErrorCode::kChangedMeanwhile) return std::move(made).error();
+  SKMS_TRY(there, stored_ones());
+  if (there.empty()) return std::move(made).error();
+  return there;
+}
+
 Result<Versions> KeyStore::State::OwnVersions(const Requester& by, const Service& service,
                                               const Selector& selector) {
   SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
   Versions versions;
   if (stored.empty() && service.generate_on_request) {
-    // Who makes it holds the lock, and may hang in a token that another could do without: then both make one,
-    // and the database takes the first.
-    const std::unique_lock lock(LockFor(selector), kMakingTakes);
-    return WithRetries([&]() -> Result<Versions> {
-      Versions first;
-      SKMS_TRY(stored, CheckedVersions(selector));  // another request may have made it meanwhile
-      if (stored.empty()) {
-        SKMS_TRY(KeyVersion made, MakeFirst(by, service, selector));
-        first.push_back(std::move(made));
-      }
-      for (StoredKeyVersion& one : stored) first.push_back(std::move(one.version));
-      return first;
-    });
+    return MakeOrAwaitFirst(by, service, selector);
   }
   for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
   return versions;
@@ -169,7 +190,12 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
   if (!to.recipient) {
     SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec, version.public_key));
   } else {
-    auto wrapped = module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec, version.public_key);
+    // Its state is changed by who has the token; once its time is over nobody goes by what was said before.
+    const bool over = version.not_after && *version.not_after <= clock.NowSeconds();
+    auto wrapped =
+        over
+            ? module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec, version.public_key)
+            : answers.RewrapFor(module, *to.recipient, version.wrapped, out.profile.spec, version.public_key);
     if (wrapped.has_error()) return NamingRecipient(to, Status(Unusable(to, "", wrapped.error()))).error();
     out.wrapped = std::move(wrapped).value();
   }

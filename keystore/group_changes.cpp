@@ -453,11 +453,12 @@ Result<Versions> KeyStore::State::GroupVersionsOf(const Service& service, const 
   Versions versions;
   for (Found& one : found) {
     const GroupRecord& record = one.group.record;
-    SKMS_TRYV(CheckRowMac(module, FieldsOf(record), one.group.mac, "group '" + record.id.value() + "'"));
+    SKMS_TRYV(
+        answers.CheckRowMac(module, FieldsOf(record), one.group.mac, "group '" + record.id.value() + "'"));
     SKMS_TRYV(CheckNotRolledBack(one.stored, record.revision, record.id));
     for (StoredKeyVersion& stored : one.stored) {
       if (stored.version.version < one.first || UseOf(stored.version) == KeyUse::kNone) continue;
-      SKMS_TRYV(CheckRowMac(module, FieldsOf(stored.version), stored.mac, RowName(stored.version)));
+      SKMS_TRYV(answers.CheckRowMac(module, FieldsOf(stored.version), stored.mac, RowName(stored.version)));
       versions.push_back(std::move(stored.version));
     }
   }

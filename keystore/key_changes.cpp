@@ -50,9 +50,14 @@ Result<Kid> KeyStore::State::FreshKid() {
   }
 }
 
-std::timed_mutex& KeyStore::State::LockFor(const Selector& selector) {
-  const std::size_t hash = std::hash<std::string>()(selector.service.value() + '\n' + selector.target);
-  return stripes_[hash % kStripes];
+std::size_t KeyStore::State::StripeOf(const Selector& selector) {
+  return std::hash<std::string>()(selector.service.value() + '\n' + selector.target) % kStripes;
+}
+
+std::timed_mutex& KeyStore::State::LockFor(const Selector& selector) { return stripes_[StripeOf(selector)]; }
+
+std::timed_mutex& KeyStore::State::SecondLockFor(const Selector& selector) {
+  return second_stripes_[StripeOf(selector)];
 }
 
 Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service, const Selector& selector,
@@ -85,7 +90,7 @@ Result<std::vector<StoredKeyVersion>> KeyStore::State::CheckedVersions(const Sel
     return Ok();
   }));
   for (const StoredKeyVersion& one : stored) {
-    SKMS_TRYV(CheckRowMac(module, FieldsOf(one.version), one.mac, RowName(one.version)));
+    SKMS_TRYV(answers.CheckRowMac(module, FieldsOf(one.version), one.mac, RowName(one.version)));
   }
   return stored;
 }
@@ -155,6 +160,8 @@ Result<KeyVersion> KeyStore::State::MakeFirst(const Requester& by, const Service
   const Planned planned{service, selector, {}, "create", "", 0};
   SKMS_TRYV(AddPlan(set, by, planned, PlanRotateNow(service.rotation, {}, clock.NowSeconds())));
   SKMS_TRYV(Write(set));
+  const StoredKeyVersion& made = set.inserts.front().row;
+  answers.Learn(FieldsOf(made.version), made.mac);
   return std::move(set.inserts.front().row.version);
 }
 

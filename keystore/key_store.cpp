@@ -65,7 +65,7 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   SKMS_TRY(SecretBytes lasting_key, std::move(kept));
   SKMS_TRY(const bool payloads, HasPayloads(*database));
   auto state = std::make_unique<State>(module, clock, std::move(database), std::move(directory),
-                                       std::move(lasting_key), lasting);
+                                       std::move(lasting_key), lasting, options.answer_cache_bytes);
   state->payloads_exist = payloads;
   return std::unique_ptr<KeyStore>(new KeyStore(std::move(state)));
 }

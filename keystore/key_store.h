@@ -24,7 +24,8 @@
 namespace skms::keystore {
 
 struct StoreOptions {
-  std::string path;  ///< SQLite file
+  std::string path;                    ///< SQLite file
+  std::size_t answer_cache_bytes = 0;  ///< at most kept of what the token answered (AnswerCache); 0: nothing
 };
 
 class KeyStore {
@@ -174,11 +175,11 @@ class KeyStore {
   Result<hsm::TokenKeyGenerations> JoinToken(const Requester& by, const std::string& label,
                                              const std::string& fingerprint);
   /// The next step of a walk: at most `most` rows, each checked, wrapped anew, opened again and written where
-  /// nobody changed it meanwhile. `cursor` moves on. `after_row` is called after each, and may take its time.
-  /// For one thread; any walk may be left or begun again. Errors: kStorage, kTokenUnavailable (nothing is
-  /// lost; the cursor stays).
-  Result<RewrapRun> RewrapRows(RewrapCursor& cursor, std::size_t most,
-                               const std::function<void()>& after_row);
+  /// nobody changed it meanwhile. `cursor` moves on. `after_row` is called after each (after the directory
+  /// once), and may take its time. `run` says what was done, also beside an error. For one thread; any walk
+  /// may be left or begun again. Errors: kStorage, kTokenUnavailable (nothing is lost; the cursor stays).
+  Status RewrapRows(RewrapCursor& cursor, std::size_t most, const std::function<void()>& after_row,
+                    RewrapRun& run);
   /// Counted one by one.
   Result<TokenKeyRows> CountTokenKeyRows();
   /// Destroys the generations that are not in use, in every token. Nothing may be under them, and nobody may

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "keystore/answer_cache.h"
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
 #include "keystore/directory.h"
@@ -36,11 +37,13 @@ inline Error NoSuchKey() {
 class KeyStore::State {
  public:
   State(hsm::CryptoModule& crypto, const Clock& time, std::unique_ptr<Database> opened,
-        std::unique_ptr<Directory> loaded, SecretBytes lasting_key, bool was_lasting)
+        std::unique_ptr<Directory> loaded, SecretBytes lasting_key, bool was_lasting,
+        std::size_t answer_cache_bytes)
       : module(crypto),
         clock(time),
         database(std::move(opened)),
         directory(std::move(loaded)),
+        answers(answer_cache_bytes),
         lasting(was_lasting),
         lasting_key_(std::move(lasting_key)) {}
 
@@ -151,11 +154,15 @@ class KeyStore::State {
   Status CommitRotation(std::vector<std::pair<Selector, KeyChangeSet>>& sets, RotationRun& run);
 
   std::timed_mutex& LockFor(const Selector& selector);
+  /// Of those who do not wait any longer for the first one's holder.
+  std::timed_mutex& SecondLockFor(const Selector& selector);
+  Result<Versions> MakeOrAwaitFirst(const Requester& by, const Service& service, const Selector& selector);
 
   hsm::CryptoModule& module;
   const Clock& clock;
   const std::unique_ptr<Database> database;
   const std::unique_ptr<Directory> directory;
+  AnswerCache answers;
   std::atomic<bool> payloads_exist{false};        ///< there may be some: a delivery looks for them
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
@@ -173,10 +180,12 @@ class KeyStore::State {
 
  private:
   static constexpr std::size_t kStripes = 64;
+  static std::size_t StripeOf(const Selector& selector);
   /// A change that others overtake so often is given back to the caller.
   static constexpr int kTries = 8;
   const SecretBytes lasting_key_;  ///< of pseudonyms, and of digests once `lasting`
   std::array<std::timed_mutex, kStripes> stripes_;
+  std::array<std::timed_mutex, kStripes> second_stripes_;
   std::atomic<bool> log_holds_wiped_{false};
 };
 

@@ -30,7 +30,7 @@ Result<std::vector<StoredPayload>> KeyStore::State::CurrentPayloads(const Select
     return Ok();
   }));
   for (const StoredPayload& one : stored)
-    SKMS_TRYV(CheckRowMac(module, FieldsOf(one.payload), one.mac, RowName(one.payload)));
+    SKMS_TRYV(answers.CheckRowMac(module, FieldsOf(one.payload), one.mac, RowName(one.payload)));
   return stored;
 }
 

@@ -88,6 +88,7 @@ class KeyStore::State::Rewrap {
     SKMS_TRY(const std::int64_t count, state_.directory->Rewrap(use_));
     run_.rewrapped += count;
     cursor_ = {Table::kGroups, ""};
+    after_row_();
     return Ok();
   }
 
@@ -216,11 +217,12 @@ class KeyStore::State::Rewrap {
   RewrapRun run_;
 };
 
-Result<RewrapRun> KeyStore::RewrapRows(RewrapCursor& cursor, std::size_t most,
-                                       const std::function<void()>& after_row) {
+Status KeyStore::RewrapRows(RewrapCursor& cursor, std::size_t most, const std::function<void()>& after_row,
+                            RewrapRun& run) {
   State::Rewrap rewrap(*state_, cursor, after_row);
-  SKMS_TRYV(rewrap.Step(most));
-  return rewrap.run();
+  Status status = rewrap.Step(most);
+  run = rewrap.run();
+  return status;
 }
 
 Result<TokenKeyRows> KeyStore::CountTokenKeyRows() {
@@ -269,6 +271,7 @@ Result<hsm::TokenKeyGenerations> KeyStore::State::UseNewTokenKeys(
     }));
     lasting = true;
     SKMS_TRYV(module.UseGenerations(next));
+    answers.Clear();
     return next;
   }();
   if (changed.has_value()) return changed;
@@ -305,6 +308,8 @@ Result<hsm::HeldGenerations> KeyStore::RetireTokenKeys(const Requester& by) {
   const AuditEntry entry = EntryOf(by, "token-keys.retire", "all before " + Text(use));
   SKMS_TRYV(state.Record({&entry, 1}));
   auto destroyed = hsm::TokenCeremony(state.module).DestroyBefore(use);
+  // What a key that is gone has vouched for counts no more.
+  state.answers.Clear();
   if (destroyed.has_value()) return destroyed;
   AuditEntry failed = entry;
   failed.outcome = "refused";

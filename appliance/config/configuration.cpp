@@ -71,7 +71,10 @@ Status ReadTokens(const std::string& path, const YAML::Node& root, Configuration
   return Ok();
 }
 
-void ReadStore(SectionReader& reader, Configuration& out) { reader.Path("path", out.store.path); }
+void ReadStore(SectionReader& reader, Configuration& out) {
+  reader.Path("path", out.store.path);
+  reader.Number("answer_cache_bytes", out.store.answer_cache_bytes, 0, 1U << 30U);
+}
 
 void ReadListener(SectionReader& reader, ListenSection& out) {
   reader.Text("address", out.address);

@@ -43,6 +43,7 @@ inline constexpr std::size_t kMaxTokens = 16;
 
 struct StoreSection {
   std::string path = "/var/lib/skms/skms.db";
+  std::uint32_t answer_cache_bytes = 0;
 };
 
 struct ListenSection {

@@ -123,10 +123,10 @@ class Health:
 
 
 @contextlib.contextmanager
-def behind_faults(directory, recorded=True):
+def behind_faults(directory, recorded=True, **settings):
     """A running appliance with eight users' keys, whose token breaks when it is told to; not `recorded`: its answers are not judged."""
     one = Appliance(directory, token__module=BIN.parent / "lib/libskms_fault.so", listen__answer_time_ms=ANSWER_MS, listen__max_connections=64,
-                    limits__requests_per_second=100000, limits__burst=100000)
+                    limits__requests_per_second=100000, limits__burst=100000, **settings)
     one.prepare()
     if not recorded:
         one.recorded = lambda: one.environment

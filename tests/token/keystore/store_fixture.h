@@ -63,7 +63,7 @@ class StoreFixture {
     Must(store->AddService(admin, ServiceNamed("s")));
   }
 
-  StoreOptions options() const { return {token.directory() + "/skms.db"}; }
+  StoreOptions options() const { return {token.directory() + "/skms.db", answer_cache_bytes}; }
   void Close() { store.reset(); }
   void Reopen() {
     store.reset();
@@ -96,6 +96,7 @@ class StoreFixture {
   Requester Val1() const { return {PrincipalId("val-1"), client.spki, "req-1"}; }
   Requester Val2() const { return {PrincipalId("val-2"), stranger.spki, "req-2"}; }
 
+  std::size_t answer_cache_bytes = 0;
   skms::test::SoftToken token;
   skms::test::ManualClock clock;
   std::unique_ptr<hsm::CryptoModule> module = token.Provision();

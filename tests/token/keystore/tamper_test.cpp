@@ -1,6 +1,8 @@
 // Somebody with the database file and SQL: whatever he changes is refused, and nothing is handed out.
 #include <doctest/doctest.h>
 
+#include <iterator>
+
 #include "tests/token/keystore/store_fixture.h"
 
 namespace skms::keystore {
@@ -31,12 +33,19 @@ TEST_CASE("a key row changed by hand is refused and named, and other rows still 
       "UPDATE key_versions SET state = 'sleepy' WHERE target = 'a'",
       "UPDATE key_versions SET wrapped = '***' WHERE target = 'a'",
   };
-  for (const char* edit : edits) {
+  for (std::size_t i = 0; i < 2 * std::size(edits); ++i) {
+    const char* edit = edits[i / 2];
     CAPTURE(edit);
     StoreFixture f;
+    f.answer_cache_bytes = i % 2 * 1000000;  // what was right before it was changed, too
+    CAPTURE(f.answer_cache_bytes);
+    f.Reopen();
     REQUIRE(f.store->AddService(f.admin, f.ServiceNamed("t")).has_value());
     REQUIRE(f.store->Deliver(f.Val1(), ForUser("a")).has_value());
     REQUIRE(f.store->Deliver(f.Val1(), ForUser("b")).has_value());
+    const auto asked = f.module->session_use().calls;
+    REQUIRE(f.store->Deliver(f.Val1(), ForUser("a")).has_value());
+    REQUIRE((f.module->session_use().calls == asked) == (f.answer_cache_bytes > 0));
     f.Tamper(edit);
     const bool moved = std::string(edit).find("target = 'c'") != std::string::npos;
     const bool other_service = std::string(edit).find("service = 't'") != std::string::npos;
