@@ -111,11 +111,18 @@ int Serve(const Configuration& configuration) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   auto opened = Appliance::Open(configuration);
-  if (opened.has_error()) return Fail(opened.error());
+  if (opened.has_error()) {
+    // At once: a token that hangs may have been left behind, whose thread must not meet what ends at exit.
+    std::_Exit(Fail(opened.error()));
+  }
   Appliance& appliance = *opened.value();
 
   const Status started = appliance.Start();
-  if (started.has_error()) return Fail(started.error());
+  if (started.has_error()) {
+    const int exit_code = Fail(started.error());
+    EndAnyway(LongestRequest(configuration), exit_code);
+    return exit_code;
+  }
   LogInfo("skmsd " + std::string(skms::appliance::kVersion) + " serves " + configuration.skms.uri + " on " +
           configuration.listen.address + ":" + std::to_string(appliance.port()) + ", token '" +
           appliance.token().label + "' serial " + appliance.token().serial);

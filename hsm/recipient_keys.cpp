@@ -10,7 +10,7 @@ namespace skms::hsm {
 RecipientKeys::InUse::~InUse() {
   if (keys_ == nullptr) return;
   if (kept_ == nullptr) {
-    const std::lock_guard anchor(keys_->token_.anchor_use());
+    const std::unique_lock anchor = keys_->LockAnchor();
     keys_->Destroy(handle_);
     return;
   }
@@ -22,11 +22,7 @@ RecipientKeys::InUse::~InUse() {
 Result<RecipientKeys::InUse> RecipientKeys::Use(ByteView spki) {
   const Sha256Digest name = Sha256(spki);
   if (Kept* kept = Find(name)) return InUse(*this, *kept);
-  std::unique_lock anchor(token_.anchor_use(), std::defer_lock);
-  {
-    const OutsideCall behind_one(token_.place());  // that may hang
-    anchor.lock();
-  }
+  const std::unique_lock anchor = LockAnchor();
   if (Kept* kept = Find(name)) return InUse(*this, *kept);
   const bool has_room = HasRoom(kIdle);
   auto created = Create(spki);
@@ -36,6 +32,11 @@ Result<RecipientKeys::InUse> RecipientKeys::Use(ByteView spki) {
   SKMS_TRY(const CK_OBJECT_HANDLE handle, std::move(created));
   if (!has_room) return InUse(*this, handle);
   return InUse(*this, Keep(name, handle));
+}
+
+std::unique_lock<std::mutex> RecipientKeys::LockAnchor() {
+  const OutsideCall behind_another(token_.place());  // that may hang
+  return std::unique_lock(token_.anchor_use());
 }
 
 RecipientKeys::Kept* RecipientKeys::Find(const Sha256Digest& name) {

@@ -65,6 +65,7 @@ class RecipientKeys {
 
  private:
   /// nullptr: it is not here.
+  std::unique_lock<std::mutex> LockAnchor();
   Kept* Find(const Sha256Digest& name);
   // By the holder of the anchor.
   /// Makes room where that is needed and possible, of one that was idle for so long; 0: takes any out that is

@@ -12,8 +12,10 @@ namespace {
 // others. Of all together.
 constexpr std::chrono::seconds kFirstTries{15};
 constexpr std::chrono::seconds kEachAtLeast{2};
-// A start that takes too long is begun again by systemd, and a refused PIN sent again: it ends before.
+// A start that takes too long (90 s) is ended by systemd and begun again, and a refused PIN sent again: it
+// ends before.
 constexpr std::chrono::seconds kWithRefusedPin{30};
+constexpr std::chrono::seconds kLongestStart{75};
 // What opening a token takes that does answer: a process that ends does not leave it half way.
 constexpr std::chrono::seconds kEnding{10};
 
@@ -42,11 +44,11 @@ Result<std::unique_ptr<TokenSet>> TokenSet::Open(std::vector<TokenMember> member
     set->keepers_.push_back(TokenKeeper::OpenBesideOthers(std::move(member), set->group_));
     set->keepers_.back()->WaitForFirstTry(std::max(until, std::chrono::steady_clock::now() + kEachAtLeast));
   }
-  SKMS_TRYV(set->WaitForOne(begun + kWithRefusedPin));
+  SKMS_TRYV(set->WaitForOne(begun));
   return set;
 }
 
-Status TokenSet::WaitForOne(std::chrono::steady_clock::time_point with_refused_pin) const {
+Status TokenSet::WaitForOne(std::chrono::steady_clock::time_point begun) const {
   for (;;) {
     bool all_tried = true;
     std::optional<Error> worst;
@@ -58,9 +60,8 @@ Status TokenSet::WaitForOne(std::chrono::steady_clock::time_point with_refused_p
       all_tried = all_tried && tried;
       if (!worst || Weight(why->code) > Weight(worst->code)) worst = why;
     }
-    const bool in_time =
-        worst->code != ErrorCode::kPinIncorrect || std::chrono::steady_clock::now() < with_refused_pin;
-    if (all_tried || !in_time) return *worst;
+    const auto most = worst->code == ErrorCode::kPinIncorrect ? kWithRefusedPin : kLongestStart;
+    if (all_tried || std::chrono::steady_clock::now() - begun > most) return *worst;
   }
 }
 

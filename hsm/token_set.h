@@ -99,8 +99,8 @@ class TokenSet {
 
   TokenSet() = default;
   /// The error of all, where none can be opened; waits for the first try of each until one is open, but not
-  /// past `with_refused_pin` where a PIN was refused.
-  Status WaitForOne(std::chrono::steady_clock::time_point with_refused_pin) const;
+  /// for ever.
+  Status WaitForOne(std::chrono::steady_clock::time_point begun) const;
 
   std::shared_ptr<KeyGroup> group_ = std::make_shared<KeyGroup>();
   std::vector<std::unique_ptr<TokenKeeper>> keepers_;
