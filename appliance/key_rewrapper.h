@@ -18,7 +18,7 @@
 namespace skms::appliance {
 
 struct RewrapOptions {
-  std::uint32_t rows_per_second = 1000;
+  std::uint32_t rows_per_second = 500;
   int share_percent = 50;  ///< of the time, at most; the rest is the requests'
 };
 

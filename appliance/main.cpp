@@ -88,7 +88,9 @@ bool WaitForStop(const sigset_t& signals, const Appliance& appliance) {
 void EndAnyway(std::chrono::milliseconds after, int exit_code) {
   std::thread([after, exit_code] {
     std::this_thread::sleep_for(after);
-    LogCritical("requests do not come back, as when a call hangs in the token's module; ended without them");
+    LogCritical(
+        "what is still at work does not come back, as when a call hangs in the token's module; ended without "
+        "it");
     std::_Exit(exit_code);
   }).detach();
 }
@@ -102,6 +104,13 @@ std::chrono::milliseconds LongestRequest(const Configuration& configuration) {
   return std::chrono::milliseconds(std::max({kLeast, most(configuration.listen), ue}));
 }
 
+/// A token that hangs may have been left behind, and must not keep the process from telling why it ends.
+int FailAndEnd(const Error& error) {
+  const int exit_code = Fail(error);
+  EndAnyway(std::chrono::seconds(15), exit_code);
+  return exit_code;
+}
+
 int Serve(const Configuration& configuration) {
   // Blocked before any thread starts, so that only WaitForStop sees them.
   sigset_t signals;
@@ -111,18 +120,11 @@ int Serve(const Configuration& configuration) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
   auto opened = Appliance::Open(configuration);
-  if (opened.has_error()) {
-    // At once: a token that hangs may have been left behind, whose thread must not meet what ends at exit.
-    std::_Exit(Fail(opened.error()));
-  }
+  if (opened.has_error()) return FailAndEnd(opened.error());
   Appliance& appliance = *opened.value();
 
   const Status started = appliance.Start();
-  if (started.has_error()) {
-    const int exit_code = Fail(started.error());
-    EndAnyway(LongestRequest(configuration), exit_code);
-    return exit_code;
-  }
+  if (started.has_error()) return FailAndEnd(started.error());
   LogInfo("skmsd " + std::string(skms::appliance::kVersion) + " serves " + configuration.skms.uri + " on " +
           configuration.listen.address + ":" + std::to_string(appliance.port()) + ", token '" +
           appliance.token().label + "' serial " + appliance.token().serial);
