@@ -115,7 +115,7 @@ struct RotationSection {
 /// Bringing rows under new token keys.
 struct RewrapSection {
   std::uint32_t rows_per_second = 500;  ///< at most
-  std::uint32_t share_percent = 50;      ///< 1 to 100 of one core, at most
+  std::uint32_t share_percent = 50;     ///< 1 to 100 of one core, at most
 };
 
 struct NotifySection {
