@@ -96,7 +96,7 @@ void EndAnyway(std::chrono::milliseconds after, int exit_code) {
 }
 
 /// How long requests are waited for that have begun when the end is asked for: as long as they may take, and
-/// not less than what the unit's TimeoutStopSec leaves, for a key ceremony has no limit of its own.
+/// a while at least, for a key ceremony has no limit of its own. The unit's TimeoutStopSec is longer.
 std::chrono::milliseconds LongestRequest(const Configuration& configuration) {
   constexpr std::uint32_t kLeast = 25000;
   const auto most = [](const auto& listen) { return 2 * listen.request_time_ms + listen.answer_time_ms; };
