@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -26,6 +27,9 @@ namespace {
 
 constexpr std::size_t kReaders = 4;
 constexpr std::size_t kMostInOneCommit = 128;
+// So that a request waits for few of them.
+constexpr std::size_t kMostPatientInOneCommit = 8;
+constexpr std::chrono::milliseconds kPatience{20};
 
 /// A setting that durability or secrecy rests on, and that SQLite did not take.
 class PragmaRefused : public std::runtime_error {
@@ -143,7 +147,19 @@ class Database::State {
     return status;
   }
 
-  std::future<Status> BeginWrite(DatabaseWork work) { return Queue({std::move(work), false, {}}); }
+  Status Write(DatabaseWork work) { return Queue({std::move(work), false, {}}).get(); }
+
+  std::future<Status> BeginPatientWrite(DatabaseWork work) {
+    Change change{std::move(work), false, {}};
+    std::future<Status> done = change.done.get_future();
+    {
+      const std::lock_guard lock(mutex_);
+      if (patient_.empty()) patient_until_ = std::chrono::steady_clock::now() + kPatience;
+      patient_.push_back(std::move(change));
+    }
+    queued_.notify_one();
+    return done;
+  }
 
   Status EmptyLog() {
     const DatabaseWork truncate = [](soci::session& session) -> Status {
@@ -179,27 +195,39 @@ class Database::State {
 
   void WriteLoop() {
     for (;;) {
-      std::vector<Change> batch;
-      {
-        std::unique_lock lock(mutex_);
-        queued_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-        if (queue_.empty()) return;
-        if (queue_.front().outside_transaction) {
-          batch.push_back(std::move(queue_.front()));
-          queue_.pop_front();
-        }
-        while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit &&
-               (batch.empty() || !batch.front().outside_transaction)) {
-          batch.push_back(std::move(queue_.front()));
-          queue_.pop_front();
-        }
-      }
+      std::vector<Change> batch = NextBatch();
+      if (batch.empty()) return;
       if (batch.front().outside_transaction) {
         batch.front().done.set_value(Guarded(batch.front().work, *writing_));
       } else {
         Commit(batch);
       }
     }
+  }
+
+  /// Empty: the end.
+  std::vector<Change> NextBatch() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_ && queue_.empty()) {
+      if (patient_.empty()) {
+        queued_.wait(lock);
+      } else if (queued_.wait_until(lock, patient_until_) == std::cv_status::timeout) {
+        break;
+      }
+    }
+    std::vector<Change> batch;
+    const auto take = [&batch](std::deque<Change>& from) {
+      batch.push_back(std::move(from.front()));
+      from.pop_front();
+    };
+    if (!queue_.empty() && queue_.front().outside_transaction) {
+      take(queue_);
+      return batch;
+    }
+    while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit)
+      take(queue_);
+    for (std::size_t i = 0; i < kMostPatientInOneCommit && !patient_.empty(); ++i) take(patient_);
+    return batch;
   }
 
   void Commit(std::vector<Change>& batch) {
@@ -250,6 +278,8 @@ class Database::State {
   std::condition_variable queued_;
   std::condition_variable reader_free_;
   std::deque<Change> queue_;
+  std::deque<Change> patient_;
+  std::chrono::steady_clock::time_point patient_until_{};  ///< for the oldest of them, if there are any
   bool stopping_ = false;
   std::vector<std::unique_ptr<Connection>> readers_;
   std::unique_ptr<Connection> writing_;
@@ -299,8 +329,10 @@ Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
 Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Database::~Database() = default;
 Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
-Status Database::Write(DatabaseWork work) { return state_->BeginWrite(std::move(work)).get(); }
-std::future<Status> Database::BeginWrite(DatabaseWork work) { return state_->BeginWrite(std::move(work)); }
+Status Database::Write(DatabaseWork work) { return state_->Write(std::move(work)); }
+std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
+  return state_->BeginPatientWrite(std::move(work));
+}
 Status Database::EmptyLog() { return state_->EmptyLog(); }
 
 }  // namespace skms::keystore

@@ -171,8 +171,8 @@ class KeyStore::State::Rewrap {
     std::future<Status> outcome;
   };
 
-  /// Makes each row of `page` anew with the token. Each is a change of its own, committed while the next one
-  /// is made: a request's audit entry must not wait behind a page of them.
+  /// Makes each row of `page` anew with the token. Each is a change of its own, committed while the next
+  /// ones are made: a request's audit entry must not wait behind a page of them.
   template <class Stored, class Make, class Write>
   Status Replace(std::vector<Stored>& page, RewrapCursor next, const Make& make, const Write& write) {
     std::deque<Made<Stored>> made;  // what is being written must not move
@@ -189,7 +189,7 @@ class KeyStore::State::Rewrap {
         continue;
       }
       Made<Stored>& one = made.emplace_back(std::move(stored), former);
-      one.outcome = state_.database->BeginWrite([&one, &write](soci::session& session) -> Status {
+      one.outcome = state_.database->BeginPatientWrite([&one, &write](soci::session& session) -> Status {
         one.written = write(session, one.stored, one.former);
         return Ok();
       });

@@ -1,0 +1,81 @@
+#include "keystore/database.h"
+
+#include <doctest/doctest.h>
+#include <soci/soci.h>
+
+#include <future>
+#include <vector>
+
+#include "tests/support/temporary_directory.h"
+
+namespace skms::keystore {
+namespace {
+
+struct Fixture {
+  Fixture() {
+    REQUIRE(Database::CreateFile(directory.File("d")).has_value());
+    Reopen();
+    REQUIRE(database
+                ->Write([](soci::session& session) -> Status {
+                  session << "CREATE TABLE t (n INTEGER PRIMARY KEY)";
+                  return Ok();
+                })
+                .has_value());
+  }
+  void Reopen() {
+    database.reset();
+    database = std::move(Database::Open(directory.File("d"))).value();
+  }
+  static DatabaseWork Insert(int n) {
+    return [n](soci::session& session) -> Status {
+      session << "INSERT INTO t (n) VALUES (:n)", soci::use(n);
+      return Ok();
+    };
+  }
+  int Rows() const {
+    int rows = 0;
+    REQUIRE(database
+                ->Read([&](soci::session& session) -> Status {
+                  session << "SELECT count(*) FROM t", soci::into(rows);
+                  return Ok();
+                })
+                .has_value());
+    return rows;
+  }
+  test::TemporaryDirectory directory;
+  std::unique_ptr<Database> database;
+};
+
+TEST_CASE("a patient write is committed by itself where nobody else writes") {
+  const Fixture f;
+  std::vector<std::future<Status>> outcomes;
+  for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(Fixture::Insert(n)));
+  for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
+  CHECK(f.Rows() == 30);
+}
+
+TEST_CASE("a patient write that fails takes no other with it, and none of them it") {
+  const Fixture f;
+  auto good = f.database->BeginPatientWrite(Fixture::Insert(1));
+  auto bad = f.database->BeginPatientWrite([](soci::session& session) -> Status {
+    session << "INSERT INTO t (n) VALUES (2)";
+    return Conflict("no");
+  });
+  CHECK(f.database->Write(Fixture::Insert(3)).has_value());
+  CHECK(f.database->Write(Fixture::Insert(3)).has_error());
+  CHECK(good.get().has_value());
+  CHECK(bad.get().error().code == ErrorCode::kConflict);
+  CHECK(f.Rows() == 2);
+}
+
+TEST_CASE("what waits when the database is closed is written first") {
+  Fixture f;
+  std::vector<std::future<Status>> outcomes;
+  for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(Fixture::Insert(n)));
+  f.Reopen();
+  for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
+  CHECK(f.Rows() == 30);
+}
+
+}  // namespace
+}  // namespace skms::keystore
