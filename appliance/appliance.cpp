@@ -57,6 +57,7 @@ http::DirectOptions DirectOptionsFrom(const ListenSection& listen, const char* s
   options.certificate_path = listen.certificate;
   options.private_key_path = listen.private_key;
   options.client_ca_path = listen.client_ca;
+  options.crl_path = listen.crl;
   options.max_connections = listen.max_connections;
   options.keep_alive = std::chrono::milliseconds(listen.keep_alive_ms);
   options.request_time = std::chrono::milliseconds(listen.request_time_ms);
@@ -77,27 +78,34 @@ Result<std::optional<gid_t>> AdminGroup(const std::string& name) {
   return std::optional<gid_t>(found->gr_gid);
 }
 
-/// The socket of KM-UU that the reverse proxy's user alone may open.
-Result<http::UnixOptions> TrustedOptionsFrom(const ListenUeSection& section) {
+/// A socket that the processes of one user alone may open, and whose word about its clients counts.
+struct ProxySocket {
+  const char* user_key;  ///< of the configuration, named in errors
+  const std::string& user;
+  const std::string& path;
+  http::TransportKind kind;
+};
+
+Result<http::UnixOptions> ProxyOptionsFrom(const ProxySocket& socket, const ListenSection& listen) {
   std::vector<char> buffer(4096);
   passwd entry{};
   passwd* found = nullptr;
-  while (::getpwnam_r(section.trusted_user.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
+  while (::getpwnam_r(socket.user.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
     buffer.resize(buffer.size() * 2);
   if (found == nullptr)
-    return ConfigurationError("listen_ue.trusted_user: no user '" + section.trusted_user + "' on this host");
+    return ConfigurationError(std::string(socket.user_key) + ": no user '" + socket.user + "' on this host");
   http::UnixOptions options;
-  options.path = section.trusted_socket;
-  options.kind = http::TransportKind::kEdge;
+  options.path = socket.path;
+  options.kind = socket.kind;
   options.peer = found->pw_uid;
   if (found->pw_uid != ::geteuid()) {
     options.mode = 0660;
     options.group = found->pw_gid;
   }
-  options.max_connections = section.listen.max_connections;
-  options.keep_alive = std::chrono::milliseconds(section.listen.keep_alive_ms);
-  options.request_time = std::chrono::milliseconds(section.listen.request_time_ms);
-  options.answer_time = std::chrono::milliseconds(section.listen.answer_time_ms);
+  options.max_connections = listen.max_connections;
+  options.keep_alive = std::chrono::milliseconds(listen.keep_alive_ms);
+  options.request_time = std::chrono::milliseconds(listen.request_time_ms);
+  options.answer_time = std::chrono::milliseconds(listen.answer_time_ms);
   return options;
 }
 
@@ -143,13 +151,16 @@ std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration) {
 
 }  // namespace
 
-Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration) {
+Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration,
+                                                   http::InheritedListeners inherited) {
   std::unique_ptr<Appliance> appliance(new Appliance());
+  appliance->inherited_ = std::move(inherited);
   SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(MembersFrom(configuration)));
   SKMS_TRY(appliance->store_,
            keystore::KeyStore::Open({configuration.store.path, configuration.store.answer_cache_bytes},
                                     *appliance->module_, appliance->clock_));
   SKMS_TRYV(appliance->Wire(configuration));
+  SKMS_TRYV(appliance->inherited_.CheckAllTaken());
   return appliance;
 }
 
@@ -214,9 +225,28 @@ Status Appliance::Wire(const Configuration& configuration) {
   unix_options.path = configuration.admin.socket;
   unix_options.mode = group ? 0660 : 0600;
   unix_options.group = group;
+  unix_options.inherited = inherited_.TakeUnix(unix_options.path);
   SKMS_TRY(admin_, http::CreateUnixTransport(unix_options, *admin_api_));
-  SKMS_TRY(direct_, http::CreateDirectTransport(DirectOptionsFrom(configuration.listen, "listen"), *api_));
+  const EdgeSection& edge = configuration.edge;
+  SKMS_TRY(km_s_, Listener(configuration, configuration.listen, edge.socket, true, *api_));
   return Ok();
+}
+
+Result<std::unique_ptr<http::Transport>> Appliance::Listener(const Configuration& configuration,
+                                                             const ListenSection& listen,
+                                                             const std::string& edge_socket,
+                                                             bool certificate_required, http::Api& api) {
+  if (BehindEdge(configuration)) {
+    SKMS_TRY(http::UnixOptions options,
+             ProxyOptionsFrom({"edge.user", configuration.edge.user, edge_socket, http::TransportKind::kEdge},
+                              listen));
+    options.inherited = inherited_.TakeUnix(options.path);
+    return http::CreateUnixTransport(options, api);
+  }
+  http::DirectOptions options = DirectOptionsFrom(listen, certificate_required ? "listen" : "listen_ue");
+  options.client_certificate_required = certificate_required;
+  options.inherited = inherited_.TakeTcp(options.address, options.port);
+  return http::CreateDirectTransport(options, api);
 }
 
 Status Appliance::WireSeal(const Configuration& configuration) {
@@ -266,11 +296,13 @@ Status Appliance::WireUe(const Configuration& configuration) {
                       .refuse_replays = configuration.access_token.refuse_replays},
                      {section.uri, configuration.access_token.scope_skm, window_ms, "deliver"},
                      {*store_, *authenticator_, clock_});
-  http::DirectOptions options = DirectOptionsFrom(section.listen, "listen_ue");
-  options.client_certificate_required = false;
-  SKMS_TRY(ue_, http::CreateDirectTransport(options, *ue_api_));
+  SKMS_TRY(ue_, Listener(configuration, section.listen, configuration.edge.ue_socket, false, *ue_api_));
   if (section.trusted_socket.empty()) return Ok();
-  SKMS_TRY(const http::UnixOptions trusted, TrustedOptionsFrom(section));
+  SKMS_TRY(http::UnixOptions trusted,
+           ProxyOptionsFrom({"listen_ue.trusted_user", section.trusted_user, section.trusted_socket,
+                             http::TransportKind::kAssertingProxy},
+                            section.listen));
+  trusted.inherited = inherited_.TakeUnix(trusted.path);
   SKMS_TRY(trusted_, http::CreateUnixTransport(trusted, *ue_api_));
   return Ok();
 }
@@ -296,7 +328,7 @@ Status Appliance::Start() {
   issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
-  SKMS_TRYV(direct_->Start());
+  SKMS_TRYV(km_s_->Start());
   if (ue_) SKMS_TRYV(ue_->Start());
   if (trusted_) SKMS_TRYV(trusted_->Start());
   return admin_->Start();
@@ -305,7 +337,7 @@ Status Appliance::Start() {
 void Appliance::Stop() {
   // At once: what hangs on one must not leave the others open.
   std::vector<std::thread> stops;
-  for (http::Transport* transport : {direct_.get(), ue_.get(), trusted_.get(), admin_.get()}) {
+  for (http::Transport* transport : {km_s_.get(), ue_.get(), trusted_.get(), admin_.get()}) {
     if (transport != nullptr) stops.emplace_back([transport] { transport->Stop(); });
   }
   for (std::thread& stop : stops) stop.join();
@@ -315,8 +347,19 @@ void Appliance::Stop() {
   if (issuer_keys_) issuer_keys_->Stop();
 }
 
+Status Appliance::CheckAnswers() const {
+  if (!healthy()) return Error{ErrorCode::kIo, "a listener has ended"};
+  SKMS_TRYV(store_->Audit());
+  // A token that is known to be lost is being opened again, or waits for its PIN: a new process could do no
+  // more, would send a refused PIN once more, and has none of the answers that are kept.
+  if (!module_->health().available) return Ok();
+  if (const auto random = module_->Random(1); random.has_error() && module_->health().available)
+    return random.error();
+  return Ok();
+}
+
 bool Appliance::healthy() const {
-  return direct_->running() && admin_->running() && (!ue_ || ue_->running()) &&
+  return km_s_->running() && admin_->running() && (!ue_ || ue_->running()) &&
          (!trusted_ || trusted_->running());
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "api/auth/authenticator.h"
+#include "api/http/inherited_listeners.h"
 #include "api/http/router.h"
 #include "api/http/transport.h"
 #include "appliance/config/configuration.h"
@@ -30,7 +31,10 @@ class Appliance {
  public:
   /// Errors: those of CryptoModule::Open, KeyStore::Open, transports; kUnsupported when the configuration
   /// refuses SHA-1 OAEP and the token has nothing else.
-  static Result<std::unique_ptr<Appliance>> Open(const Configuration& configuration);
+  /// `inherited`: sockets that the service manager holds; kConfiguration if the configuration has no use for
+  /// one.
+  static Result<std::unique_ptr<Appliance>> Open(const Configuration& configuration,
+                                                 http::InheritedListeners inherited);
   Appliance(const Appliance&) = delete;
   Appliance& operator=(const Appliance&) = delete;
   ~Appliance();
@@ -39,12 +43,15 @@ class Appliance {
   Status Start();
   /// Idempotent.
   void Stop();
-  /// TCP port of the direct transport (useful with port 0).
-  int port() const { return direct_->port(); }
+  /// TCP port of KM-S (useful with port 0); 0 behind the edge.
+  int port() const { return km_s_->port(); }
   /// False when a listener ended by itself: the daemon should stop and be restarted.
   bool healthy() const;
   /// TCP port of KM-UU; 0 where it is not opened.
   int ue_port() const { return ue_ ? ue_->port() : 0; }
+  /// Do the database and a token answer, or is the token known to be lost? May hang where they do. Errors:
+  /// kIo (a listener ended), kStorage, the token's.
+  Status CheckAnswers() const;
   hsm::TokenInfo token() const { return module_->info(); }
 
  private:
@@ -54,7 +61,13 @@ class Appliance {
   Status MayRetire() const;
   Status WireSeal(const Configuration& configuration);
   Status WireUe(const Configuration& configuration);
+  /// TLS of our own, or the edge's socket.
+  Result<std::unique_ptr<http::Transport>> Listener(const Configuration& configuration,
+                                                    const ListenSection& listen,
+                                                    const std::string& edge_socket, bool certificate_required,
+                                                    http::Api& api);
 
+  http::InheritedListeners inherited_;
   SystemClock clock_;
   std::int64_t started_ = 0;
   std::unique_ptr<hsm::CryptoModule> module_;
@@ -69,7 +82,7 @@ class Appliance {
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;
   std::unique_ptr<http::Transport> admin_;
-  std::unique_ptr<http::Transport> direct_;
+  std::unique_ptr<http::Transport> km_s_;
   std::unique_ptr<http::Api> ue_api_;
   std::unique_ptr<http::Transport> ue_;       ///< nullptr where KM-UU is not opened
   std::unique_ptr<http::Transport> trusted_;  ///< KM-UU for this host's reverse proxy, or nullptr

@@ -10,14 +10,20 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "api/http/inherited_listeners.h"
 #include "appliance/appliance.h"
 #include "appliance/process_hardening.h"
+#include "appliance/watchdog.h"
 #include "base/log.h"
 
 namespace {
@@ -31,6 +37,7 @@ using skms::LogLevel;
 using skms::Status;
 using skms::appliance::Appliance;
 using skms::appliance::Configuration;
+using skms::appliance::Watchdog;
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
@@ -111,6 +118,29 @@ int FailAndEnd(const Error& error) {
   return exit_code;
 }
 
+skms::Result<skms::http::InheritedListeners> Inherited() {
+  const int count = ::sd_listen_fds(1);
+  if (count < 0) return skms::ConfigurationError("the sockets of the service manager cannot be taken over");
+  std::vector<int> descriptors;
+  descriptors.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) descriptors.push_back(SD_LISTEN_FDS_START + i);
+  return skms::http::InheritedListeners::Of(descriptors);
+}
+
+/// Whoever connects to a socket of the service manager's would have it start us again, and the PIN sent
+/// again, until the token is locked. So this process stays, and does nothing, until an administrator ends it.
+int HoldStill(const Error& error, const sigset_t& signals) {
+  const int exit_code = Fail(error);
+  LogCritical("waiting for an administrator: mend the PIN, then: systemctl restart skmsd");
+  sd_notify(0, "READY=1\nSTATUS=NOT serving: the token refused the PIN; mend it, then restart");
+  const timespec one_second{1, 0};
+  for (;;) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &one_second);
+    if (signal == SIGTERM || signal == SIGINT) return exit_code;
+    sd_notify(0, "WATCHDOG=1");
+  }
+}
+
 int Serve(const Configuration& configuration) {
   // Blocked before any thread starts, so that only WaitForStop sees them.
   sigset_t signals;
@@ -119,21 +149,40 @@ int Serve(const Configuration& configuration) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  auto opened = Appliance::Open(configuration);
-  if (opened.has_error()) return FailAndEnd(opened.error());
+  auto inherited = Inherited();
+  if (inherited.has_error()) return Fail(inherited.error());
+  const bool sockets_held = !inherited.value().empty();
+  auto opened = Appliance::Open(configuration, std::move(inherited).value());
+  if (opened.has_error()) {
+    if (opened.error().code == ErrorCode::kPinIncorrect && sockets_held)
+      return HoldStill(opened.error(), signals);
+    return FailAndEnd(opened.error());
+  }
   Appliance& appliance = *opened.value();
 
   const Status started = appliance.Start();
   if (started.has_error()) return FailAndEnd(started.error());
+  const std::string where = BehindEdge(configuration)
+                                ? configuration.edge.socket + " for the edge"
+                                : configuration.listen.address + ":" + std::to_string(appliance.port());
   LogInfo("skmsd " + std::string(skms::appliance::kVersion) + " serves " + configuration.skms.uri + " on " +
-          configuration.listen.address + ":" + std::to_string(appliance.port()) + ", token '" +
-          appliance.token().label + "' serial " + appliance.token().serial);
+          where + ", token '" + appliance.token().label + "' serial " + appliance.token().serial);
   sd_notify(0, "READY=1\nSTATUS=serving");
+  std::optional<Watchdog> watchdog;
+  std::uint64_t patience_us = 0;
+  if (::sd_watchdog_enabled(1, &patience_us) > 0) {
+    watchdog.emplace(
+        std::chrono::microseconds(patience_us), [&appliance] { return appliance.CheckAnswers(); },
+        [] { sd_notify(0, "WATCHDOG=1"); });
+    watchdog->Start();
+  }
 
   const bool asked = WaitForStop(signals, appliance);
-  sd_notify(0, "STOPPING=1");
   EndAnyway(LongestRequest(configuration), asked ? 0 : kExitFailed);
+  sd_notify(0, "STOPPING=1");
+  if (watchdog) watchdog->BeginStop();
   appliance.Stop();
+  if (watchdog) watchdog->Stop();
   if (!asked) {
     LogCritical("a listener ended by itself");
     return kExitFailed;

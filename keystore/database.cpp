@@ -227,6 +227,8 @@ class Database::State {
     while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit)
       take(queue_);
     for (std::size_t i = 0; i < kMostPatientInOneCommit && !patient_.empty(); ++i) take(patient_);
+    // What is left waits anew for somebody to go along with.
+    if (!patient_.empty()) patient_until_ = std::chrono::steady_clock::now() + kPatience;
     return batch;
   }
 

@@ -44,9 +44,9 @@ class Database {
   Status ReadSnapshot(const DatabaseWork& work);
   /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
   Status Write(DatabaseWork work);
-  /// A write that nobody waits for and that can wait itself: it goes along with somebody else's commit, or after
-  /// some hundredths of a second with one of its own, so that it costs a request no commit more. Does not wait:
-  /// what `work` looks at must live until the outcome is there. Not ordered with Write.
+  /// A write that nobody waits for and that can wait itself: it goes along with somebody else's commit, or
+  /// after some hundredths of a second with one of its own, so that it costs a request no commit more. Does
+  /// not wait: what `work` looks at must live until the outcome is there. Not ordered with Write.
   std::future<Status> BeginPatientWrite(DatabaseWork work);
   /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten
   /// rows stand in neither. Errors: kStorage (a reader held it for too long; nothing is lost).

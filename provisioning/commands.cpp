@@ -93,6 +93,8 @@ constexpr Command kCommands[] = {
      "skmsctl rotation resume", NoOptions, RunRotationResume},
     {"audit", "verify", "", "Check the whole audit chain of the running daemon.", "skmsctl audit verify",
      NoOptions, RunAuditVerify},
+    {"edge", "config", "", "Make HAProxy's configuration for the edge, and have HAProxy check it.",
+     "skmsctl edge config --directory /etc/skms/edge", DescribeEdgeConfig, RunEdgeConfig},
     {"token", "probe", "", "Try what the token can do, and say whether it is fit.", "skmsctl token probe",
      DescribeTokenProbe, RunTokenProbe},
     {"token", "list", "", "List the tokens, which keys they hold, and how they fare.", "skmsctl token list",

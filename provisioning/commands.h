@@ -70,6 +70,8 @@ Status RunSubscriptionRemove(const Session& session, const Options& options);
 Status RunRotationResume(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);
 Status RunAuditVerify(const Session& session, const Options& options);
+void DescribeEdgeConfig(OptionsDescription& options);
+Status RunEdgeConfig(const Session& session, const Options& options);
 void DescribeTokenProbe(OptionsDescription& options);
 Status RunTokenProbe(const Session& session, const Options& options);
 Status RunTokenList(const Session& session, const Options& options);

@@ -47,6 +47,13 @@ std::string Sessions(const json& sessions) {
 
 namespace {
 
+/// "state  degraded", and a line for each reason.
+std::vector<std::pair<std::string, std::string>> State(const json& status) {
+  std::vector<std::pair<std::string, std::string>> lines{{"state", Cell(status, "state")}};
+  for (const json& reason : status.at("reasons")) lines.emplace_back("", reason.get<std::string>());
+  return lines;
+}
+
 /// One line a token; none where there is one token, of which the rest speaks.
 std::vector<std::pair<std::string, std::string>> SeveralTokens(const json& tokens) {
   std::vector<std::pair<std::string, std::string>> lines;
@@ -80,7 +87,6 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
   std::vector<std::pair<std::string, std::string>> lines{
       {"server",
        Cell(status, "skms") + ", skmsd " + Cell(status, "version") + ", up since " + Cell(status, "started")},
-      {"healthy", Cell(status, "healthy")},
       {"token", Cell(token, "label") + ", serial " + Cell(token, "serial") + ", " +
                     Cell(token, "manufacturer") + " " + Cell(token, "model")},
       {"token health", TokenHealth(status.at("tokenHealth"))},
@@ -96,6 +102,8 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
       {"schema version", Cell(status, "schemaVersion")},
       {"audit entries", Cell(status.at("audit"), "entries")},
       {"audit head", Cell(status.at("audit"), "head")}};
+  const auto state = State(status);
+  lines.insert(lines.begin(), state.begin(), state.end());
   const auto several = SeveralTokens(tokens.at("tokens"));
   const auto after_health =
       std::find_if(lines.begin(), lines.end(), [](const auto& line) { return line.first == "token keys"; });

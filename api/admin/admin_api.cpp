@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/admin/admin_call.h"
+#include "api/admin/appliance_state.h"
 #include "api/admin/entry_json.h"
 #include "api/admin/peer_access.h"
 #include "api/admin/token_resources.h"
@@ -75,7 +76,7 @@ class AdminApi {
       return Failed({ErrorCode::kTokenUnavailable, "the token is lost: " + token.trouble}, call);
     if (const auto random = deps_.module.Random(1); random.has_error()) return Failed(random.error(), call);
     if (const auto audit = deps_.store.Audit(); audit.has_error()) return Failed(audit.error(), call);
-    return JsonResponse(200, {{"status", "ready"}});
+    return JsonResponse(200, {{"status", "ready"}, {"state", Text(JudgeState(deps_).name)}});
   }
 
   Response GetStatus(Call& call) { return Answer(ReadStatus(), call); }
@@ -277,7 +278,10 @@ class AdminApi {
     const hsm::TokenKeyGenerations generations = deps_.module.generations();
     const auto sessions = deps_.module.session_use();
     const RotationReport rotation = deps_.rotation.report();
+    const ApplianceState state = JudgeState(deps_);
     return json{{"skms", deps_.skms_id},
+                {"state", Text(state.name)},
+                {"reasons", state.reasons},
                 {"version", deps_.version},
                 {"started", FormatUtc(deps_.started)},
                 {"time", FormatUtc(deps_.clock.NowSeconds())},

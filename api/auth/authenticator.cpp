@@ -106,8 +106,11 @@ class Authenticator::State {
                                                              const http::RequestContext& context,
                                                              const std::string& required_scope) {
     const auto facts = context.certificate ? certificates_.Read(context.certificate->der) : nullptr;
-    if (!facts)
+    if (!facts) {
+      // Through the edge anybody gets as far as this, and each refusal is an entry in the audit chain.
+      if (const int wait = refused_limiter_.Take("unknown"); wait > 0) return TooMany(wait, "unknown");
       return Unauthorized("a client certificate is needed", kRealm, "certificate-missing", "unknown");
+    }
     const std::optional<DirectoryPrincipal> principal = directory_.FindPrincipal(Sha256(facts->spki));
     const std::string actor = principal ? principal->id : "unknown";
     // Before the signature check, which costs the most.
@@ -180,7 +183,7 @@ class Authenticator::State {
                                                 const http::RequestContext& context,
                                                 const std::string& required_scope, bool& verified_token) {
     const std::string actor = "ue";
-    if (context.transport == http::TransportKind::kEdge) {
+    if (context.transport == http::TransportKind::kAssertingProxy) {
       // With a token, the token is what counts (TS 24.547 A.2.3).
       if (request.headers.Count("Authorization") == 0 && request.headers.Count(kAssertedIdentity) > 0)
         return KnowByAssertion(request, actor, verified_token);

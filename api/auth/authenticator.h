@@ -103,7 +103,8 @@ struct AuthenticatorOptions {
   std::int64_t leeway_seconds = 30;  ///< 0 to 30 (TS 33.434 A.2.2.2)
   double requests_per_second = 200;  ///< per principal; 429 past it
   double burst = 400;
-  double refused_per_second = 10;  ///< of UEs without a usable token, all together; 429 past it
+  /// Of UEs without a usable token, all together, and of clients without a certificate; 429 past it.
+  double refused_per_second = 10;
   double refused_burst = 100;
 };
 
@@ -121,10 +122,10 @@ class Authenticator {
                                                              const http::RequestContext& context,
                                                              const std::string& required_scope);
 
-  /// KM-UU: no certificate is needed, but one that the token is bound to (RFC 8705) must be there. On kEdge a
-  /// request without a token may come with one X-3GPP-Asserted-Identity instead, whose URI is the VAL user
-  /// (TS 24.547 A.2.3); anywhere else that field is 403. Refusals: as Authenticate, and 403 for a token that
-  /// names no VAL service or an assertion that is none.
+  /// KM-UU: no certificate is needed, but one that the token is bound to (RFC 8705) must be there. On
+  /// kAssertingProxy a request without a token may come with one X-3GPP-Asserted-Identity instead, whose URI
+  /// is the VAL user (TS 24.547 A.2.3); anywhere else that field is 403. Refusals: as Authenticate, and 403
+  /// for a token that names no VAL service or an assertion that is none.
   std::variant<AuthenticatedUe, Refusal> AuthenticateUe(const http::Request& request,
                                                         const http::RequestContext& context,
                                                         const std::string& required_scope);

@@ -73,9 +73,9 @@ bool Connection::Handshake(Time deadline) {
   }
 }
 
-bool Connection::WaitForRequest(Time deadline) {
+bool Connection::WaitForRequest(Time deadline, bool stoppable) {
   if (ssl_ && SSL_pending(ssl_.get()) > 0) return true;
-  return Wait(POLLIN, deadline, true);
+  return Wait(POLLIN, deadline, stoppable);
 }
 
 std::size_t Connection::Read(char* out, std::size_t size, Time deadline, bool stoppable) {

@@ -27,8 +27,9 @@ class Connection {
 
   /// TLS handshake (nothing to do on plain sockets); false: failed or too slow.
   bool Handshake(Time deadline);
-  /// Waits for the first octet of a request. False: idle too long, closed, or stopping with nothing arrived.
-  bool WaitForRequest(Time deadline);
+  /// Waits for the first octet of a request. False: idle too long, closed, or with `stoppable` when stopping
+  /// and nothing has arrived.
+  bool WaitForRequest(Time deadline, bool stoppable);
   /// Octets read, 0 at the end, past the deadline, or with `stoppable` when stopping and nothing has arrived.
   std::size_t Read(char* out, std::size_t size, Time deadline, bool stoppable);
   bool WriteAll(std::string_view octets, Time deadline);

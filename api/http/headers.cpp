@@ -18,8 +18,12 @@ void Headers::Add(std::string name, std::string value) {
   fields_.emplace_back(std::move(name), std::move(value));
 }
 
-void Headers::Set(std::string_view name, std::string value) {
+void Headers::Remove(std::string_view name) {
   std::erase_if(fields_, [&](const auto& field) { return SameName(field.first, name); });
+}
+
+void Headers::Set(std::string_view name, std::string value) {
+  Remove(name);
   fields_.emplace_back(std::string(name), std::move(value));
 }
 

@@ -1,21 +1,23 @@
-// The one file that serves through cpp-httplib. It brings the accept loop, the dispatch to threads, the
-// reading of request line and fields, and the writing of answers; sockets, TLS, deadlines, limits and framing
-// checks are ours, because Debian's 0.11.4 has none that hold (docs/transport.md).
+// The one file that serves through cpp-httplib. It brings the reading of request line and fields and the
+// writing of answers; sockets, threads, TLS, deadlines, limits and framing checks are ours, because Debian's
+// 0.11.4 has none that hold (docs/transport.md).
 #include <httplib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "api/http/acceptor.h"
+#include "api/http/bounded_tasks.h"
 #include "api/http/connection.h"
+#include "api/http/edge_fields.h"
+#include "api/http/final_answer.h"
 #include "api/http/late_answers.h"
 #include "api/http/listening_socket.h"
 #include "api/http/problem_details.h"
@@ -23,6 +25,7 @@
 #include "api/http/tls_server.h"
 #include "api/http/transport.h"
 #include "base/log.h"
+#include "base/seldom.h"
 #include "base/thread_priority.h"
 
 namespace skms::http {
@@ -33,70 +36,6 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kDrainBytes = 4U << 20U;
 constexpr std::chrono::seconds kDrainTime{2};
-
-/// True on a thread that runs a connection only to turn it away.
-thread_local bool turning_away = false;
-
-/// A fixed number of threads and a bounded queue. cpp-httplib's own queue has no bound.
-class BoundedTaskQueue final : public httplib::TaskQueue {
- public:
-  BoundedTaskQueue(std::size_t threads, std::size_t most_queued, bool for_administrators)
-      : most_queued_(most_queued) {
-    for (std::size_t i = 0; i < threads; ++i) {
-      threads_.emplace_back([this, for_administrators] {
-        if (!for_administrators) LowerPriority(ThreadPriority::kRequests);
-        Work();
-      });
-    }
-  }
-
-  void enqueue(std::function<void()> task) override {
-    {
-      std::unique_lock lock(mutex_);
-      if (queue_.size() < most_queued_) {
-        queue_.push_back(std::move(task));
-        lock.unlock();
-        ready_.notify_one();
-        return;
-      }
-    }
-    // The task owns the socket: it must run for the socket to be closed.
-    turning_away = true;
-    task();
-    turning_away = false;
-  }
-
-  void shutdown() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    ready_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
- private:
-  void Work() {
-    for (;;) {
-      std::function<void()> task;
-      {
-        std::unique_lock lock(mutex_);
-        ready_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-        if (queue_.empty()) return;
-        task = std::move(queue_.front());
-        queue_.pop_front();
-      }
-      task();
-    }
-  }
-
-  const std::size_t most_queued_;
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<std::function<void()>> queue_;
-  std::vector<std::thread> threads_;
-  bool stopping_ = false;
-};
 
 /// One request's head as cpp-httplib reads it, and the way its answer goes out.
 class HeadStream final : public httplib::Stream {
@@ -135,7 +74,7 @@ struct ActiveRequest {
   Connection& connection;
   const RequestHead& head;
   std::string body;
-  const RequestContext& peer;  ///< as it is before a handler writes to it
+  RequestContext peer;  ///< as it is before a handler writes to it
   RequestContext context;
   Request request;
 };
@@ -150,38 +89,27 @@ struct ServerOptions {
   std::optional<uid_t> unix_peer{};
 };
 
-/// What is not written through cpp-httplib: the last answer on its connection. `reason` may be empty (RFC
-/// 9112 4).
-std::string Serialize(const Response& response, const std::string& reason) {
-  std::string text = "HTTP/1.1 " + std::to_string(response.status) + " " + reason + "\r\n";
-  for (const auto& [name, value] : response.headers.fields())
-    text.append(name).append(": ").append(value).append("\r\n");
-  // RFC 9110 8.6: of a 304 it would tell the length of the 200.
-  if (response.status != 304)
-    text.append("Content-Length: ").append(std::to_string(response.body.size())).append("\r\n");
-  return text.append("Connection: close\r\n\r\n").append(response.body);
-}
-
-std::string Serialize(const ProblemDetails& problem) {
-  return Serialize(ToResponse(problem, ""), problem.title);
+/// The edge's own fields do not count as the client's.
+Limits HeadLimits(Limits limits, bool edge) {
+  if (edge) {
+    limits.max_header_fields += kEdgeFields;
+    limits.max_header_bytes += kEdgeFieldBytes;
+  }
+  return limits;
 }
 
 class Server final : public httplib::Server {
  public:
-  Server(int listener, std::unique_ptr<TlsServer> tls, const ServerOptions& options, Api& api)
+  Server(std::unique_ptr<TlsServer> tls, const ServerOptions& options, Api& api)
       : tls_(std::move(tls)),
         options_(options),
         api_(api),
+        head_limits_(HeadLimits(api.limits(), !tls_ && options.unix_kind == TransportKind::kEdge)),
         late_(options.answer_time),
         stop_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    svr_sock_ = listener;
     // Only what the Keep-Alive field announces; the times are kept in ServeOne.
     set_keep_alive_max_count(1000000);
     set_keep_alive_timeout(std::max<time_t>(1, options_.keep_alive.count() / 1000));
-    const bool for_administrators = !tls_ && options_.unix_kind == TransportKind::kAdmin;
-    new_task_queue = [this, for_administrators] {
-      return new BoundedTaskQueue(options_.threads, options_.threads, for_administrators);
-    };
     set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       Answer(request, response);
       return HandlerResponse::Handled;
@@ -204,9 +132,29 @@ class Server final : public httplib::Server {
     const std::uint64_t one = 1;
     if (::write(stop_fd_, &one, sizeof one) != sizeof one)
       LogError("transport: the stop signal is not heard");
-    stop();
   }
-  bool stopping() const { return stopping_; }
+  int stop_fd() const { return stop_fd_; }
+
+  /// Serves a connection, which it owns, to its end.
+  void Serve(int fd) {
+    Connection connection(fd, stop_fd_, tls_.get());
+    if (!connection.Handshake(steady_clock::now() + options_.request_time)) return;
+    RequestContext peer;
+    connection.Describe(peer);
+    if (!tls_) peer.transport = options_.unix_kind;
+    if (options_.unix_peer && (!peer.credentials || peer.credentials->uid != *options_.unix_peer)) {
+      if (tells_peer_.Now()) {
+        LogWarning("transport: a process of user " +
+                   (peer.credentials ? std::to_string(peer.credentials->uid) : std::string("unknown")) +
+                   " is turned away from a socket that is for user " + std::to_string(*options_.unix_peer) +
+                   " alone; see edge.user, listen_ue.trusted_user");
+      }
+      return;
+    }
+    std::string buffered;
+    bool first = true;
+    while (ServeOne(connection, peer, buffered, first)) first = false;
+  }
   /// No request is run again any more; waits for those that are.
   void EndRuns() { late_.End(); }
 
@@ -231,40 +179,36 @@ class Server final : public httplib::Server {
       }
     }
     ours.body = std::move(active->body);
-    Fill(api_.Handle(ours, active->context), response);
-  }
-
-  bool process_and_close_socket(socket_t fd) override {
-    Connection connection(fd, stop_fd_, tls_.get());
-    if (turning_away || !connection.Handshake(steady_clock::now() + options_.request_time)) return false;
-    RequestContext peer;
-    connection.Describe(peer);
-    if (!tls_) peer.transport = options_.unix_kind;
-    if (options_.unix_peer && (!peer.credentials || peer.credentials->uid != *options_.unix_peer))
-      return false;
-    std::string buffered;
-    while (ServeOne(connection, peer, buffered)) {
+    if (active->peer.transport == TransportKind::kEdge) {
+      const auto problem = TakeEdgeFields(ours, active->peer);
+      active->context = active->peer;
+      if (problem) {
+        LogError("edge: " + problem->detail + "; is it HAProxy with what skmsctl edge config made?");
+        return Fill(ToResponse(*problem, active->peer.request_id), response);
+      }
     }
-    return true;
+    Fill(api_.Handle(ours, active->context), response);
   }
 
   /// One request on a kept connection; false: close it. When stopping, a request that has already arrived is
   /// still served, and is the connection's last.
-  bool ServeOne(Connection& connection, const RequestContext& peer, std::string& buffered) {
-    if (buffered.empty() && !connection.WaitForRequest(steady_clock::now() + options_.keep_alive))
+  bool ServeOne(Connection& connection, const RequestContext& peer, std::string& buffered, bool first) {
+    // The edge has a request in hand when it connects, and cannot know that we stop.
+    const bool expected = first && peer.transport == TransportKind::kEdge;
+    if (buffered.empty() && !connection.WaitForRequest(steady_clock::now() + options_.keep_alive, !expected))
       return false;
     const Time deadline = steady_clock::now() + options_.request_time;
-    const std::optional<std::size_t> head_bytes = ReadHead(connection, buffered, deadline);
+    const std::optional<std::size_t> head_bytes = ReadHead(connection, buffered, deadline, !expected);
     if (!head_bytes) return false;
     RequestHead head;
     if (const auto problem =
-            CheckHead(std::string_view{buffered}.substr(0, *head_bytes), api_.limits(), head,
+            CheckHead(std::string_view{buffered}.substr(0, *head_bytes), head_limits_, head,
                       [this](auto method, auto path) { return api_.BodyLimit(method, path); })) {
       return Refuse(connection, *problem);
     }
     buffered.erase(0, *head_bytes);
     ActiveRequest request{connection, head, {}, peer, peer, {}};
-    request.context.deadline = deadline;
+    request.peer.deadline = request.context.deadline = deadline;
     if (!ReadBody(connection, head, buffered, request.body, deadline)) return false;
 
     active = &request;
@@ -283,7 +227,6 @@ class Server final : public httplib::Server {
   LateAnswers::Run AnotherRun(const ActiveRequest& hanging) const {
     if (!api_.MayRunTwice(hanging.request)) return {};
     RequestContext context = hanging.peer;
-    context.deadline = hanging.context.deadline;
     context.second_run = true;
     return [&api = api_, request = hanging.request, context = std::move(context),
             &connection = hanging.connection, time = options_.request_time]() mutable -> LateAnswers::Answer {
@@ -291,7 +234,7 @@ class Server final : public httplib::Server {
       // The first run was let in: what refuses the second (a rate, a token that has expired) says nothing of
       // it.
       if (response.status >= 400) return {};
-      return [&connection, time, text = Serialize(response, response.status == 200 ? "OK" : ""),
+      return [&connection, time, text = FinalAnswer(response, response.status == 200 ? "OK" : ""),
               log = "transport: " + request.method +
                     " hangs in the token; answered by running it again, as request " + context.request_id] {
         LogWarning(log);
@@ -304,28 +247,29 @@ class Server final : public httplib::Server {
     LogWarning("transport: " + head.method + " takes too long; answered 503 in its place");
     ProblemDetails problem = ProblemFor(ErrorCode::kResourceExhausted);
     problem.detail = "no answer in time: the token or the database hangs";
-    std::string answer = Serialize(problem);
+    std::string answer = FinalAnswer(problem);
     if (head.method == "HEAD") answer.resize(answer.find("\r\n\r\n") + 4);
     connection.WriteAll(answer, steady_clock::now() + kDrainTime);
   }
 
   /// Octets up to and with the empty line; nullopt: the connection ends (and was told why where that makes
   /// sense).
-  std::optional<std::size_t> ReadHead(Connection& connection, std::string& buffered, Time deadline) {
-    const std::size_t most = api_.limits().max_header_bytes + api_.limits().max_target_bytes;
+  std::optional<std::size_t> ReadHead(Connection& connection, std::string& buffered, Time deadline,
+                                      bool stoppable) {
+    const std::size_t most = head_limits_.max_header_bytes + head_limits_.max_target_bytes;
     std::size_t searched = 0;
     for (;;) {
       const std::size_t end = buffered.find("\r\n\r\n", searched > 3 ? searched - 3 : 0);
       if (end != std::string::npos && end + 4 <= most) return end + 4;
       const bool long_line =
-          buffered.size() > api_.limits().max_target_bytes + 64 && buffered.find('\n') == std::string::npos;
+          buffered.size() > head_limits_.max_target_bytes + 64 && buffered.find('\n') == std::string::npos;
       if (buffered.size() > most || long_line) {
         Refuse(connection, OversizeProblem(buffered));
         return std::nullopt;
       }
       searched = buffered.size();
       char chunk[8192];
-      const std::size_t got = connection.Read(chunk, sizeof chunk, deadline, true);
+      const std::size_t got = connection.Read(chunk, sizeof chunk, deadline, stoppable);
       if (got == 0) return std::nullopt;
       buffered.append(chunk, got);
     }
@@ -349,74 +293,86 @@ class Server final : public httplib::Server {
 
   static bool Refuse(Connection& connection, const ProblemDetails& problem) {
     const Time deadline = steady_clock::now() + kDrainTime;
-    if (connection.WriteAll(Serialize(problem), deadline)) connection.Drain(kDrainBytes, deadline);
+    if (connection.WriteAll(FinalAnswer(problem), deadline)) connection.Drain(kDrainBytes, deadline);
     return false;
   }
 
   const std::unique_ptr<TlsServer> tls_;
   const ServerOptions options_;
   Api& api_;
+  const Limits head_limits_;
   LateAnswers late_;
   const int stop_fd_;
   std::atomic<bool> stopping_{false};
+  Seldom tells_peer_;
 };
 
 class HttplibTransport final : public Transport {
  public:
   HttplibTransport(int listener, std::unique_ptr<TlsServer> tls, const ServerOptions& options, Api& api,
                    std::string path)
-      : listener_(listener),
-        port_(path.empty() ? BoundPort(listener) : 0),
+      : port_(BoundPort(listener)),
         path_(std::move(path)),
-        server_(listener, std::move(tls), options, api) {}
-  ~HttplibTransport() override {
-    Stop();
-    if (!started_) ::close(listener_);
-  }
+        threads_(options.threads),
+        // While the edge is reloaded there are two of it, each of which sends as many as there are threads.
+        queued_(options.unix_kind == TransportKind::kEdge && !tls ? 4 * options.threads : options.threads),
+        // Who asks whether the server lives does not wait for a core behind the requests of others.
+        priority_(!tls && options.unix_kind == TransportKind::kAdmin
+                      ? std::nullopt
+                      : std::optional<ThreadPriority>(ThreadPriority::kRequests)),
+        server_(std::move(tls), options, api),
+        acceptor_(listener, server_.stop_fd(), [this](int connection) { Take(connection); }) {}
+  ~HttplibTransport() override { Stop(); }
 
   Status Start() override {
+    tasks_.emplace(threads_, queued_, priority_);
+    SKMS_TRYV(acceptor_.Start());
     started_ = true;
-    thread_ = std::thread([this] {
-      const bool ended_well = server_.listen_after_bind();
-      ended_ = true;
-      if (!server_.stopping())
-        LogCritical(std::string("transport: the listener ended by itself (") +
-                    (ended_well ? "closed" : "accept failed") + ")");
-    });
-    // Stop before the accept loop has begun would be forgotten by cpp-httplib.
-    while (!server_.is_running() && !ended_) std::this_thread::yield();
-    if (ended_) return Error{ErrorCode::kIo, "the listener cannot accept"};
     return Ok();
   }
 
   void Stop() override {
-    if (!started_ || stopped_) return;
-    stopped_ = true;
+    if (!tasks_) return;
     server_.SignalStop();
-    thread_.join();
+    acceptor_.Join();
+    tasks_->Shutdown();
+    tasks_.reset();
     server_.EndRuns();
     if (!path_.empty()) ::unlink(path_.c_str());
   }
 
-  bool running() const override { return started_ && !ended_; }
+  bool running() const override { return started_ && !acceptor_.ended(); }
   int port() const override { return port_; }
 
  private:
-  const int listener_;
+  void Take(int connection) {
+    std::function<void()> task = [this, connection] { server_.Serve(connection); };
+    if (tasks_->Enqueue(task)) return;
+    ::close(connection);
+    if (tells_full_.Now())
+      LogWarning("transport: more connections than max_connections and its queue; some are closed");
+  }
+
   const int port_;
   const std::string path_;
+  const std::size_t threads_;
+  const std::size_t queued_;
+  Seldom tells_full_;
+  const std::optional<ThreadPriority> priority_;
   Server server_;
-  std::thread thread_;
-  std::atomic<bool> ended_{false};
+  std::optional<BoundedTasks> tasks_;
+  Acceptor acceptor_;
   std::atomic<bool> started_{false};
-  bool stopped_ = false;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Transport>> CreateDirectTransport(const DirectOptions& options, Api& api) {
   SKMS_TRY(std::unique_ptr<TlsServer> tls, TlsServer::Create(options));
-  SKMS_TRY(const int listener, ListenOnTcp(options.address, options.port));
+  int listener = options.inherited.value_or(-1);
+  if (!options.inherited) {
+    SKMS_TRY(listener, ListenOnTcp(options.address, options.port));
+  }
   ServerOptions server;
   server.threads = options.max_connections;
   server.keep_alive = options.keep_alive;
@@ -426,10 +382,14 @@ Result<std::unique_ptr<Transport>> CreateDirectTransport(const DirectOptions& op
 }
 
 Result<std::unique_ptr<Transport>> CreateUnixTransport(const UnixOptions& options, Api& api) {
-  SKMS_TRY(const int listener, ListenOnUnix(options.path, options.mode, options.group));
+  int listener = options.inherited.value_or(-1);
+  if (!options.inherited) {
+    SKMS_TRY(listener, ListenOnUnix(options.path, options.mode, options.group));
+  }
   const ServerOptions server{options.max_connections, options.keep_alive, options.request_time,
                              options.answer_time,     options.kind,       options.peer};
-  return std::unique_ptr<Transport>(new HttplibTransport(listener, nullptr, server, api, options.path));
+  return std::unique_ptr<Transport>(
+      new HttplibTransport(listener, nullptr, server, api, options.inherited ? "" : options.path));
 }
 
 }  // namespace skms::http

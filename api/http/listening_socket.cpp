@@ -65,6 +65,7 @@ int BoundPort(int fd) {
   socklen_t size = sizeof storage;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return 0;
   if (storage.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
+  if (storage.ss_family != AF_INET6) return 0;
   return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
 }
 
@@ -80,7 +81,9 @@ Result<int> ListenOnUnix(const std::string& path, unsigned mode, std::optional<g
   if (fd < 0) return IoError(path, errno);
   if (::connect(fd, where, sizeof address) == 0) {
     ::close(fd);
-    return Error{ErrorCode::kIo, path + ": another skmsd is running there"};
+    return Error{ErrorCode::kIo, path +
+                                     ": another skmsd is running there, or systemd holds the socket "
+                                     "(systemctl status 'skmsd*.socket')"};
   }
   ::close(fd);
   struct stat status {};
@@ -96,8 +99,8 @@ Result<int> ListenOnUnix(const std::string& path, unsigned mode, std::optional<g
   if (group && ::lchown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) {
     const Error error = CloseWith(listener, path);
     ::unlink(path.c_str());
-    return ConfigurationError(error.detail + ": the admin socket cannot be given to group " +
-                              std::to_string(*group) + "; the daemon's user must be one of its members");
+    return ConfigurationError(error.detail + ": cannot be given to group " + std::to_string(*group) +
+                              "; the daemon's user must be one of its members");
   }
   if (::chmod(path.c_str(), mode) != 0) return CloseWith(listener, path);
   if (::listen(listener, kBacklog) != 0) return CloseWith(listener, path);

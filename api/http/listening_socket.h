@@ -15,7 +15,7 @@ namespace skms::http {
 
 /// `address` is an IPv4 or IPv6 literal. Errors: kConfiguration (not an address), kIo (in use, not ours).
 Result<int> ListenOnTcp(const std::string& address, int port);
-/// The port a TCP socket is bound to.
+/// The port a TCP socket is bound to; 0 for others.
 int BoundPort(int fd);
 
 /// Replaces a stale socket file, refuses a live one. `mode` and `group` hold before anybody can connect.

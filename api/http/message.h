@@ -24,6 +24,7 @@ class Headers {
   void Add(std::string name, std::string value);
   /// Replaces every field of that name.
   void Set(std::string_view name, std::string value);
+  void Remove(std::string_view name);
   /// First value, or nullptr.
   const std::string* Find(std::string_view name) const;
   std::size_t Count(std::string_view name) const;
@@ -47,9 +48,15 @@ struct Response {
   std::string body;
 };
 
-enum class TransportKind { kDirectTls, kEdge, kAdmin, kInMemory };
+enum class TransportKind {
+  kDirectTls,
+  kEdge,            ///< this host's TLS terminator: it says which certificate a client has shown (RFC 9440)
+  kAssertingProxy,  ///< a proxy that has authenticated UEs itself, and says who they are (TS 24.547 A.2.3)
+  kAdmin,
+  kInMemory
+};
 
-/// The client certificate of a mutual-TLS connection; the chain was verified by the transport.
+/// The client certificate of a mutual-TLS connection; the chain was verified by the transport or the edge.
 struct PeerCertificate {
   Bytes der;
 };
@@ -67,7 +74,7 @@ struct RequestContext {
   std::optional<PeerCredentials> credentials;
   std::string peer_address;  ///< for the log: "127.0.0.1" or "unix"
   std::string tls_version;   ///< "TLSv1.3", empty on unix sockets
-  std::string request_id;    ///< 16 hex digits, ours, never the client's
+  std::string request_id;    ///< 16 hex digits, ours or the edge's, never the client's
   std::chrono::steady_clock::time_point deadline{};
   bool second_run = false;  ///< of a request whose first one hangs, and has a place among the concurrent ones
 };

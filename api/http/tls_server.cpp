@@ -43,6 +43,17 @@ Status CheckKeyMode(const std::string& section, const std::string& path) {
   return Ok();
 }
 
+/// An expired CRL, or none for a CA of the chain, refuses the certificate.
+Status UseCrl(SSL_CTX* context, const DirectOptions& options) {
+  if (options.crl_path.empty()) return Ok();
+  X509_STORE* store = SSL_CTX_get_cert_store(context);
+  X509_LOOKUP* file = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+  if (file == nullptr || X509_load_crl_file(file, options.crl_path.c_str(), X509_FILETYPE_PEM) < 1)
+    return FileError(options.section + ".crl", options.crl_path);
+  X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+  return Ok();
+}
+
 Status Configure(SSL_CTX* context, const DirectOptions& options) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context,
@@ -72,7 +83,7 @@ Status Configure(SSL_CTX* context, const DirectOptions& options) {
     return FileError(options.section + ".client_ca", options.client_ca_path);
   }
   SSL_CTX_set_client_CA_list(context, SSL_load_client_CA_file(options.client_ca_path.c_str()));
-  return Ok();
+  return UseCrl(context, options);
 }
 
 }  // namespace

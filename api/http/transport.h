@@ -1,6 +1,6 @@
 // Transport: a listener that turns connections into calls of Api::Handle. Two kinds here, both on
-// cpp-httplib: `direct` (mutual TLS 1.2/1.3 on TCP) and `unix` (the admin socket and a reverse proxy's, peers
-// known by SO_PEERCRED).
+// cpp-httplib: `direct` (mutual TLS 1.2/1.3 on TCP) and `unix` (the admin socket, the edge's and a proxy's,
+// peers known by SO_PEERCRED).
 //
 // Made by Create…, started by Start, ended by Stop, which lets requests in flight finish and is idempotent.
 // Start and Stop are called by one owner thread; the Api must outlive the transport.
@@ -19,12 +19,16 @@
 
 namespace skms::http {
 
+/// A listening socket that is there already takes the place of one of our own. It is the transport's from
+/// Create… on, closed at its end, and its file, if it has one, left.
 struct DirectOptions {
   std::string address = "127.0.0.1";
   int port = 8443;  ///< 0: any free port, see port()
   std::string certificate_path;
   std::string private_key_path;
   std::string client_ca_path;  ///< PEM bundle that client certificates are verified against
+  /// PEM bundle with a CRL of each CA in it; empty: revocation is not looked at. Read once.
+  std::string crl_path;
   /// False: a client may come without a certificate; one that it shows is verified all the same. Without a CA
   /// none is asked for.
   bool client_certificate_required = true;
@@ -34,6 +38,7 @@ struct DirectOptions {
   std::chrono::milliseconds request_time{10000};  ///< from first byte of a request to its last
   /// From its last byte to the answer; then 503 in place of a handler that hangs. Zero: no limit.
   std::chrono::milliseconds answer_time{0};
+  std::optional<int> inherited{};
 };
 
 struct UnixOptions {
@@ -41,13 +46,14 @@ struct UnixOptions {
   unsigned mode = 0600;
   std::optional<gid_t> group;  ///< the socket file's group; nullopt: the process's own
   std::size_t max_connections = 8;
-  /// kAdmin, or kEdge for a reverse proxy on this host whose word about its clients counts.
+  /// kAdmin, or one whose word about its clients counts: kEdge, kAssertingProxy.
   TransportKind kind = TransportKind::kAdmin;
   std::optional<uid_t>
       peer{};  ///< processes of this user alone; others are closed before a word. nullopt: all
   std::chrono::milliseconds keep_alive{2000};
   std::chrono::milliseconds request_time{10000};
   std::chrono::milliseconds answer_time{0};
+  std::optional<int> inherited{};
 };
 
 class Transport {

@@ -8,6 +8,7 @@
 
 #include "api/http/json.h"
 #include "api/seal/seal_problem.h"
+#include "base/document_sizes.h"
 
 namespace skms::seal {
 namespace {

@@ -12,9 +12,6 @@
 
 namespace skms::seal {
 
-/// Enough for 10,000 members of the longest identities.
-inline constexpr std::size_t kMaxGroupDocumentBytes = std::size_t{3} << 20;
-
 /// The document, or the 400 to answer (causes of TS 29.500 table 5.2.7.2-1, with invalidParams as JSON
 /// pointers). Members of the object that keys have no use for (grpDesc, locInfo …) are passed over.
 std::variant<keystore::GroupDocument, http::ProblemDetails> DecodeGroupDocument(const keystore::GroupId& id,

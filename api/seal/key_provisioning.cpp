@@ -13,6 +13,7 @@
 #include "api/seal/km_message.h"
 #include "api/seal/seal_problem.h"
 #include "api/seal/val_target.h"
+#include "base/document_sizes.h"
 #include "base/encoding.h"
 
 namespace skms::seal {
@@ -27,7 +28,6 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxUriBytes = 2048;
 constexpr std::size_t kMaxFeatures = 64;  // hex digits
-constexpr std::size_t kEnvelopeBytes = 8192;
 // AES-GCM is all that a token which the server started on can lack here.
 constexpr std::string_view kCannotEncrypt =
     "this server's token cannot encrypt payloads; its administrator sees why with: skmsctl token probe";
@@ -73,8 +73,7 @@ class KeyProvisioning {
   using Action = Response (KeyProvisioning::*)(const Call&, const json&);
 
   std::string Path(const std::string& rest) const { return reception_.Path(rest); }
-  /// Base64 takes four octets for three; the rest is for the other members.
-  std::size_t max_body_bytes() const { return options_.max_payload_bytes / 3 * 4 + 4 + kEnvelopeBytes; }
+  std::size_t max_body_bytes() const { return ProvisioningDocumentBytes(options_.max_payload_bytes); }
 
   Response Serve(Action action, const Request& request, const RequestContext& context,
                  const http::PathValues& values) {

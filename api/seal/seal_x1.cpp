@@ -11,6 +11,7 @@
 #include "api/seal/group_document.h"
 #include "api/seal/key_info.h"
 #include "api/seal/seal_problem.h"
+#include "base/document_sizes.h"
 #include "base/encoding.h"
 
 namespace skms::seal {

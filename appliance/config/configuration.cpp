@@ -81,6 +81,7 @@ void ReadListener(SectionReader& reader, ListenSection& out) {
   reader.Number("port", out.port, 0, 65535);
   reader.Path("certificate", out.certificate, true);
   reader.Path("private_key", out.private_key, true);
+  reader.Path("ocsp_response", out.ocsp_response);
   reader.Number("max_connections", out.max_connections, 1, 4096);
   reader.Number("keep_alive_ms", out.keep_alive_ms, 1, 60000);
   reader.Number("request_time_ms", out.request_time_ms, 100, 600000);
@@ -88,9 +89,10 @@ void ReadListener(SectionReader& reader, ListenSection& out) {
 }
 
 void ReadListen(SectionReader& reader, Configuration& out) {
-  reader.OneOf("mode", out.listen.mode, {"direct"});
+  reader.OneOf("mode", out.listen.mode, {"direct", "edge"});
   ReadListener(reader, out.listen);
   reader.Path("client_ca", out.listen.client_ca, true);
+  reader.Path("crl", out.listen.crl);
 }
 
 void ReadListenUe(SectionReader& reader, Configuration& out) {
@@ -101,8 +103,22 @@ void ReadListenUe(SectionReader& reader, Configuration& out) {
   reader.ApiRoots("also_known_as", out.listen_ue.also_known_as, kMaxAlsoKnownAs);
   ReadListener(reader, out.listen_ue.listen);
   reader.Path("client_ca", out.listen_ue.listen.client_ca);
+  reader.Path("crl", out.listen_ue.listen.crl);
   reader.Path("trusted_socket", out.listen_ue.trusted_socket);
   reader.Text("trusted_user", out.listen_ue.trusted_user);
+}
+
+void ReadEdge(SectionReader& reader, Configuration& out) {
+  reader.Text("user", out.edge.user);
+  reader.Path("socket", out.edge.socket);
+  reader.Path("ue_socket", out.edge.ue_socket);
+  reader.Number("max_connections", out.edge.max_connections, 16, 1000000);
+  reader.Number("idle_ms", out.edge.idle_ms, 1000, 3600000);
+  reader.Number("connections_per_address", out.edge.connections_per_address, 1, 1000000);
+  reader.Number("new_connections_per_address", out.edge.new_connections_per_address, 1, 1000000);
+  reader.Number("requests_per_address", out.edge.requests_per_address, 1, 1000000);
+  reader.OneOf("log", out.edge.log, {"errors", "all"});
+  reader.Number("hard_stop_s", out.edge.hard_stop_s, 1, 3600);
 }
 
 void ReadLimits(SectionReader& reader, Configuration& out) {
@@ -167,12 +183,11 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"skms", ReadSkms},          {"token", ReadToken},
-    {"store", ReadStore},        {"listen", ReadListen},
-    {"listen_ue", ReadListenUe}, {"limits", ReadLimits},
-    {"admin", ReadAdmin},        {"access_token", ReadAccessToken},
-    {"rotation", ReadRotation},  {"rewrap", ReadRewrap},
-    {"notify", ReadNotify},      {"log", ReadLog},
+    {"skms", ReadSkms},         {"token", ReadToken},        {"store", ReadStore},
+    {"listen", ReadListen},     {"listen_ue", ReadListenUe}, {"edge", ReadEdge},
+    {"limits", ReadLimits},     {"admin", ReadAdmin},        {"access_token", ReadAccessToken},
+    {"rotation", ReadRotation}, {"rewrap", ReadRewrap},      {"notify", ReadNotify},
+    {"log", ReadLog},
 };
 
 Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
@@ -185,8 +200,8 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
       return ConfigurationErrorAt(
           path, entry.first.Mark(),
           "unknown section '" + key +
-              "'; known sections: skms, token, tokens, store, listen, listen_ue, limits, admin, "
-              "access_token, rotation, rewrap, notify, log");
+              "'; known sections: skms, token, tokens, store, listen, listen_ue, edge, limits, "
+              "admin, access_token, rotation, rewrap, notify, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");
@@ -207,6 +222,14 @@ Status CheckTogether(const Configuration& configuration) {
   if (configuration.listen_ue.trusted_socket.empty() != configuration.listen_ue.trusted_user.empty())
     return ConfigurationError(configuration.path +
                               ": 'listen_ue.trusted_socket' and 'listen_ue.trusted_user' go together");
+  if (!BehindEdge(configuration) &&
+      !(configuration.listen.ocsp_response.empty() && configuration.listen_ue.listen.ocsp_response.empty()))
+    return ConfigurationError(configuration.path +
+                              ": 'ocsp_response' needs 'listen.mode: edge': this process staples none");
+  if (!configuration.listen_ue.listen.crl.empty() && configuration.listen_ue.listen.client_ca.empty())
+    return ConfigurationError(
+        configuration.path +
+        ": 'listen_ue.crl' needs 'listen_ue.client_ca': without it no certificate is asked for");
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
   for (const auto& [key, scope] :
@@ -228,6 +251,10 @@ Result<Configuration> Read(const std::string& path, const std::string& text) {
   Configuration configuration;
   configuration.path = path;
   SKMS_TRYV(ReadTokens(path, root, configuration));
+  if (root["edge"] &&
+      (!root["listen"] || !root["listen"]["mode"] || root["listen"]["mode"].Scalar() != "edge"))
+    return ConfigurationErrorAt(path, root["edge"].Mark(),
+                                "section 'edge' counts with 'listen.mode: edge' alone");
   for (const Section& section : kSections) {
     const YAML::Node node = root[section.name];
     SectionReader reader(path, section.name, node);

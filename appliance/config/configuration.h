@@ -47,12 +47,14 @@ struct StoreSection {
 };
 
 struct ListenSection {
-  std::string mode = "direct";  ///< only "direct" in this version
+  std::string mode = "direct";  ///< "direct": TLS by this process; "edge": by HAProxy, see EdgeSection
   std::string address = "127.0.0.1";
   std::uint32_t port = 8443;
-  std::string certificate;  ///< PEM, leaf first
-  std::string private_key;  ///< PEM, not readable by others
-  std::string client_ca;    ///< PEM bundle that client certificates are verified against
+  std::string certificate;    ///< PEM, leaf first
+  std::string private_key;    ///< PEM, not readable by others
+  std::string client_ca;      ///< PEM bundle that client certificates are verified against
+  std::string crl;            ///< PEM bundle, a CRL of each CA in `client_ca`; empty: none is looked at
+  std::string ocsp_response;  ///< DER file that the edge staples; empty: none
   std::uint32_t max_connections = 64;
   std::uint32_t keep_alive_ms = 2000;
   std::uint32_t request_time_ms = 10000;
@@ -71,6 +73,21 @@ struct ListenUeSection {
   /// empty: none.
   std::string trusted_socket;
   std::string trusted_user;  ///< whose processes alone may connect to it; given with it, and only then
+};
+
+/// Where HAProxy stands before this process: what `skmsctl edge config` makes HAProxy's configuration of,
+/// beside the sections `listen` and `listen_ue`, and the sockets between the two.
+struct EdgeSection {
+  std::string user = "skms-edge";  ///< HAProxy's; no other user's processes may connect to the sockets
+  std::string socket = "/run/skms/edge.sock";
+  std::string ue_socket = "/run/skms/edge-ue.sock";
+  std::uint32_t max_connections = 20000;            ///< of clients, idle ones too
+  std::uint32_t idle_ms = 60000;                    ///< of a kept connection, before it is closed
+  std::uint32_t connections_per_address = 2000;     ///< of one IPv4 address or IPv6 /64
+  std::uint32_t new_connections_per_address = 500;  ///< a second
+  std::uint32_t requests_per_address = 2000;        ///< a second; 429 past it
+  std::string log = "errors";                       ///< "errors" or "all" requests
+  std::uint32_t hard_stop_s = 30;                   ///< after a reload, how long old connections may stay
 };
 
 struct LimitsSection {
@@ -138,6 +155,7 @@ struct Configuration {
   StoreSection store;
   ListenSection listen;
   ListenUeSection listen_ue;
+  EdgeSection edge;
   LimitsSection limits;
   AdminSection admin;
   AccessTokenSection access_token;
@@ -146,6 +164,9 @@ struct Configuration {
   NotifySection notify;
   LogSection log;
 };
+
+/// HAProxy ends TLS before this process.
+inline bool BehindEdge(const Configuration& configuration) { return configuration.listen.mode == "edge"; }
 
 inline constexpr const char* kDefaultConfigurationPath = "/etc/skms/skms.yaml";
 

@@ -158,12 +158,13 @@ class Appliance:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [BIN / "skmsd", "--config", self.config], env=self.recorded(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            self.process = self.spawn(log)
         wait_for(lambda: self.process.poll() is not None or self.answers(), "skmsd")
         assert self.process.poll() is None, self.log.read_text()
         return self
+
+    def spawn(self, log):
+        return subprocess.Popen([BIN / "skmsd", "--config", self.config], env=self.recorded(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def recorded(self):
         """The environment in which all that skmsd answers is written down, to be judged when the test ends."""
@@ -237,7 +238,7 @@ class Appliance:
             return Answer(0, {"curl": str(done.returncode)}, done.stderr.decode())
         head, _, body = done.stdout.decode().partition("\r\n\r\n")
         passed = ("100", "307", "308") if "--location-trusted" in arguments else ("100",)
-        while head.split(" ", 2)[1] in passed and body.startswith("HTTP/1.1 "):
+        while head.split(" ", 2)[1] in passed and body.startswith("HTTP/"):
             head, _, body = body.partition("\r\n\r\n")
         status_line, *fields = head.split("\r\n")
         return Answer(int(status_line.split()[1]), {f.split(":", 1)[0].lower(): f.split(":", 1)[1].strip() for f in fields}, body)

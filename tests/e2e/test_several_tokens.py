@@ -86,8 +86,10 @@ def test_status_names_each_token(pair):
     assert "skms: serving" in shown and "b: serving" in shown
     lose(pair)
     shown = pair.ctl("status")
+    ready = pair.ask_admin("/readyz")
     order(pair, "clear")
     assert "skms: lost, " in shown and "b: serving" in shown, shown
+    assert "token 'skms' is lost: " in shown and ready == {"status": "ready", "state": "degraded"}
     wait_for(lambda: states(pair)["skms"] == "serving", "its return")
 
 

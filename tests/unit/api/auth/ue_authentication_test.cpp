@@ -189,7 +189,7 @@ TEST_CASE("a trusted proxy asserts a user, and nobody else does") {
   using http::TransportKind;
   for (const char* value : {"sip:alice@val", "\"sip:alice@val\""}) {
     CAPTURE(value);
-    const auto answer = AskAsserting(f, TransportKind::kEdge, {value});
+    const auto answer = AskAsserting(f, TransportKind::kAssertingProxy, {value});
     REQUIRE(std::holds_alternative<AuthenticatedUe>(answer));
     const auto& ue = std::get<AuthenticatedUe>(answer);
     CHECK(ue.user == "sip:alice@val");
@@ -211,7 +211,7 @@ TEST_CASE("a trusted proxy asserts a user, and nobody else does") {
                                                   {"alice"},
                                                   {"\"sip:a@b"}}) {
     CAPTURE(several.front());
-    const auto refused = AskAsserting(f, TransportKind::kEdge, several);
+    const auto refused = AskAsserting(f, TransportKind::kAssertingProxy, several);
     REQUIRE(std::holds_alternative<Refusal>(refused));
     CHECK(std::get<Refusal>(refused).problem.status == 403);
   }
@@ -219,13 +219,14 @@ TEST_CASE("a trusted proxy asserts a user, and nobody else does") {
 
 TEST_CASE("a token counts before what a proxy asserts, a bad one too") {
   UeFixture f;
-  const auto both = AskAsserting(f, http::TransportKind::kEdge, {"sip:bob@val"}, f.Token(f.UeClaims()));
+  const auto both =
+      AskAsserting(f, http::TransportKind::kAssertingProxy, {"sip:bob@val"}, f.Token(f.UeClaims()));
   REQUIRE(std::holds_alternative<AuthenticatedUe>(both));
   CHECK(std::get<AuthenticatedUe>(both).user == "alice");
   CHECK(std::get<AuthenticatedUe>(both).issuer == "sim-s");
-  const auto bad = AskAsserting(f, http::TransportKind::kEdge, {"sip:bob@val"}, "nonsense");
+  const auto bad = AskAsserting(f, http::TransportKind::kAssertingProxy, {"sip:bob@val"}, "nonsense");
   CHECK(std::get<Refusal>(bad).problem.status == 401);
-  const auto neither = AskAsserting(f, http::TransportKind::kEdge, {});
+  const auto neither = AskAsserting(f, http::TransportKind::kAssertingProxy, {});
   CHECK(std::get<Refusal>(neither).problem.status == 401);
 }
 
@@ -233,7 +234,7 @@ TEST_CASE("an asserted user has a rate of his own") {
   UeFixture f;
   Authenticator limited(f.directory, f.clock, {30, 1, 3, 1e6, 1e6});
   http::RequestContext context;
-  context.transport = http::TransportKind::kEdge;
+  context.transport = http::TransportKind::kAssertingProxy;
   const auto status = [&](const char* user) {
     http::Request request;
     request.headers.Add("X-3GPP-Asserted-Identity", user);

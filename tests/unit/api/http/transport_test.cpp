@@ -11,10 +11,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <latch>
+#include <memory>
 #include <thread>
+#include <vector>
 
+#include "api/http/inherited_listeners.h"
+#include "api/http/listening_socket.h"
 #include "tests/support/temporary_directory.h"
 
 namespace skms::http {
@@ -100,8 +105,8 @@ TEST_CASE("who asks on the administrators' socket does not wait for a core behin
     return response;
   });
   const int mine = ::getpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()));
-  for (const auto& [kind, nice] :
-       {std::pair(TransportKind::kAdmin, mine), std::pair(TransportKind::kEdge, std::max(mine, 5))}) {
+  for (const auto& [kind, nice] : {std::pair(TransportKind::kAdmin, mine),
+                                   std::pair(TransportKind::kAssertingProxy, std::max(mine, 5))}) {
     f.options.kind = kind;
     const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
     REQUIRE(transport->Start().has_value());
@@ -204,6 +209,125 @@ TEST_CASE("connections past the threads and the queue are closed, and service go
     if (next.TrySend(kGetPeer)) answer = next.ReadToEnd();
   }
   CHECK(answer.find("HTTP/1.1 200") == 0);
+}
+
+TEST_CASE("what the edge says is known of a request, and does not count as its client's") {
+  Fixture f;
+  f.api.Add("GET", "/who", [](const Request& request, RequestContext& context, const PathValues&) {
+    Response response;
+    response.body = context.request_id + " " +
+                    std::to_string(context.certificate ? context.certificate->der.size() : 0) + " " +
+                    std::to_string(request.headers.Count("Client-Cert"));
+    return response;
+  });
+  f.options.kind = TransportKind::kEdge;
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  REQUIRE(transport->Start().has_value());
+  const auto ask = [&](const std::string& fields) {
+    const UnixClient client(f.options.path);
+    client.Send("GET /who HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" + fields + "\r\n");
+    return client.ReadToEnd();
+  };
+  // As many octets as a client may send, and the edge's beside them.
+  const std::string largest =
+      "X-A: " + std::string(7900, 'a') + "\r\nX-B: " + std::string(7900, 'b') + "\r\n";
+  const std::string certificate = "Client-Cert: :" + std::string(4000, 'A') + ":\r\n";
+  CHECK(ask(largest + "X-Request-Id: 00000000000000aa\r\n" + certificate).find("00000000000000aa 3000 0") !=
+        std::string::npos);
+  CHECK(ask("X-Request-Id: 00000000000000ab\r\n").find("00000000000000ab 0 0") != std::string::npos);
+  CHECK(ask("Client-Cert: nonsense\r\n").find("HTTP/1.1 400") == 0);
+  CHECK(ask(largest + largest).find("HTTP/1.1 431") == 0);
+}
+
+TEST_CASE("anywhere else the edge's fields are as any other") {
+  Fixture f;
+  f.api.Add("GET", "/who", [](const Request&, RequestContext& context, const PathValues&) {
+    Response response;
+    response.body = std::string(context.certificate ? "known" : "unknown") + " " + context.request_id;
+    return response;
+  });
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  REQUIRE(transport->Start().has_value());
+  const UnixClient client(f.options.path);
+  client.Send(
+      "GET /who HTTP/1.1\r\nHost: h\r\nConnection: close\r\nClient-Cert: :MIIB:\r\nX-Request-Id: "
+      "00000000000000aa\r\n\r\n");
+  const std::string answer = client.ReadToEnd();
+  CHECK(answer.find("unknown") != std::string::npos);
+  CHECK(answer.find("00000000000000aa") == std::string::npos);
+}
+
+TEST_CASE("the request that the edge connects for is served, also when Stop comes between") {
+  Fixture f;
+  f.options.kind = TransportKind::kEdge;
+  f.options.max_connections = 2;
+  const auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+  REQUIRE(transport->Start().has_value());
+  const UnixClient silent(f.options.path);
+  {
+    const UnixClient later(f.options.path);
+    later.Send(kGetPeer);
+    REQUIRE_FALSE(later.ReadToEnd().empty());  // so the one before it has been accepted, too
+  }
+  std::thread stopper([&] { transport->Stop(); });
+  while (UnixClient(f.options.path).connected()) std::this_thread::yield();
+  silent.Send(kGetPeer);
+  CHECK(silent.ReadToEnd().find("HTTP/1.1 200") == 0);
+  stopper.join();
+}
+
+/// A listening socket that somebody else holds.
+int ListenAt(const std::string& path) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(fd, 16) == 0);
+  return fd;
+}
+
+TEST_CASE("an inherited socket outlives its transport, and the next one serves who came between") {
+  Fixture f;
+  const int held = ListenAt(f.options.path);
+  const auto inherit = [&] {
+    auto inherited = std::move(InheritedListeners::Of({::dup(held)})).value();
+    CHECK_FALSE(inherited.TakeUnix("/elsewhere"));
+    CHECK(inherited.CheckAllTaken().error().detail.find(f.options.path) != std::string::npos);
+    f.options.inherited = inherited.TakeUnix(f.options.path);
+    REQUIRE(f.options.inherited);
+    CHECK(inherited.CheckAllTaken().has_value());
+    auto transport = std::move(CreateUnixTransport(f.options, f.api)).value();
+    REQUIRE(transport->Start().has_value());
+    return transport;
+  };
+  {
+    const auto first = inherit();
+    const UnixClient client(f.options.path);
+    client.Send(kGetPeer);
+    CHECK(client.ReadToEnd().find("HTTP/1.1 200") == 0);
+  }
+  const UnixClient between(f.options.path);
+  REQUIRE(between.connected());
+  between.Send(kGetPeer);
+  const auto second = inherit();
+  CHECK(between.ReadToEnd().find("HTTP/1.1 200") == 0);
+  ::close(held);
+}
+
+TEST_CASE("only listening stream sockets are taken over, by path, or by address and port") {
+  CHECK(InheritedListeners::Of({::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)}).error().code ==
+        ErrorCode::kConfiguration);
+  CHECK(InheritedListeners::Of({::dup(STDERR_FILENO)}).has_error());
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    const int listener = std::move(ListenOnTcp(address, 0)).value();
+    const int port = BoundPort(listener);
+    auto inherited = std::move(InheritedListeners::Of({listener})).value();
+    CHECK_FALSE(inherited.TakeTcp(address, port + 1));
+    const auto taken = inherited.TakeTcp(address, port);
+    CHECK(taken == listener);
+    ::close(listener);
+  }
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ TEST_CASE("a value out of range, of the wrong type or doubled is refused where i
   CHECK(ConfigurationFile(std::string(kMinimal) + "  port: [1]\n").Complaint() ==
         ":7:9: 'listen.port' must be a single value");
   CHECK(ConfigurationFile(std::string(kMinimal) + "  mode: edgy\n").Complaint() ==
-        ":7:9: 'listen.mode' must be direct");
+        ":7:9: 'listen.mode' must be direct or edge");
   CHECK(ConfigurationFile(std::string(kMinimal) + "  port: 1\n  port: 2\n").Complaint() ==
         ":8:3: 'listen.port' stands twice");
   CHECK(ConfigurationFile(std::string(kMinimal) + "token:\n  label: other\n").Complaint() ==
@@ -171,6 +171,33 @@ TEST_CASE("broken YAML and files that are no mapping are refused with their plac
   CHECK(ConfigurationFile("token: [\n").Complaint().find(":2:1: ") == 0);
   CHECK(ConfigurationFile("- a\n").Complaint() == ": holds no sections");
   CHECK(ConfigurationFile("").Complaint() == ": holds no sections");
+}
+
+TEST_CASE("behind the edge the sockets and the proxy's user have defaults, and each can be said") {
+  const std::string edge = std::string(kMinimal) + "  mode: edge\n";
+  const Configuration plain = ConfigurationFile(edge).Load().value();
+  CHECK(BehindEdge(plain));
+  CHECK(plain.edge.user == "skms-edge");
+  CHECK(plain.edge.socket == "/run/skms/edge.sock");
+  const ConfigurationFile said(edge +
+                               "edge: {user: proxy, socket: e.sock, log: all, requests_per_address: 5}\n");
+  CHECK(said.Load().value().edge.socket == said.directory() + "/e.sock");
+  CHECK(said.Load().value().edge.requests_per_address == 5);
+  CHECK_FALSE(BehindEdge(ConfigurationFile(kMinimal).Load().value()));
+}
+
+TEST_CASE("what counts only behind the edge, or only with a CA, is refused elsewhere") {
+  const std::string minimal = kMinimal;
+  CHECK(ConfigurationFile(minimal + "edge: {user: a}\n")
+            .Complaint()
+            .find("counts with 'listen.mode: edge' alone") != std::string::npos);
+  CHECK(
+      ConfigurationFile(minimal + "  ocsp_response: a.der\n").Complaint().find("needs 'listen.mode: edge'") !=
+      std::string::npos);
+  const std::string ue = "listen_ue: {uri: \"https://h\", certificate: a, private_key: b, crl: c}\n";
+  CHECK(ConfigurationFile(minimal + ue).Complaint().find("'listen_ue.crl' needs 'listen_ue.client_ca'") !=
+        std::string::npos);
+  CHECK(ConfigurationFile(minimal + "  mode: edges\n").Load().has_error());
 }
 
 TEST_CASE("a missing file says so") {

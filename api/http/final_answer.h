@@ -1,0 +1,16 @@
+// The octets of an answer that is the last on its connection, and is not written through cpp-httplib
+// (RFC 9112). Pure; thread-safe.
+#pragma once
+
+#include <string>
+
+#include "api/http/message.h"
+#include "api/http/problem_details.h"
+
+namespace skms::http {
+
+/// `reason` may be empty (RFC 9112 4).
+std::string FinalAnswer(const Response& response, const std::string& reason);
+std::string FinalAnswer(const ProblemDetails& problem);
+
+}  // namespace skms::http
