@@ -4,10 +4,11 @@ add_library(skms_warnings INTERFACE)
 add_library(skms::warnings ALIAS skms_warnings)
 target_compile_options(skms_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
-  -fstack-protector-strong -fno-omit-frame-pointer
+  -fstack-protector-strong -fstack-clash-protection -fno-omit-frame-pointer
+  $<$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},x86_64>:-fcf-protection=full>
   # GCC 12 warns wrongly of std::string's operator+ at -O3 (GCC bug 105651).
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
-target_link_options(skms_warnings INTERFACE -Wl,-z,relro,-z,now)
+target_link_options(skms_warnings INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code)
 if(SKMS_SANITIZE)
   target_compile_options(skms_warnings INTERFACE -fsanitize=${SKMS_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(skms_warnings INTERFACE -fsanitize=${SKMS_SANITIZE})
@@ -16,7 +17,8 @@ if(SKMS_SANITIZE)
     target_compile_options(skms_warnings INTERFACE -fno-sanitize=vptr)
   endif()
 else()
-  target_compile_definitions(skms_warnings INTERFACE $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
+  target_compile_definitions(skms_warnings INTERFACE
+    $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=3> _GLIBCXX_ASSERTIONS)
 endif()
 
 # skms_library(NAME SOURCES … LINKS … PRIVATE_LINKS …) makes libskms_NAME.a and the alias skms::NAME.

@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import sqlite3
@@ -306,6 +307,8 @@ SLOW = 300
 
 
 def test_idle_and_slow_clients_do_not_keep_others_waiting(edge):
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     prober = Prober(edge)
     idle = []
     slow = []
