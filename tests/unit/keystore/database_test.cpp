@@ -49,6 +49,7 @@ struct Fixture {
 TEST_CASE("a patient write is committed by itself where nobody else writes") {
   const Fixture f;
   std::vector<std::future<Status>> outcomes;
+  outcomes.reserve(30);
   for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(Fixture::Insert(n)));
   for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
   CHECK(f.Rows() == 30);
@@ -71,6 +72,7 @@ TEST_CASE("a patient write that fails takes no other with it, and none of them i
 TEST_CASE("what waits when the database is closed is written first") {
   Fixture f;
   std::vector<std::future<Status>> outcomes;
+  outcomes.reserve(30);
   for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(Fixture::Insert(n)));
   f.Reopen();
   for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
