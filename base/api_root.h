@@ -3,6 +3,7 @@
 // Pure; thread-safe.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace skms {
@@ -12,5 +13,12 @@ inline constexpr const char* kApiRootForm = "https://host[:port][/prefix] withou
 /// Has `text` that form, in printable ASCII, without a query, a fragment or a character that no URI has? Says
 /// nothing about whether the host or port exists.
 bool IsApiRoot(std::string_view text);
+
+struct ApiRootParts {
+  std::string authority;  ///< "host" or "host:port", lower case
+  std::string prefix;     ///< "" or "/prefix"
+};
+/// Of one that IsApiRoot.
+ApiRootParts SplitApiRoot(std::string_view root);
 
 }  // namespace skms

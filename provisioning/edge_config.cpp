@@ -1,20 +1,19 @@
 #include "provisioning/edge_config.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cstdint>
 #include <string_view>
 #include <tuple>
 
+#include "base/api_root.h"
 #include "base/document_sizes.h"
+#include "provisioning/edge_answers.h"
 
 namespace skms::provisioning {
 namespace {
 
 using appliance::Configuration;
 using appliance::ListenSection;
-
-constexpr const char* kLuaFile = "answer_after_body.lua";
 
 // What the edge adds to a request's head: Client-Cert above all.
 constexpr std::size_t kAddedBytes = 12288;
@@ -43,20 +42,6 @@ Result<std::string> Word(const std::string& key, const std::string& text) {
   return "'" + text + "'";
 }
 
-struct Root {
-  std::string host;    ///< "host" or "host:port", lower case
-  std::string prefix;  ///< "" or "/prefix"
-};
-
-Root RootOf(const std::string& uri) {
-  constexpr std::size_t kScheme = 8;  // "https://", checked by the configuration
-  const std::size_t slash = std::min(uri.find('/', kScheme), uri.size());
-  Root root{uri.substr(kScheme, slash - kScheme), uri.substr(slash)};
-  std::transform(root.host.begin(), root.host.end(), root.host.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return root;
-}
-
 /// A listener of the configuration, and what stands behind it.
 struct Listener {
   const char* section;
@@ -66,97 +51,11 @@ struct Listener {
   const std::string& socket;
 };
 
-std::string Problem(int status, const std::string& title, const std::string& detail, const char* cause = "") {
-  std::string text =
-      "{\"status\":" + std::to_string(status) + ",\"title\":\"" + title + "\",\"detail\":\"" + detail + "\"";
-  if (*cause != '\0') text += std::string(",\"cause\":\"") + cause + "\"";
-  return text + "}";
-}
-
-struct ErrorRow {
-  const char* title;
-  const char* detail;
-  const char* cause;
-  int status;
-  int retry_after;
-};
-
-// What HAProxy says by itself; the rest is the daemon's.
-constexpr ErrorRow kErrors[] = {
-    {"Bad Request", "the request is malformed", "INVALID_MSG_FORMAT", 400, 0},
-    {"Request Timeout", "the request took too long to arrive", "", 408, 0},
-    {"Too Many Requests", "over the rate for this address", "NF_CONGESTION_RISK", 429, 1},
-    {"Internal Server Error", "the edge failed", "SYSTEM_FAILURE", 500, 0},
-    {"Bad Gateway", "the server behind the edge broke off; whether it did what was asked is not known", "",
-     502, 0},
-    {"Service Unavailable", "too many requests are at work, or the server is being restarted",
-     "NF_CONGESTION", 503, 1},
-    {"Gateway Timeout", "the server behind the edge gave no answer in time", "", 504, 1},
-};
-
-std::string ErrorFile(int status) { return std::to_string(status) + ".http"; }
-
-/// Whole answers in files: the only form that HAProxy uses for a request that it cannot read, too. (2.6 has a
-/// page of its own for these: haproxy/haproxy#3032.)
-std::string ErrorText(const ErrorRow& row) {
-  const std::string body = Problem(row.status, row.title, row.detail, row.cause);
-  std::string text =
-      "HTTP/1.1 " + std::to_string(row.status) + " " + row.title +
-      "\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\nContent-Length: " +
-      std::to_string(body.size()) + "\r\n";
-  if (row.retry_after > 0) text += "Retry-After: " + std::to_string(row.retry_after) + "\r\n";
-  return text + "Connection: close\r\n\r\n" + body;
-}
-
-std::string ErrorLines() {
-  std::string lines;
-  for (const ErrorRow& row : kErrors)
-    lines += "    errorfile " + std::to_string(row.status) + " " + ErrorFile(row.status) + "\n";
-  return lines;
-}
-
 /// A refusal that HAProxy has no error page for.
 std::string ReturnLine(int status, const char* title, const char* detail, const std::string& condition) {
   return "    http-request return status " + std::to_string(status) +
-         " content-type application/problem+json string '" + Problem(status, title, detail) +
+         " content-type application/problem+json string '" + EdgeProblem(status, title, detail) +
          "' hdr Cache-Control no-store hdr X-Request-Id '%[unique-id]' if " + condition + "\n";
-}
-
-constexpr const char* kLua =
-    R"(-- Refuses a request for its body only when the body has come (or enough of it): a client that is still
--- writing when the connection is closed sees a reset, and never reads why.
-local most_octets = 8388608
-local most_seconds = 10
-
-local problems = {
-  [411] = '{411}',
-  [413] = '{413}',
-}
-
-core.register_service("answer_after_body", "http", function(applet)
-  local status = tonumber(applet:get_var("txn.refused"))
-  local began = core.now().sec
-  local octets = 0
-  while octets < most_octets and core.now().sec - began < most_seconds do
-    local chunk = applet:receive(512)
-    if chunk == nil or #chunk == 0 then break end
-    octets = octets + #chunk
-  end
-  local body = problems[status]
-  applet:set_status(status)
-  applet:add_header("Content-Type", "application/problem+json")
-  applet:add_header("Content-Length", tostring(#body))
-  applet:add_header("Cache-Control", "no-store")
-  applet:add_header("X-Request-Id", applet:get_var("txn.id"))
-  applet:start_response()
-  if applet.method ~= "HEAD" then applet:send(body) end
-end)
-)";
-
-std::string LuaText() {
-  return Fill(kLua,
-              {{"411", Problem(411, "Length Required", "a body needs a Content-Length", "INCORRECT_LENGTH")},
-               {"413", Problem(413, "Content Too Large", "the body is larger than accepted")}});
 }
 
 constexpr const char* kHead =
@@ -279,7 +178,7 @@ std::string TooLargeLine(std::size_t most, const std::string& but) {
 Result<std::string> BodyLines(const Configuration& configuration) {
   const std::size_t largest = LargestBody(configuration);
   SKMS_TRY(const std::string groups,
-           Word("skms.uri", RootOf(configuration.skms.uri).prefix + "/seal-x1/v1/groups/"));
+           Word("skms.uri", SplitApiRoot(configuration.skms.uri).prefix + "/seal-x1/v1/groups/"));
   return TooLargeLine(std::min(largest, LargestBuffered(configuration)), " !{ ssl_c_used }") +
          TooLargeLine(largest, " !{ path_beg " + groups + " }") +
          TooLargeLine(std::max(kMaxGroupDocumentBytes, largest), "");
@@ -354,7 +253,7 @@ std::string Head(const Configuration& configuration) {
                       {"queue_ms", Milliseconds(configuration.limits.max_wait_ms + 1000)},
                       // The daemon answers a request that hangs by then; this is for a daemon that hangs.
                       {"server_ms", Milliseconds(request_ms + answer_ms + 2000)},
-                      {"errors", ErrorLines()}});
+                      {"errors", EdgeErrorLines()}});
 }
 
 bool SharePort(const Configuration& configuration) {
@@ -383,11 +282,11 @@ Status CheckShared(const Configuration& configuration) {
 
 /// What goes to KM-UU where both are on one port: its own host where it has one, else its own path.
 Result<std::string> UeRoutes(const Configuration& configuration) {
-  const Root ue = RootOf(configuration.listen_ue.uri);
-  const Root km_s = RootOf(configuration.skms.uri);
-  SKMS_TRY(const std::string host, Word("listen_ue.uri", ue.host));
+  const ApiRootParts ue = SplitApiRoot(configuration.listen_ue.uri);
+  const ApiRootParts km_s = SplitApiRoot(configuration.skms.uri);
+  SKMS_TRY(const std::string host, Word("listen_ue.uri", ue.authority));
   SKMS_TRY(const std::string path, Word("listen_ue.uri", ue.prefix + "/skm/v1/"));
-  if (ue.host != km_s.host) return "    use_backend km_uu if { req.hdr(host) -i " + host + " }\n";
+  if (ue.authority != km_s.authority) return "    use_backend km_uu if { req.hdr(host) -i " + host + " }\n";
   return "    use_backend km_uu if { path_beg " + path + " }\n";
 }
 
@@ -427,8 +326,7 @@ Result<EdgeFiles> MakeEdgeFiles(const Configuration& configuration) {
     SKMS_TRY(const std::string ue_backend, Backend(km_uu));
     text += ue_backend;
   }
-  for (const ErrorRow& row : kErrors) files.texts.emplace_back(ErrorFile(row.status), ErrorText(row));
-  files.texts.emplace_back(kLuaFile, LuaText());
+  files.texts = EdgeAnswerFiles();
   files.texts.emplace_back(kHaproxyFile, text);
   return files;
 }

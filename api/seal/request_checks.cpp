@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/seal/seal_problem.h"
+#include "base/api_root.h"
 #include "base/date_time.h"
 
 namespace skms::seal {
@@ -25,11 +26,8 @@ std::string NormalAuthority(std::string_view authority) {
 }  // namespace
 
 ApiRoot ParseApiRoot(const std::string& uri) {
-  constexpr std::size_t kSchemeBytes = 8;  // "https://", checked by the configuration
-  const std::size_t slash = uri.find('/', kSchemeBytes);
-  const std::string authority =
-      uri.substr(kSchemeBytes, slash == std::string::npos ? slash : slash - kSchemeBytes);
-  return {uri, NormalAuthority(authority), slash == std::string::npos ? "" : uri.substr(slash)};
+  ApiRootParts parts = SplitApiRoot(uri);  // its form was checked by the configuration
+  return {uri, NormalAuthority(parts.authority), std::move(parts.prefix)};
 }
 
 std::optional<http::ProblemDetails> CheckTarget(const http::Request& request, const ApiRoot& root) {

@@ -1,14 +1,17 @@
 """An appliance behind HAProxy, as `skmsctl edge config` sets it up."""
 
 import contextlib
+import json
 import os
 import pathlib
 import pwd
 import signal
 import socket
 import subprocess
+import time
 
 from appliance import DEADLINE, Appliance, wait_for
+from openapi import OURS, check
 
 HAPROXY = "/usr/sbin/haproxy"
 
@@ -58,13 +61,37 @@ class Edge(Appliance):
 
 
 @contextlib.contextmanager
-def running_edge(directory, **settings):
-    appliance = Edge(pathlib.Path(directory), **settings).prepare()
+def ending(appliance):
+    """At the end of a test neither daemon nor edge is left, and the daemon has ended well."""
     try:
-        yield appliance.start().provision().start_edge()
+        yield
         assert appliance.stop() in (0, None), appliance.log.read_text()[-4000:]
     finally:
         appliance.stop_edge()
         if appliance.process is not None:
             appliance.process.kill()
             appliance.process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
+def running_edge(directory, **settings):
+    appliance = Edge(pathlib.Path(directory), **settings).prepare()
+    with ending(appliance):
+        yield appliance.start().provision().start_edge()
+
+
+def refused(answer, status):
+    assert answer.status == status, (answer.status, answer.headers, answer.body)
+    check(OURS, "/components/schemas/ProblemDetails", answer.problem)
+    return answer.problem
+
+
+def of_ue(appliance, **changes):
+    return json.dumps({"version": "1.0.0", "skmsUri": appliance.ue_url, "serviceId": "p", "userId": "alice", "dateTime": int(time.time()), **changes})
+
+
+def ask_ue(appliance, *arguments, text=None, headers=(), **options):
+    token = appliance.issuer.token(client_id="sim-c", scope="skm", val_service_ids=["p"], val_user_id="alice")
+    options = {"who": None, "url": appliance.ue_url, "token": token, **options}
+    return appliance.curl("/skm/v1/key-request", "--data-binary", text or of_ue(appliance), *arguments,
+                          headers=["Content-Type: application/json", *headers], **options)

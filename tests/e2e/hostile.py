@@ -5,6 +5,8 @@ import dataclasses
 import socket
 import ssl
 
+from pki import DAY, NOW, Authority
+
 
 @dataclasses.dataclass
 class Listener:
@@ -38,6 +40,13 @@ class Listener:
     def request(self, extra=b"", method=b"GET", target=None):
         line = b"%b %b HTTP/1.1\r\n" % (method, target or self.resource)
         return line + b"Host: localhost:%d\r\n" % self.port + extra + b"\r\n"
+
+
+def assert_no_handshake_for_wrong_certificates(appliance):
+    Authority(appliance.directory, "foreign-ca").issue("foreign")
+    assert appliance.get(who="foreign").status == 0
+    appliance.ca.issue("expired", starts=NOW - 20 * DAY, ends=NOW - DAY)
+    assert appliance.get(who="expired").status == 0
 
 
 def status_of(octets):

@@ -10,9 +10,8 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from hostile import HOSTILE, Listener, answers, status_of
+from hostile import HOSTILE, Listener, answers, assert_no_handshake_for_wrong_certificates, status_of
 from openapi import OURS, check
-from pki import DAY, NOW, Authority
 
 JSON_TARGET = "val-tgt-ue=%7B%22valUserId%22%3A%22a%22%7D"
 
@@ -152,10 +151,7 @@ def test_without_a_certificate_there_is_no_connection(shared):
 
 
 def test_a_certificate_of_a_foreign_ca_or_an_expired_one_is_refused_in_the_handshake(shared):
-    Authority(shared.directory, "foreign-ca").issue("foreign")
-    assert shared.get(who="foreign").status == 0
-    shared.ca.issue("expired", starts=NOW - 20 * DAY, ends=NOW - DAY)
-    assert shared.get(who="expired").status == 0
+    assert_no_handshake_for_wrong_certificates(shared)
 
 
 def test_tls_1_1_is_refused_and_1_2_served(shared):

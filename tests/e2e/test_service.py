@@ -5,7 +5,7 @@ import socket
 import time
 
 from appliance import BIN, DEADLINE, wait_for
-from edge import Edge
+from edge import Edge, ending
 from edge_load import UNLIMITED, Askers
 from service_manager import ServiceManager
 from token_load import MODULE, order
@@ -19,13 +19,9 @@ def managed(directory, watchdog_seconds=None, environment=None, **settings):
     paths = [directory / name for name in ("admin.sock", "edge.sock", "edge-ue.sock")]
     manager = ServiceManager(appliance, paths, watchdog_seconds)
     try:
-        yield appliance.start().provision().start_edge(), manager
-        assert appliance.stop() in (0, None), appliance.log.read_text()[-4000:]
+        with ending(appliance):
+            yield appliance.start().provision().start_edge(), manager
     finally:
-        appliance.stop_edge()
-        if appliance.process is not None:
-            appliance.process.kill()
-            appliance.process.wait(DEADLINE)
         manager.close()
 
 

@@ -25,4 +25,11 @@ TEST_CASE("what is no apiRoot, or would mean more than one, is none") {
   CHECK_FALSE(IsApiRoot(std::string("https://kms.test\0x", 18)));
 }
 
+TEST_CASE("an apiRoot is taken apart at its first slash, whatever the case of its host") {
+  CHECK(SplitApiRoot("https://Kms.Test").authority == "kms.test");
+  CHECK(SplitApiRoot("https://Kms.Test").prefix.empty());
+  CHECK(SplitApiRoot("https://[2001:DB8::1]:8443/A/b").authority == "[2001:db8::1]:8443");
+  CHECK(SplitApiRoot("https://[2001:DB8::1]:8443/A/b").prefix == "/A/b");
+}
+
 }  // namespace skms
