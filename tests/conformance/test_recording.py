@@ -2,12 +2,12 @@
 
 import socket
 import struct
+import time
 
 import pytest
 
 from judge import Verdict
 from recording import Connection, Recording, recordings
-
 
 
 def exchanges(*parts):
@@ -73,16 +73,26 @@ def seen():
     return list(Recording(recordings[-1].path).read())
 
 
+def was_seen(what):
+    """The recorder writes after it has sent, so a client may have its answer before the file does."""
+    until = time.monotonic() + 5
+    while not any(what(e) for e in seen()):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def test_every_way_to_ask_is_recorded(shared):
-    assert any(e.target == "/admin/v1/status" and e.status == 200 for e in seen())
+    assert was_seen(lambda e: e.target == "/admin/v1/status" and e.status == 200)
     shared.get("val-service-id=nowhere&valUserId=curl")
+    assert was_seen(lambda e: "valUserId=curl" in e.target)
     assert shared.skmc("--service", "nowhere", "--user", "skmc").returncode != 0
+    assert was_seen(lambda e: "skmc" in e.target and e.target.startswith("/ss-kir/"))
     shared.ask_admin("/admin/v1/services")
-    targets = [e.target for e in seen()]
-    assert any("valUserId=curl" in t for t in targets) and "/admin/v1/services" in targets
-    assert any("skmc" in t and t.startswith("/ss-kir/") for t in targets), targets
+    assert was_seen(lambda e: e.target == "/admin/v1/services")
     # A client that breaks off leaves nothing behind that would hide the next one.
     with socket.create_connection(("127.0.0.1", shared.port)):
         pass
     shared.get("val-service-id=nowhere&valUserId=after")
-    assert any("valUserId=after" in e.target for e in seen())
+    assert was_seen(lambda e: "valUserId=after" in e.target)
