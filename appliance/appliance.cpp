@@ -1,10 +1,7 @@
 #include "appliance/appliance.h"
 
-#include <grp.h>
-#include <pwd.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -19,6 +16,7 @@
 #include "api/seal/km_s.h"
 #include "api/seal/km_uu.h"
 #include "api/seal/seal_x1.h"
+#include "appliance/host_accounts.h"
 #include "appliance/published.h"
 #include "base/log.h"
 #include "hsm/profile.h"
@@ -65,19 +63,6 @@ http::DirectOptions DirectOptionsFrom(const ListenSection& listen, const char* s
   return options;
 }
 
-Result<std::optional<gid_t>> AdminGroup(const std::string& name) {
-  if (name.empty()) return std::optional<gid_t>();
-  std::vector<char> buffer(4096);
-  group entry{};
-  group* found = nullptr;
-  // A group with many members needs more room than any fixed buffer has.
-  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
-    buffer.resize(buffer.size() * 2);
-  }
-  if (found == nullptr) return ConfigurationError("admin.group: no group '" + name + "' on this host");
-  return std::optional<gid_t>(found->gr_gid);
-}
-
 /// A socket that the processes of one user alone may open, and whose word about its clients counts.
 struct ProxySocket {
   const char* user_key;  ///< of the configuration, named in errors
@@ -87,20 +72,14 @@ struct ProxySocket {
 };
 
 Result<http::UnixOptions> ProxyOptionsFrom(const ProxySocket& socket, const ListenSection& listen) {
-  std::vector<char> buffer(4096);
-  passwd entry{};
-  passwd* found = nullptr;
-  while (::getpwnam_r(socket.user.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
-    buffer.resize(buffer.size() * 2);
-  if (found == nullptr)
-    return ConfigurationError(std::string(socket.user_key) + ": no user '" + socket.user + "' on this host");
+  SKMS_TRY(const HostUser user, FindHostUser(socket.user_key, socket.user));
   http::UnixOptions options;
   options.path = socket.path;
   options.kind = socket.kind;
-  options.peer = found->pw_uid;
-  if (found->pw_uid != ::geteuid()) {
+  options.peer = user.uid;
+  if (user.uid != ::geteuid()) {
     options.mode = 0660;
-    options.group = found->pw_gid;
+    options.group = user.gid;
   }
   options.max_connections = listen.max_connections;
   options.keep_alive = std::chrono::milliseconds(listen.keep_alive_ms);
@@ -135,7 +114,8 @@ Status CheckToken(const hsm::Capabilities& capabilities, const TokenSection& tok
   return Ok();
 }
 
-std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration) {
+std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration,
+                                          const std::shared_ptr<EnteredPins>& pins) {
   std::vector<hsm::TokenMember> members;
   for (const TokenSection& section : configuration.tokens) {
     // At each opening, for it may come back with other firmware; its warnings once.
@@ -143,8 +123,8 @@ std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration) {
       std::call_once(*told, [&] { LogWarnings(can, section); });
       return CheckToken(can, section);
     };
-    members.push_back(
-        {TokenOptionsFrom(section), [section] { return ReadPin(section); }, section.weight, accept});
+    members.push_back({TokenOptionsFrom(section), [section, pins] { return pins->PinOf(section); },
+                       section.weight, accept});
   }
   return members;
 }
@@ -152,10 +132,12 @@ std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration) {
 }  // namespace
 
 Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration,
-                                                   http::InheritedListeners inherited) {
+                                                   http::InheritedListeners inherited,
+                                                   std::shared_ptr<EnteredPins> pins) {
   std::unique_ptr<Appliance> appliance(new Appliance());
+  appliance->pins_ = std::move(pins);
   appliance->inherited_ = std::move(inherited);
-  SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(MembersFrom(configuration)));
+  SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(MembersFrom(configuration, appliance->pins_)));
   SKMS_TRY(appliance->store_,
            keystore::KeyStore::Open({configuration.store.path, configuration.store.answer_cache_bytes},
                                     *appliance->module_, appliance->clock_));
@@ -202,7 +184,7 @@ Status Appliance::Wire(const Configuration& configuration) {
   notifier_ = std::make_unique<Notifier>(
       *store_, clock_, [this] { return rotation_->ClockIsSuspect(); }, notify);
 
-  SKMS_TRY(const std::optional<gid_t> group, AdminGroup(configuration.admin.group));
+  SKMS_TRY(const std::optional<gid_t> group, FindAdminGroup(configuration.admin.group));
   admin_api_ = std::make_unique<http::Api>(http::Limits{});
   admin::RegisterAdminApi(
       *admin_api_,
@@ -219,7 +201,11 @@ Status Appliance::Wire(const Configuration& configuration) {
        .issuer_keys = {[this](const keystore::IssuerId& id) { return issuer_keys_->Fetch(id); },
                        [this](const keystore::IssuerId& id) { return issuer_keys_->report(id); }},
        .token_keys = {[this] { return rewrapper_->report(); }, [this] { rewrapper_->Begin(); },
-                      [this] { return MayRetire(); }}});
+                      [this] { return MayRetire(); }},
+       .unlock =
+           [this, configuration](const std::string& label, SecretBytes pin, const keystore::Requester& by) {
+             return Unlock(configuration, label, std::move(pin), by);
+           }});
 
   http::UnixOptions unix_options;
   unix_options.path = configuration.admin.socket;
@@ -305,6 +291,22 @@ Status Appliance::WireUe(const Configuration& configuration) {
   trusted.inherited = inherited_.TakeUnix(trusted.path);
   SKMS_TRY(trusted_, http::CreateUnixTransport(trusted, *ue_api_));
   return Ok();
+}
+
+Status Appliance::Unlock(const Configuration& configuration, const std::string& label, SecretBytes pin,
+                         const keystore::Requester& by) {
+  SKMS_TRY(const TokenSection token, FindToken(configuration, label));
+  for (const hsm::TokenStatus& one : module_->tokens()) {
+    if (one.info.label == token.label && one.health.available)
+      return Conflict("the token '" + token.label + "' is open; it needs no PIN");
+  }
+  pins_->Keep(token.label, std::move(pin));
+  Status opened = module_->OpenNow(token.label);
+  if (opened.has_error()) {
+    pins_->Forget(token.label);
+    return opened;
+  }
+  return store_->RecordUnlock(by, token.label);
 }
 
 Status Appliance::MayRetire() const {

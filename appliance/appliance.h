@@ -13,6 +13,7 @@
 #include "api/http/transport.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
+#include "appliance/entered_pins.h"
 #include "appliance/issuer_keys.h"
 #include "appliance/key_rewrapper.h"
 #include "appliance/notifier.h"
@@ -32,9 +33,10 @@ class Appliance {
   /// Errors: those of CryptoModule::Open, KeyStore::Open, transports; kUnsupported when the configuration
   /// refuses SHA-1 OAEP and the token has nothing else.
   /// `inherited`: sockets that the service manager holds; kConfiguration if the configuration has no use for
-  /// one.
+  /// one. `pins`: those that administrators type go there.
   static Result<std::unique_ptr<Appliance>> Open(const Configuration& configuration,
-                                                 http::InheritedListeners inherited);
+                                                 http::InheritedListeners inherited,
+                                                 std::shared_ptr<EnteredPins> pins);
   Appliance(const Appliance&) = delete;
   Appliance& operator=(const Appliance&) = delete;
   ~Appliance();
@@ -53,10 +55,13 @@ class Appliance {
   /// kIo (a listener ended), kStorage, the token's.
   Status CheckAnswers() const;
   hsm::TokenInfo token() const { return module_->info(); }
+  keystore::KeyStore& store() { return *store_; }
 
  private:
   Appliance() = default;
   Status Wire(const Configuration& configuration);
+  Status Unlock(const Configuration& configuration, const std::string& label, SecretBytes pin,
+                const keystore::Requester& by);
   /// kConflict: somebody may hold rows as they were before the re-wrapping.
   Status MayRetire() const;
   Status WireSeal(const Configuration& configuration);
@@ -70,6 +75,7 @@ class Appliance {
   http::InheritedListeners inherited_;
   SystemClock clock_;
   std::int64_t started_ = 0;
+  std::shared_ptr<EnteredPins> pins_;
   std::unique_ptr<hsm::CryptoModule> module_;
   std::unique_ptr<keystore::KeyStore> store_;
   std::unique_ptr<PublishedDocument> published_;

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -22,6 +23,8 @@
 
 #include "api/http/inherited_listeners.h"
 #include "appliance/appliance.h"
+#include "appliance/entered_pins.h"
+#include "appliance/locked_appliance.h"
 #include "appliance/process_hardening.h"
 #include "appliance/watchdog.h"
 #include "base/log.h"
@@ -37,6 +40,9 @@ using skms::LogLevel;
 using skms::Status;
 using skms::appliance::Appliance;
 using skms::appliance::Configuration;
+using skms::appliance::EnteredPins;
+using skms::appliance::LockedAppliance;
+using skms::appliance::StartsLocked;
 using skms::appliance::Watchdog;
 
 constexpr int kExitFailed = 1;
@@ -127,18 +133,39 @@ skms::Result<skms::http::InheritedListeners> Inherited() {
   return skms::http::InheritedListeners::Of(descriptors);
 }
 
-/// Whoever connects to a socket of the service manager's would have it start us again, and the PIN sent
-/// again, until the token is locked. So this process stays, and does nothing, until an administrator ends it.
-int HoldStill(const Error& error, const sigset_t& signals) {
-  const int exit_code = Fail(error);
-  LogCritical("waiting for an administrator: mend the PIN, then: systemctl restart skmsd");
-  sd_notify(0, "READY=1\nSTATUS=NOT serving: the token refused the PIN; mend it, then restart");
-  const timespec one_second{1, 0};
-  for (;;) {
-    const int signal = ::sigtimedwait(&signals, nullptr, &one_second);
-    if (signal == SIGTERM || signal == SIGINT) return exit_code;
-    sd_notify(0, "WATCHDOG=1");
+using Opened = skms::Result<std::unique_ptr<Appliance>>;
+
+/// Serves nothing but the admin socket until somebody gives a PIN that works. nullptr: a signal came first.
+Opened AwaitUnlock(const sigset_t& signals, LockedAppliance& locked) {
+  const timespec short_while{0, 50'000'000};
+  for (int round = 0;; ++round) {
+    if (auto opened = locked.TakeOpened()) return opened;
+    if (!locked.healthy()) return Error{ErrorCode::kIo, "the admin socket's listener ended by itself"};
+    const int signal = ::sigtimedwait(&signals, nullptr, &short_while);
+    if (signal == SIGTERM || signal == SIGINT) return std::unique_ptr<Appliance>();
+    if (round % 20 == 0) sd_notify(0, "WATCHDOG=1");
   }
+}
+
+/// With sockets of the service manager a refused PIN does not end this process: whoever connects would have
+/// it started again, and the PIN sent again, until the token is locked.
+Opened OpenOrWait(const Configuration& configuration, skms::http::InheritedListeners inherited,
+                  const sigset_t& signals, std::unique_ptr<LockedAppliance>& locked) {
+  Error why{ErrorCode::kLocked, "the server waits for the PIN of its token"};
+  const bool sockets_held = !inherited.empty();
+  if (!StartsLocked(configuration)) {
+    SKMS_TRY(skms::http::InheritedListeners again, inherited.Duplicate());
+    auto opened = Appliance::Open(configuration, std::move(again), std::make_shared<EnteredPins>());
+    const bool refused = opened.has_error() && opened.error().code == ErrorCode::kPinIncorrect;
+    if (!refused || !sockets_held) return opened;
+    why = opened.error();
+    why.detail = "the token refused the PIN that the daemon read (" + why.Describe() + ")";
+    LogCritical(why.detail);
+  }
+  SKMS_TRY(locked, LockedAppliance::Start(configuration, std::move(inherited), why));
+  LogInfo("locked: " + why.detail + "; waiting for: skmsctl unlock");
+  sd_notify(0, "READY=1\nSTATUS=locked: waiting for skmsctl unlock");
+  return AwaitUnlock(signals, *locked);
 }
 
 int Serve(const Configuration& configuration) {
@@ -151,12 +178,15 @@ int Serve(const Configuration& configuration) {
 
   auto inherited = Inherited();
   if (inherited.has_error()) return Fail(inherited.error());
-  const bool sockets_held = !inherited.value().empty();
-  auto opened = Appliance::Open(configuration, std::move(inherited).value());
-  if (opened.has_error()) {
-    if (opened.error().code == ErrorCode::kPinIncorrect && sockets_held)
-      return HoldStill(opened.error(), signals);
-    return FailAndEnd(opened.error());
+  std::unique_ptr<LockedAppliance> locked;
+  auto opened = OpenOrWait(configuration, std::move(inherited).value(), signals, locked);
+  if (opened.has_error()) return FailAndEnd(opened.error());
+  if (!opened.value()) {
+    LogInfo("stopped; it was locked");
+    // A token that hangs while it is opened must not keep us.
+    EndAnyway(std::chrono::seconds(15), 0);
+    locked.reset();
+    return 0;
   }
   Appliance& appliance = *opened.value();
 

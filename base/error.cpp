@@ -41,6 +41,8 @@ std::string_view Name(ErrorCode code) {
       return "storage";
     case ErrorCode::kNewerSchema:
       return "newer-schema";
+    case ErrorCode::kLocked:
+      return "locked";
     case ErrorCode::kTokenUnavailable:
       return "token-unavailable";
     case ErrorCode::kTokenNotFound:

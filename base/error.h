@@ -29,6 +29,7 @@ enum class ErrorCode {
   kIntegrity,             ///< a MAC, chain or format check failed: somebody changed stored data
   kStorage,               ///< the database refused (disk full, locked, unreadable)
   kNewerSchema,           ///< the database was made by a newer version
+  kLocked,                ///< the server waits for a token's PIN: an administrator
   kTokenUnavailable,      ///< the token or its session is gone
   kTokenNotFound,         ///< no token of that label and serial
   kTokenAmbiguous,        ///< more than one token or object answers to the name

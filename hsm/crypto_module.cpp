@@ -36,6 +36,15 @@ Result<Capabilities> CryptoModule::ProbeToken(const TokenOptions& options, const
   return ProbeCapabilities(*token);
 }
 
+Status CryptoModule::OpenNow(const std::string& label) {
+  for (const auto& keeper : state_->tokens().keepers()) {
+    if (keeper->label() != label) continue;
+    if (keeper->health().available) return Conflict("the token '" + label + "' is open");
+    return keeper->OpenNow();
+  }
+  return NotFound("there is no token '" + label + "' in the configuration");
+}
+
 CryptoModule::CryptoModule(std::unique_ptr<State> state) : state_(std::move(state)) {}
 CryptoModule::~CryptoModule() = default;
 

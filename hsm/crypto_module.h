@@ -59,6 +59,10 @@ class CryptoModule {
   static Result<Capabilities> ProbeToken(const TokenOptions& options, const SecretBytes& pin,
                                          TokenInfo* info);
 
+  /// Tries at once to open the token of that label, which is not open. Errors: kNotFound, kConflict (it is
+  /// open), why it cannot be.
+  Status OpenNow(const std::string& label);
+
   CryptoModule(const CryptoModule&) = delete;
   CryptoModule& operator=(const CryptoModule&) = delete;
   ~CryptoModule();

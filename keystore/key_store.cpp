@@ -103,6 +103,16 @@ Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
   return state_->Record({&entry, 1});
 }
 
+Status KeyStore::RecordUnlock(const Requester& by, const std::string& label) {
+  AuditEntry entry;
+  entry.actor = by.principal.value();
+  entry.action = "unlock";
+  entry.outcome = "granted";
+  entry.reason = "token=" + label;
+  entry.request_id = by.request_id;
+  return state_->Record({&entry, 1});
+}
+
 Result<hsm::CryptoModule::StrictView> KeyStore::RefreshStrict(const Requester& by) {
   SKMS_TRY(const hsm::CryptoModule::StrictView view, state_->module.RefreshStrict());
   AuditEntry entry;

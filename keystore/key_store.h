@@ -118,6 +118,8 @@ class KeyStore {
   Result<hsm::CryptoModule::StrictView> RefreshStrict(const Requester& by);
 
   Status RecordRefusal(const RefusedRequest& refusal);
+  /// An administrator gave the PIN of the token of that label.
+  Status RecordUnlock(const Requester& by, const std::string& label);
   /// The same of a UE's request that was refused before DeliverToUe.
   Status RecordUeRefusal(const UeRequester& ue, const Selector& selector, const std::string& reason);
   // Whether rotation is held: audited, and outlives a restart. Nothing but the scheduler heeds it.

@@ -24,14 +24,17 @@ struct SplitLine {
 
 SplitLine Split(const Words& arguments) {
   SplitLine line;
+  bool words_may_come = true;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
-    if (argument.rfind('-', 0) != 0 && line.words.size() < 2) {
+    if (words_may_come && argument.rfind('-', 0) != 0 && line.words.size() < 2) {
       line.words.push_back(argument);
       continue;
     }
     line.rest.push_back(argument);
     const bool takes_value = argument == "--config" || argument == "--socket" || argument == "--output";
+    // What follows an option of the command itself may be its value.
+    if (!line.words.empty() && !takes_value) words_may_come = false;
     if (takes_value && i + 1 < arguments.size()) line.rest.push_back(arguments[++i]);
   }
   return line;

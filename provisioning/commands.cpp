@@ -8,6 +8,8 @@ constexpr Command kCommands[] = {
      "skmsctl --config /etc/skms/skms.yaml init", NoOptions, RunInit},
     {"status", "", "", "Show the daemon, its token, keys and audit chain.", "skmsctl status", NoOptions,
      RunStatus},
+    {"unlock", "", "", "Give a locked server, or a token that waits for it, the PIN.", "skmsctl unlock",
+     DescribeUnlock, RunUnlock},
     {"service", "add", "ID", "Add a VAL service with its key policy.",
      "skmsctl service add uav.c2 --profile aes-256 --scope service,user --reader val-1", DescribeServiceAdd,
      RunServiceAdd},

@@ -68,6 +68,8 @@ Status RunSubscriptionList(const Session& session, const Options& options);
 Status RunSubscriptionRemove(const Session& session, const Options& options);
 
 Status RunRotationResume(const Session& session, const Options& options);
+void DescribeUnlock(OptionsDescription& options);
+Status RunUnlock(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);
 Status RunAuditVerify(const Session& session, const Options& options);
 void DescribeEdgeConfig(OptionsDescription& options);

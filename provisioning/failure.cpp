@@ -46,6 +46,7 @@ constexpr Row kRows[] = {
      "compare token.label and token.serial in the configuration with the tokens that are there"},
     {ErrorCode::kTokenAmbiguous, kExitToken,
      "set token.serial, or take the second token or object of that name away"},
+    {ErrorCode::kLocked, kExitToken, "give it the token's PIN: skmsctl unlock"},
     {ErrorCode::kTokenUnavailable, kExitToken,
      "check that the token is plugged in or its server is up; then: skmsctl token probe"},
     {ErrorCode::kToken, kExitToken, "see what the token can do: skmsctl token probe"},

@@ -10,6 +10,7 @@
 #include "keystore/key_store.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
+#include "provisioning/pin_entry.h"
 
 namespace skms::provisioning {
 namespace {
@@ -38,8 +39,11 @@ struct Prepared {
 Result<Prepared> PrepareToken(const appliance::Configuration& configuration) {
   std::vector<hsm::TokenMember> members;
   for (const appliance::TokenSection& token : configuration.tokens) {
+    // Asked for once, though the token may be opened twice.
+    SKMS_TRY(SecretBytes pin, PinFor(token));
+    const auto kept = std::make_shared<const SecretBytes>(std::move(pin));
     members.push_back({{token.module, token.init_args, token.label, token.serial},
-                       [token] { return appliance::ReadPin(token); }});
+                       [kept]() -> Result<SecretBytes> { return kept->Clone(); }});
   }
   // Only what lacks keys is provisioned: after any other failure, a wrong PIN above all, nothing is tried
   // again. Of several tokens the first gets keys, and only if none has any: the others join it.

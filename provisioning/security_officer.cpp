@@ -12,6 +12,7 @@
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
 #include "provisioning/pem_file.h"
+#include "provisioning/pin_entry.h"
 
 namespace skms::provisioning {
 namespace {
@@ -81,7 +82,7 @@ void DescribeMakeStrictKek(OptionsDescription& options) {
 Status RunMakeStrictKek(const Session& session, const Options& options) {
   SKMS_TRY(const SecretBytes officer_pin, ReadOfficerPin(options));
   SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
-  SKMS_TRY(const SecretBytes pin, appliance::ReadPin(configuration.token));
+  SKMS_TRY(const SecretBytes pin, PinFor(configuration.token));
   SKMS_TRY(const std::uint32_t generation,
            hsm::MakeStrictKek(TokenOf(configuration), pin, officer_pin, options.count("next") > 0));
   SKMS_TRYV(TellDaemon(session));

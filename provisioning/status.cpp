@@ -54,6 +54,18 @@ std::vector<std::pair<std::string, std::string>> State(const json& status) {
   return lines;
 }
 
+std::pair<std::string, std::string> ServerLine(const json& status) {
+  return {"server", Cell(status, "skms") + ", skmsd " + Cell(status, "version") + ", up since " +
+                        Cell(status, "started")};
+}
+
+/// All that a server knows of itself before a token is open.
+std::vector<std::pair<std::string, std::string>> LockedLines(const json& status) {
+  auto lines = State(status);
+  lines.push_back(ServerLine(status));
+  return lines;
+}
+
 /// One line a token; none where there is one token, of which the rest speaks.
 std::vector<std::pair<std::string, std::string>> SeveralTokens(const json& tokens) {
   std::vector<std::pair<std::string, std::string>> lines;
@@ -81,12 +93,15 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
     PrintJson(status);
     return Ok();
   }
+  if (status.at("state") == "locked") {
+    std::cout << RenderPairs(LockedLines(status));
+    return Ok();
+  }
   const json& token = status.at("token");
   const json& keys = status.at("tokenKeys");
   SKMS_TRY(const json tokens, AdminGet(session, "/admin/v1/tokens"));
   std::vector<std::pair<std::string, std::string>> lines{
-      {"server",
-       Cell(status, "skms") + ", skmsd " + Cell(status, "version") + ", up since " + Cell(status, "started")},
+      ServerLine(status),
       {"token", Cell(token, "label") + ", serial " + Cell(token, "serial") + ", " +
                     Cell(token, "manufacturer") + " " + Cell(token, "model")},
       {"token health", TokenHealth(status.at("tokenHealth"))},

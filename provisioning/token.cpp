@@ -7,6 +7,7 @@
 #include "hsm/quirks.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
+#include "provisioning/pin_entry.h"
 
 namespace skms::provisioning {
 namespace {
@@ -94,7 +95,7 @@ Status RunTokenProbe(const Session& session, const Options& given) {
   SKMS_TRY(const appliance::TokenSection token,
            appliance::FindToken(configuration,
                                 given.count("label") > 0 ? given["label"].as<std::string>() : std::string()));
-  SKMS_TRY(const SecretBytes pin, appliance::ReadPin(token));
+  SKMS_TRY(const SecretBytes pin, PinFor(token));
   const hsm::Profile profile = hsm::ProfileNamed(token.profile).value_or(hsm::Profile::kStrict);
   hsm::TokenInfo info;
   const hsm::TokenOptions options{token.module, token.init_args, token.label, token.serial};

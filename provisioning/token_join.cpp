@@ -8,6 +8,7 @@
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
+#include "provisioning/pin_entry.h"
 
 namespace skms::provisioning {
 namespace {
@@ -71,7 +72,7 @@ Status RunTokenList(const Session& session, const Options& /*options*/) {
 Status RunTokenPrepare(const Session& session, const Options& options) {
   SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
   SKMS_TRY(const appliance::TokenSection token, appliance::FindToken(configuration, LabelOf(options)));
-  SKMS_TRY(const SecretBytes pin, appliance::ReadPin(token));
+  SKMS_TRY(const SecretBytes pin, PinFor(token));
   const hsm::TokenOptions wanted{token.module, token.init_args, token.label, token.serial};
   SKMS_TRY(const hsm::JoinKey key, hsm::TokenCeremony::Prepare(wanted, pin));
   if (session.json) {

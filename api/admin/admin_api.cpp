@@ -11,6 +11,7 @@
 #include "api/admin/entry_json.h"
 #include "api/admin/peer_access.h"
 #include "api/admin/token_resources.h"
+#include "api/admin/unlock_request.h"
 #include "api/http/json.h"
 #include "api/http/problem_details.h"
 #include "base/clock.h"
@@ -57,10 +58,7 @@ class AdminApi {
     }
     const Status recorded = Refused(call, "not-an-administrator");
     if (recorded.has_error()) return Failed(recorded.error(), call);
-    http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);
-    problem.detail = "only root, the daemon's user and members of admin.group may do this";
-    problem.cause = "not-an-administrator";
-    return http::ToResponse(problem, call.context.request_id);
+    return NotAnAdministrator(call);
   }
 
   /// Alive: asks neither the token nor the database, so that a hanging one cannot hang it.
@@ -80,6 +78,8 @@ class AdminApi {
   }
 
   Response GetStatus(Call& call) { return Answer(ReadStatus(), call); }
+
+  Response Unlock(Call& call) { return NoContent(DoUnlock(call), call); }
 
   Response VerifyAudit(Call& call) {
     const auto verified = deps_.store.VerifyAudit();
@@ -304,6 +304,11 @@ class AdminApi {
                 {"audit", {{"entries", audit.entries}, {"head", audit.head}}}};
   }
 
+  Status DoUnlock(Call& call) {
+    SKMS_TRY(UnlockRequest wanted, UnlockRequestOf(call));
+    return deps_.unlock(wanted.label, std::move(wanted.pin), call.by());
+  }
+
   Result<json> DoAddService(Call& call) {
     SKMS_TRY(const json body, http::ParseJson(call.request.body));
     SKMS_TRY(const keystore::Service service, ServiceFromJson(body, call.invalid));
@@ -426,6 +431,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/healthz", &AdminApi::Health},
     {"GET", "/readyz", &AdminApi::Ready},
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
+    {"POST", "/admin/v1/unlock", &AdminApi::Unlock},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},
     {"GET", "/admin/v1/subscriptions", &AdminApi::ListSubscriptions},
     {"DELETE", "/admin/v1/subscriptions/{id}", &AdminApi::RemoveSubscription},
@@ -467,6 +473,13 @@ constexpr Route kRoutes[] = {
 };
 
 }  // namespace
+
+std::vector<AdminResource> AdminResources() {
+  std::vector<AdminResource> resources;
+  resources.reserve(std::size(kRoutes));
+  for (const Route& route : kRoutes) resources.push_back({route.method, route.pattern});
+  return resources;
+}
 
 void RegisterAdminApi(http::Api& api, AdminDependencies dependencies) {
   auto resource = std::make_shared<AdminApi>(std::move(dependencies));

@@ -11,9 +11,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "api/http/router.h"
 #include "base/clock.h"
+#include "base/secret_bytes.h"
 #include "hsm/crypto_module.h"
 #include "keystore/key_store.h"
 
@@ -93,7 +95,20 @@ struct AdminDependencies {
   RotationControl rotation{};
   IssuerKeysControl issuer_keys{};
   TokenKeyControl token_keys{};
+  /// Opens a token that waits for its PIN. The label may be empty where there is one token. Errors:
+  /// kConflict (it is open), kPinIncorrect, why it cannot be opened.
+  std::function<Status(const std::string& label, SecretBytes pin, const keystore::Requester& by)> unlock =
+      [](const std::string&, const SecretBytes&, const keystore::Requester&) {
+        return Status(Conflict("nothing here is locked"));
+      };
 };
+
+/// A resource of the API and a method that it knows; both live as long as the program.
+struct AdminResource {
+  const char* method;
+  const char* pattern;
+};
+std::vector<AdminResource> AdminResources();
 
 void RegisterAdminApi(http::Api& api, AdminDependencies dependencies);
 

@@ -40,6 +40,13 @@ Response NoContent(const Status& done, const Call& call) {
   return response;
 }
 
+Response NotAnAdministrator(const Call& call) {
+  http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);
+  problem.detail = "only root, the daemon's user and members of admin.group may do this";
+  problem.cause = "not-an-administrator";
+  return http::ToResponse(problem, call.context.request_id);
+}
+
 Response Answer(const Result<json>& answer, const Call& call) {
   return answer.has_error() ? Failed(answer.error(), call) : JsonResponse(200, answer.value());
 }

@@ -28,6 +28,8 @@ http::Response JsonResponse(int status, const nlohmann::json& body);
 http::Response Failed(const Error& error, const Call& call);
 /// 204, or Failed.
 http::Response NoContent(const Status& done, const Call& call);
+/// 403 for somebody who may not use the admin socket.
+http::Response NotAnAdministrator(const Call& call);
 /// 200, or Failed.
 http::Response Answer(const Result<nlohmann::json>& answer, const Call& call);
 

@@ -54,17 +54,42 @@ std::string BoundTo(int descriptor) {
 
 Result<InheritedListeners> InheritedListeners::Of(const std::vector<int>& descriptors) {
   InheritedListeners made;
+  // All are owned before the first is looked at, so that none is left open.
   for (const int descriptor : descriptors) made.listeners_.push_back({descriptor, BoundTo(descriptor)});
-  for (const Listener& one : made.listeners_) {
-    const bool listens = HasOption(one.descriptor, SO_TYPE, SOCK_STREAM) &&
-                         HasOption(one.descriptor, SO_ACCEPTCONN, 1) && !one.where.empty();
-    if (!listens) {
-      return ConfigurationError("descriptor " + std::to_string(one.descriptor) +
-                                " that the service manager hands over is no listening stream socket");
-    }
-    if (::fcntl(one.descriptor, F_SETFD, FD_CLOEXEC) != 0) return IoError(one.where, errno);
+  for (const Listener& one : made.listeners_) SKMS_TRYV(Check(one));
+  return made;
+}
+
+Status InheritedListeners::Check(const Listener& one) {
+  const bool listens = HasOption(one.descriptor, SO_TYPE, SOCK_STREAM) &&
+                       HasOption(one.descriptor, SO_ACCEPTCONN, 1) && !one.where.empty();
+  if (!listens) {
+    return ConfigurationError("descriptor " + std::to_string(one.descriptor) +
+                              " that the service manager hands over is no listening stream socket");
+  }
+  if (::fcntl(one.descriptor, F_SETFD, FD_CLOEXEC) != 0) return IoError(one.where, errno);
+  return Ok();
+}
+
+Status InheritedListeners::Add(int descriptor) {
+  listeners_.push_back({descriptor, BoundTo(descriptor)});
+  return Check(listeners_.back());
+}
+
+Result<InheritedListeners> InheritedListeners::Duplicate() const {
+  InheritedListeners made;
+  made.listeners_.reserve(listeners_.size());
+  for (const Listener& one : listeners_) {
+    const int copy = ::fcntl(one.descriptor, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) return IoError(one.where, errno);
+    made.listeners_.push_back({copy, one.where});
   }
   return made;
+}
+
+bool InheritedListeners::HasUnix(const std::string& path) const {
+  return std::any_of(listeners_.begin(), listeners_.end(),
+                     [&](const Listener& one) { return one.where == path; });
 }
 
 InheritedListeners::InheritedListeners(InheritedListeners&& other) noexcept

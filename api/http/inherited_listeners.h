@@ -24,6 +24,12 @@ class InheritedListeners {
   ~InheritedListeners();
 
   bool empty() const { return listeners_.empty(); }
+  bool HasUnix(const std::string& path) const;
+  /// Owns one more. Errors: as Of.
+  Status Add(int descriptor);
+  /// The same sockets again, for another to take: what is closed of the one stays open in the other. Errors:
+  /// kIo.
+  Result<InheritedListeners> Duplicate() const;
   /// The one that is bound to this path, or to this IP address and port; it is the caller's from now on.
   std::optional<int> TakeUnix(const std::string& path);
   std::optional<int> TakeTcp(const std::string& address, int port);
@@ -36,6 +42,7 @@ class InheritedListeners {
     std::string where;  ///< a path, or "address:port"
   };
   std::optional<int> Take(const std::string& where);
+  static Status Check(const Listener& one);
 
   std::vector<Listener> listeners_;
 };

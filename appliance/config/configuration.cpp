@@ -33,10 +33,19 @@ void ReadTokenSection(SectionReader& reader, TokenSection& out) {
   reader.Flag("refuse_sha1_oaep", out.refuse_sha1_oaep);
 }
 
+/// Where its PIN comes from.
+void ReadPinSource(SectionReader& reader, TokenSection& out, bool one_of_several) {
+  reader.Flag("attended", out.attended);
+  // A systemd credential has one name.
+  reader.Path("pin_file", out.pin_file, one_of_several && !out.attended);
+  if (out.attended && !out.pin_file.empty())
+    reader.Fail("attended", "is true beside a pin_file; an administrator gives the PIN, or a file does");
+}
+
 void ReadToken(SectionReader& reader, Configuration& out) {
   if (!out.tokens.empty()) return;
   ReadTokenSection(reader, out.token);
-  reader.Path("pin_file", out.token.pin_file);
+  ReadPinSource(reader, out.token, false);
 }
 
 /// `tokens` is the one section that is a list.
@@ -57,8 +66,7 @@ Status ReadTokens(const std::string& path, const YAML::Node& root, Configuration
     TokenSection token;
     SectionReader reader(path, "tokens", node);
     ReadTokenSection(reader, token);
-    // A systemd credential has one name.
-    reader.Path("pin_file", token.pin_file, true);
+    ReadPinSource(reader, token, true);
     reader.Number("weight", token.weight, 0, 100);
     SKMS_TRYV(reader.Finish());
     for (const TokenSection& other : out.tokens) {

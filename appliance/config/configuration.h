@@ -30,9 +30,10 @@ struct TokenSection {
   std::string module = "/usr/lib/softhsm/libsofthsm2.so";  ///< path of the PKCS#11 module
   std::string init_args;  ///< parameter string for the module's C_Initialize; NSS softoken needs one
   std::string label = "skms";
-  std::string serial;                    ///< optional
-  std::string pin_file;                  ///< empty: $CREDENTIALS_DIRECTORY/skms-pin (systemd credential)
-  std::uint32_t max_sessions = 8;        ///< 1 to 1024
+  std::string serial;              ///< optional
+  std::string pin_file;            ///< empty: $CREDENTIALS_DIRECTORY/skms-pin (systemd credential)
+  bool attended = false;           ///< the PIN is in no file: an administrator types it (skmsctl unlock)
+  std::uint32_t max_sessions = 8;  ///< 1 to 1024
   std::uint32_t session_wait_ms = 2000;  ///< how long a request waits for a session before 503
   std::string profile = "standard";      ///< lab, standard or strict: do not start on a token below it
   bool refuse_sha1_oaep = false;         ///< true: do not start on a token that has no OAEP with SHA-256
@@ -177,7 +178,10 @@ Result<Configuration> LoadConfiguration(const std::string& path);
 /// The token of that label; the only one where `label` is empty. Errors: kInvalidArgument.
 Result<TokenSection> FindToken(const Configuration& configuration, const std::string& label);
 
-/// The PIN from token.pin_file (0400 or 0600) or the systemd credential. Errors: kConfiguration, kIo.
+inline constexpr std::size_t kMaxPinBytes = 256;
+
+/// The PIN from token.pin_file (0400 or 0600) or the systemd credential. Errors: kConfiguration, kIo; kLocked
+/// for an attended token, whose PIN is in neither.
 Result<SecretBytes> ReadPin(const TokenSection& token);
 
 }  // namespace skms::appliance

@@ -7,7 +7,10 @@
 namespace skms::appliance {
 
 Result<SecretBytes> ReadPin(const TokenSection& token) {
-  constexpr std::size_t kMaxPinBytes = 256;
+  if (token.attended)
+    return Error{
+        ErrorCode::kLocked,
+        "the token '" + token.label + "' waits for its PIN; give it: skmsctl unlock --label " + token.label};
   if (!token.pin_file.empty()) return ReadSecretFile(token.pin_file, kMaxPinBytes);
   // Set by systemd for LoadCredential=; names a directory, not the secret.
   const char* directory =

@@ -38,6 +38,8 @@ class SectionReader {
   /// A list of at most `most` apiRoots; a wrong one is refused where it stands.
   void ApiRoots(const char* key, std::vector<std::string>& out, std::size_t most);
 
+  /// Notes what is wrong with the value of `key`.
+  void Fail(const char* key, const std::string& message);
   /// kConfiguration for the first wrong value, else for the first key that nobody asked for or that stands
   /// twice.
   Status Finish();
@@ -46,7 +48,6 @@ class SectionReader {
   /// The scalar under `key`, marking the key as known; false when absent or not a scalar (then noted as an
   /// error).
   bool Scalar(const char* key, bool required, std::string& value);
-  void Fail(const char* key, const std::string& message);
 
   std::string file_;
   std::string name_;

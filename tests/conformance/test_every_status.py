@@ -20,6 +20,7 @@ from judge import OFFICIAL, OFFICIAL_FILES, OURS, Document, document_for
 from recording import Recording, recordings
 from several_tokens import ended
 from test_issuer_keys import site_of
+from test_locked import locked, unlock
 
 METHODS = ("get", "put", "post", "delete", "patch")
 WIDE = {f"limits__{name}": "100000" for name in ("requests_per_second", "burst", "refused_per_second", "refused_burst")}
@@ -287,6 +288,8 @@ def met(tmp_path_factory):
     ask_too_often(tmp_path_factory.mktemp("often"))
     ask_too_much_at_once(tmp_path_factory.mktemp("much"))
     ask_about_token_keys(tmp_path_factory.mktemp("tokens"))
+    with locked(tmp_path_factory.mktemp("locked")) as appliance:
+        assert unlock(appliance).returncode == 0
     return {one for recording in recordings[first:] for exchange in Recording(recording.path).read() for one in met_by(exchange)}
 
 

@@ -88,15 +88,15 @@ def test_a_refused_pin_is_not_sent_again_because_somebody_connects(tmp_path):
     try:
         with open(appliance.log, "ab") as log:
             appliance.process = appliance.spawn(log)
-        manager.wait_for_message("NOT serving: the token refused the PIN")
+        manager.wait_for_message("STATUS=locked: waiting for skmsctl unlock")
         assert any("READY=1" in one for one in manager.heard)  # else it would be ended after a while, and started again
         # It would be started again for this connection, had it ended.
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(tmp_path / "admin.sock"))
             manager.wait_for_message("WATCHDOG=1", after=len(manager.heard))
         assert appliance.process.poll() is None
-        assert appliance.stop() == 6
-        assert "mend the PIN, then: systemctl restart skmsd" in appliance.log.read_text()
+        assert appliance.stop() == 0
+        assert "the token refused the PIN that the daemon read" in appliance.log.read_text()
         logins = [line.split()[1] for line in (tmp_path / "counters").read_text().splitlines() if line.startswith("C_Login ")]
         assert logins == ["1"]
     finally:

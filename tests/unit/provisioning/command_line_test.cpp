@@ -100,6 +100,12 @@ TEST_CASE("The common options may stand before the command") {
   CHECK(Has(before.err, "/nonexistent/a.sock"));
 }
 
+TEST_CASE("An option's value is not taken for a verb where the command has none") {
+  const auto run = Skmsctl({"unlock", "--pin-file", "/nonexistent/pin", "--socket", "/nonexistent/a.sock"});
+  CHECK(run.code == kExitUnreachable);
+  CHECK(Has(run.err, "/nonexistent/a.sock"));
+}
+
 TEST_CASE("A missing configuration is exit 3 and named") {
   const auto run = Skmsctl({"--config", "/nonexistent/skms.yaml", "status"});
   CHECK(run.code == kExitConfiguration);

@@ -315,6 +315,17 @@ TEST_CASE("an inherited socket outlives its transport, and the next one serves w
   ::close(held);
 }
 
+TEST_CASE("a copy of inherited sockets stays open when what it came from is closed") {
+  Fixture f;
+  InheritedListeners first;
+  REQUIRE(first.Add(ListenAt(f.options.path)).has_value());
+  const InheritedListeners second = std::move(first.Duplicate()).value();
+  first = InheritedListeners();
+  CHECK_FALSE(first.HasUnix(f.options.path));
+  CHECK(second.HasUnix(f.options.path));
+  CHECK(UnixClient(f.options.path).connected());
+}
+
 TEST_CASE("only listening stream sockets are taken over, by path, or by address and port") {
   CHECK(InheritedListeners::Of({::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)}).error().code ==
         ErrorCode::kConfiguration);

@@ -240,5 +240,20 @@ TEST_CASE("without a PIN file the systemd credential is used") {
   CHECK(none.error().code == ErrorCode::kConfiguration);
 }
 
+TEST_CASE("an attended token's PIN is in no file, and none may be named beside it") {
+  TokenSection token;
+  token.label = "hsm";
+  token.attended = true;
+  const auto locked = ReadPin(token);
+  REQUIRE(locked.has_error());
+  CHECK(locked.error().code == ErrorCode::kLocked);
+
+  const std::string listen = std::string(kMinimal).substr(std::string(kMinimal).find("listen:"));
+  const ConfigurationFile both("token: {label: a, attended: true, pin_file: pin}\n" + listen);
+  CHECK(both.Complaint().find("'token.attended' is true beside a pin_file") != std::string::npos);
+  const ConfigurationFile attended("token: {label: a, attended: true}\n" + listen);
+  CHECK(attended.Load().value().tokens.front().attended);
+}
+
 }  // namespace
 }  // namespace skms::appliance

@@ -1,0 +1,72 @@
+#include "api/admin/locked_api.h"
+
+#include <unistd.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "api/admin/admin_api.h"
+#include "api/admin/admin_call.h"
+#include "api/admin/peer_access.h"
+#include "api/admin/unlock_request.h"
+#include "base/log.h"
+
+namespace skms::admin {
+namespace {
+
+using http::Response;
+using nlohmann::json;
+
+class LockedApi {
+ public:
+  explicit LockedApi(LockedDependencies dependencies) : deps_(std::move(dependencies)) {}
+
+  Response Handle(const std::string& pattern, Call& call) {
+    if (!MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) {
+      const auto& peer = call.context.credentials;
+      LogWarning("request " + call.context.request_id + " of user " +
+                 (peer ? std::to_string(peer->uid) : std::string("unknown")) +
+                 " refused: not an administrator");
+      return NotAnAdministrator(call);
+    }
+    if (pattern == "/healthz") return JsonResponse(200, {{"status", "ok"}});
+    if (pattern == "/admin/v1/status") return JsonResponse(200, ReadStatus());
+    if (pattern == "/admin/v1/unlock") return NoContent(Unlock(call), call);
+    return Failed({ErrorCode::kLocked, "locked: " + deps_.reasons().front()}, call);
+  }
+
+ private:
+  Status Unlock(Call& call) {
+    SKMS_TRY(UnlockRequest wanted, UnlockRequestOf(call));
+    return deps_.unlock(wanted.label, std::move(wanted.pin), call.by());
+  }
+
+  json ReadStatus() {
+    return {{"skms", deps_.skms_id},
+            {"state", "locked"},
+            {"reasons", deps_.reasons()},
+            {"version", deps_.version},
+            {"started", FormatUtc(deps_.started)},
+            {"time", FormatUtc(deps_.clock.NowSeconds())},
+            {"healthy", true}};
+  }
+
+  LockedDependencies deps_;
+};
+
+}  // namespace
+
+void RegisterLockedApi(http::Api& api, LockedDependencies dependencies) {
+  auto resource = std::make_shared<LockedApi>(std::move(dependencies));
+  for (const AdminResource& one : AdminResources()) {
+    api.Add(one.method, one.pattern,
+            [resource, pattern = std::string(one.pattern)](
+                const http::Request& request, http::RequestContext& context, const http::PathValues& values) {
+              Call call{request, context, values, {}};
+              return resource->Handle(pattern, call);
+            });
+  }
+}
+
+}  // namespace skms::admin

@@ -1,0 +1,23 @@
+// The host's users and groups that the configuration names. Pure but for the look-up; thread-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace skms::appliance {
+
+struct HostUser {
+  uid_t uid = 0;
+  gid_t gid = 0;  ///< its primary group
+};
+
+/// `key` of the configuration is named in the error. Errors: kConfiguration (no such user).
+Result<HostUser> FindHostUser(const std::string& key, const std::string& name);
+/// Who may use the admin socket; nullopt for an empty name. Errors: kConfiguration (no such group).
+Result<std::optional<gid_t>> FindAdminGroup(const std::string& name);
+
+}  // namespace skms::appliance
