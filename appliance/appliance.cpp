@@ -165,6 +165,14 @@ Status Appliance::Wire(const Configuration& configuration) {
 
   SKMS_TRYV(WireSeal(configuration));
 
+  WireKeepers(configuration);
+  SKMS_TRYV(WireAdmin(configuration));
+  const EdgeSection& edge = configuration.edge;
+  SKMS_TRY(km_s_, Listener(configuration, configuration.listen, edge.socket, true, *api_));
+  return Ok();
+}
+
+void Appliance::WireKeepers(const Configuration& configuration) {
   RotationOptions rotation;
   rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
   rotation.share_percent = static_cast<int>(configuration.rotation.share_percent);
@@ -175,6 +183,8 @@ Status Appliance::Wire(const Configuration& configuration) {
       *store_, RewrapOptions{configuration.rewrap.rows_per_second,
                              static_cast<int>(configuration.rewrap.share_percent)});
 
+  audit_keeper_ = std::make_unique<AuditKeeper>(*store_, configuration.audit, configuration.store.path);
+
   NotifierOptions notify;
   notify.skms_id = configuration.skms.id;
   notify.time_limit = std::chrono::milliseconds(configuration.notify.time_limit_ms);
@@ -183,7 +193,9 @@ Status Appliance::Wire(const Configuration& configuration) {
   notify.drop_after = std::chrono::seconds(configuration.notify.drop_after_s);
   notifier_ = std::make_unique<Notifier>(
       *store_, clock_, [this] { return rotation_->ClockIsSuspect(); }, notify);
+}
 
+Status Appliance::WireAdmin(const Configuration& configuration) {
   SKMS_TRY(const std::optional<gid_t> group, FindAdminGroup(configuration.admin.group));
   admin_api_ = std::make_unique<http::Api>(http::Limits{});
   admin::RegisterAdminApi(
@@ -202,6 +214,7 @@ Status Appliance::Wire(const Configuration& configuration) {
                        [this](const keystore::IssuerId& id) { return issuer_keys_->report(id); }},
        .token_keys = {[this] { return rewrapper_->report(); }, [this] { rewrapper_->Begin(); },
                       [this] { return MayRetire(); }},
+       .audit = {[this] { return audit_keeper_->report(); }, [this] { audit_keeper_->BeginDeleting(); }},
        .unlock =
            [this, configuration](const std::string& label, SecretBytes pin, const keystore::Requester& by) {
              return Unlock(configuration, label, std::move(pin), by);
@@ -213,8 +226,6 @@ Status Appliance::Wire(const Configuration& configuration) {
   unix_options.group = group;
   unix_options.inherited = inherited_.TakeUnix(unix_options.path);
   SKMS_TRY(admin_, http::CreateUnixTransport(unix_options, *admin_api_));
-  const EdgeSection& edge = configuration.edge;
-  SKMS_TRY(km_s_, Listener(configuration, configuration.listen, edge.socket, true, *api_));
   return Ok();
 }
 
@@ -327,6 +338,7 @@ Status Appliance::MayRetire() const {
 Status Appliance::Start() {
   rotation_->Start();
   rewrapper_->Start();
+  audit_keeper_->Start();
   issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
@@ -347,6 +359,8 @@ void Appliance::Stop() {
   if (rewrapper_) rewrapper_->Stop();
   if (notifier_) notifier_->Stop();
   if (issuer_keys_) issuer_keys_->Stop();
+  // The last: the others append to what it signs.
+  if (audit_keeper_) audit_keeper_->Stop();
 }
 
 Status Appliance::CheckAnswers() const {

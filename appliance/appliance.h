@@ -11,6 +11,7 @@
 #include "api/http/inherited_listeners.h"
 #include "api/http/router.h"
 #include "api/http/transport.h"
+#include "appliance/audit_keeper.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
 #include "appliance/entered_pins.h"
@@ -60,6 +61,9 @@ class Appliance {
  private:
   Appliance() = default;
   Status Wire(const Configuration& configuration);
+  /// What works in the background.
+  void WireKeepers(const Configuration& configuration);
+  Status WireAdmin(const Configuration& configuration);
   Status Unlock(const Configuration& configuration, const std::string& label, SecretBytes pin,
                 const keystore::Requester& by);
   /// kConflict: somebody may hold rows as they were before the re-wrapping.
@@ -84,6 +88,7 @@ class Appliance {
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<RotationScheduler> rotation_;
   std::unique_ptr<KeyRewrapper> rewrapper_;
+  std::unique_ptr<AuditKeeper> audit_keeper_;
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;

@@ -133,8 +133,7 @@ Status CryptoModule::VerifyMac(std::uint32_t generation, ByteView message, ByteV
   return IntegrityError("the MAC does not fit");
 }
 
-Result<Bytes> CryptoModule::Sign(ByteView message) {
-  const std::uint32_t generation = state_->use().sign;
+Result<Bytes> CryptoModule::Sign(std::uint32_t generation, ByteView message) {
   const auto holds = [&](const KnownToken& known) { return known.held.sign.count(generation) > 0; };
   return state_->Run(holds, [&](const OpenToken& open) -> Result<Bytes> {
     SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.sign_private(generation));
@@ -176,8 +175,7 @@ Status CryptoModule::CheckStrict() {
   return first ? *first : Error{ErrorCode::kTokenUnavailable, "no token was open yet"};
 }
 
-std::string CryptoModule::signature_algorithm() const {
-  const std::uint32_t generation = state_->use().sign;
+std::string CryptoModule::signature_algorithm(std::uint32_t generation) const {
   for (const auto& keeper : state_->tokens().keepers()) {
     const std::optional<KnownToken> known = keeper->known();
     if (known && known->held.sign.count(generation) > 0)
@@ -186,8 +184,7 @@ std::string CryptoModule::signature_algorithm() const {
   return "ES256";
 }
 
-Result<Bytes> CryptoModule::SigningPublicKey() {
-  const std::uint32_t generation = state_->use().sign;
+Result<Bytes> CryptoModule::SigningPublicKey(std::uint32_t generation) {
   const auto holds = [&](const KnownToken& known) { return known.held.sign.count(generation) > 0; };
   return state_->Run(holds, [&](const OpenToken& open) -> Result<Bytes> {
     SKMS_TRY(const CK_OBJECT_HANDLE key, open.keys.sign_public(generation));

@@ -145,11 +145,17 @@ class CryptoModule {
 
   /// JWS-form signature (ES256: r||s, 64 bytes; PS256 where the token has no EC) under the signing key
   /// in use.
-  Result<Bytes> Sign(ByteView message);
+  Result<Bytes> Sign(ByteView message) { return Sign(generations().sign, message); }
+  /// Under the signing key of that generation. kNotFound, or kTokenUnavailable: no token holds it.
+  Result<Bytes> Sign(std::uint32_t generation, ByteView message);
   /// What DeliveredKey::alg may be on this token: those to RSA recipients first, those to EC ones last.
   std::vector<std::string> wrapping_algorithms() const;
-  std::string signature_algorithm() const;  ///< "ES256" or "PS256"
-  Result<Bytes> SigningPublicKey();         ///< SubjectPublicKeyInfo DER
+  /// "ES256" or "PS256".
+  std::string signature_algorithm() const { return signature_algorithm(generations().sign); }
+  std::string signature_algorithm(std::uint32_t generation) const;
+  /// SubjectPublicKeyInfo DER.
+  Result<Bytes> SigningPublicKey() { return SigningPublicKey(generations().sign); }
+  Result<Bytes> SigningPublicKey(std::uint32_t generation);
 
   /// From the token's generator. `count` 1 to 4096.
   Result<Bytes> Random(std::size_t count);

@@ -2,30 +2,18 @@
 
 #include <soci/soci.h>
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
-#include "base/digest.h"
-#include "base/encoding.h"
 #include "keystore/prepared_statements.h"
 
 namespace skms::keystore {
 namespace {
 
-constexpr const char* kGenesis = "0000000000000000000000000000000000000000000000000000000000000000";
-
-std::string HashOf(long long seq, long long time_ms, const AuditEntry& entry, const std::string& previous) {
-  Bytes fields;
-  AppendField(fields, std::string_view("skms audit v1"));
-  AppendField(fields, previous);
-  AppendField(fields, static_cast<std::int64_t>(seq));
-  AppendField(fields, static_cast<std::int64_t>(time_ms));
-  for (const std::string* field :
-       {&entry.actor, &entry.action, &entry.outcome, &entry.service, &entry.target_kind,
-        &entry.target_pseudonym, &entry.kid, &entry.reason, &entry.request_id}) {
-    AppendField(fields, *field);
-  }
-  return ToHex(Sha256(fields));
-}
+constexpr const char* kColumns =
+    "seq, time_ms, actor, action, outcome, service, target_kind, target_pseudonym, kid, reason, request_id,"
+    " prev_hash, hash";
 
 struct SelectHead {
   explicit SelectHead(soci::session& session)
@@ -44,25 +32,80 @@ struct InsertEntry {
                     " target_pseudonym, kid, reason, request_id, prev_hash, hash) VALUES (:seq, :time_ms,"
                     " :actor, :action, :outcome, :service, :target_kind, :target_pseudonym, :kid, :reason,"
                     " :request_id, :prev_hash, :hash)",
-             soci::use(seq), soci::use(time_ms), soci::use(entry.actor), soci::use(entry.action),
-             soci::use(entry.outcome), soci::use(entry.service), soci::use(entry.target_kind),
-             soci::use(entry.target_pseudonym), soci::use(entry.kid), soci::use(entry.reason),
-             soci::use(entry.request_id), soci::use(previous), soci::use(hash))) {}
+             soci::use(seq), soci::use(time_ms), soci::use(record.entry.actor),
+             soci::use(record.entry.action), soci::use(record.entry.outcome), soci::use(record.entry.service),
+             soci::use(record.entry.target_kind), soci::use(record.entry.target_pseudonym),
+             soci::use(record.entry.kid), soci::use(record.entry.reason), soci::use(record.entry.request_id),
+             soci::use(record.previous), soci::use(record.hash))) {}
   long long seq = 0;
   long long time_ms = 0;
-  AuditEntry entry;
-  std::string previous;
-  std::string hash;
+  AuditRecord record;
   soci::statement statement;
 };
 
 AuditSummary HeadOf(soci::session& session) {
   const auto select = PreparedStatements::Of<SelectHead>(session);
-  if (!select->statement.execute(true)) return {0, kGenesis};
+  if (!select->statement.execute(true)) return {0, kAuditGenesis};
   AuditSummary head{select->seq, select->hash};
   while (select->statement.fetch()) {
   }
   return head;
+}
+
+/// Entries as they stand in the order of a query.
+class Entries {
+ public:
+  template <class... Uses>
+  Entries(soci::session& session, const std::string& conditions, Uses... uses) : statement_(session) {
+    statement_.exchange(soci::into(seq_));
+    statement_.exchange(soci::into(time_ms_));
+    AuditEntry& entry = record_.entry;
+    for (std::string* column : {&entry.actor, &entry.action, &entry.outcome, &entry.service,
+                                &entry.target_kind, &entry.target_pseudonym, &entry.kid, &entry.reason,
+                                &entry.request_id, &record_.previous, &record_.hash})
+      statement_.exchange(soci::into(*column));
+    (statement_.exchange(uses), ...);
+    statement_.alloc();
+    statement_.prepare("SELECT " + std::string(kColumns) + " FROM audit WHERE " + conditions);
+    statement_.define_and_bind();
+    statement_.execute();
+  }
+  /// Valid until the next; nullptr: there is none.
+  const AuditRecord* Next() {
+    if (!statement_.fetch()) return nullptr;
+    record_.seq = seq_;
+    record_.time_ms = time_ms_;
+    return &record_;
+  }
+
+ private:
+  long long seq_ = 0;
+  long long time_ms_ = 0;
+  AuditRecord record_;
+  soci::statement statement_;
+};
+
+Result<AuditCheckpoint> CheckpointOf(const std::string& text) {
+  const auto jws = ReadJws(text);
+  auto read = jws.has_value() ? ReadCheckpoint(jws.value(), text) : Result<AuditCheckpoint>(jws.error());
+  if (read.has_error()) return IntegrityError("a stored audit checkpoint " + read.error().detail);
+  return read;
+}
+
+Result<std::optional<AuditCheckpoint>> LastCheckpointWhere(soci::session& session,
+                                                           const std::string& condition) {
+  std::string text;
+  session << "SELECT jws FROM audit_checkpoints WHERE " << condition << " ORDER BY number DESC LIMIT 1",
+      soci::into(text);
+  if (!session.got_data()) return std::optional<AuditCheckpoint>();
+  SKMS_TRY(AuditCheckpoint checkpoint, CheckpointOf(text));
+  return std::optional<AuditCheckpoint>(std::move(checkpoint));
+}
+
+std::int64_t ArchivedIn(soci::session& session) {
+  long long seq = 0;
+  session << "SELECT CAST(value AS BIGINT) FROM meta WHERE name = 'audit_archived'", soci::into(seq);
+  return session.got_data() ? seq : 0;
 }
 
 }  // namespace
@@ -70,11 +113,12 @@ AuditSummary HeadOf(soci::session& session) {
 Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry) {
   AuditSummary head = HeadOf(session);
   const auto insert = PreparedStatements::Of<InsertEntry>(session);
-  insert->seq = head.entries + 1;
-  insert->time_ms = clock.NowMilliseconds();
-  insert->entry = entry;
-  insert->hash = HashOf(insert->seq, insert->time_ms, entry, head.head);
-  insert->previous = std::move(head.head);
+  AuditRecord& record = insert->record;
+  record.seq = insert->seq = head.entries + 1;
+  record.time_ms = insert->time_ms = clock.NowMilliseconds();
+  record.entry = entry;
+  record.previous = std::move(head.head);
+  record.hash = AuditHash(record);
   insert->statement.execute(true);
   return Ok();
 }
@@ -88,35 +132,145 @@ Result<AuditSummary> ReadAuditHead(Database& database) {
   return head;
 }
 
-Result<AuditSummary> VerifyAuditChain(Database& database) {
-  AuditSummary verified{0, kGenesis};
-  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    long long seq = 0;
-    long long time_ms = 0;
-    AuditEntry entry;
-    std::string previous;
-    std::string hash;
-    soci::statement select =
-        (session.prepare
-             << "SELECT seq, time_ms, actor, action, outcome, service, target_kind, target_pseudonym, kid,"
-                " reason, request_id, prev_hash, hash FROM audit ORDER BY seq",
-         soci::into(seq), soci::into(time_ms), soci::into(entry.actor), soci::into(entry.action),
-         soci::into(entry.outcome), soci::into(entry.service), soci::into(entry.target_kind),
-         soci::into(entry.target_pseudonym), soci::into(entry.kid), soci::into(entry.reason),
-         soci::into(entry.request_id), soci::into(previous), soci::into(hash));
-    select.execute();
-    while (select.fetch()) {
-      const bool fits = seq == verified.entries + 1 && previous == verified.head &&
-                        hash == HashOf(seq, time_ms, entry, previous);
-      if (!fits) {
-        return IntegrityError("the audit chain breaks at entry " + std::to_string(verified.entries + 1) +
-                              ": an entry was changed, dropped or put in");
-      }
-      verified = {seq, hash};
+Status VerifyAuditChain(Database& database, AuditVerifier& verifier) {
+  return database.ReadSnapshot([&](soci::session& session) -> Status {
+    const long long archived = ArchivedIn(session);
+    long long of = 0;
+    std::string text;
+    soci::statement checkpoints =
+        (session.prepare << "SELECT seq, jws FROM audit_checkpoints WHERE seq >= :archived ORDER BY number",
+         soci::use(archived), soci::into(of), soci::into(text));
+    checkpoints.execute();
+    bool more = checkpoints.fetch();
+    const auto take_up_to = [&](long long seq) -> Status {
+      for (; more && of <= seq; more = checkpoints.fetch()) SKMS_TRYV(verifier.TakeCheckpoint(text));
+      return Ok();
+    };
+    if (archived > 0) SKMS_TRYV(take_up_to(archived));
+    Entries entries(session, "seq > :archived ORDER BY seq", soci::use(archived));
+    while (const AuditRecord* record = entries.Next()) {
+      SKMS_TRYV(verifier.Take(*record));
+      SKMS_TRYV(take_up_to(record->seq));
+    }
+    for (; more; more = checkpoints.fetch()) SKMS_TRYV(verifier.TakeCheckpoint(text));
+    return verifier.Finish();
+  });
+}
+
+Result<AuditPage> ReadAuditPage(Database& database, std::int64_t after, std::uint32_t limit) {
+  AuditPage page;
+  SKMS_TRYV(database.ReadSnapshot([&](soci::session& session) -> Status {
+    const long long first = std::max<long long>(after, ArchivedIn(session));
+    const long long most = static_cast<long long>(limit) + 1;
+    Entries entries(session, "seq > :first ORDER BY seq LIMIT :most", soci::use(first), soci::use(most));
+    while (const AuditRecord* record = entries.Next()) {
+      page.more = page.entries.size() == limit;
+      if (!page.more) page.entries.push_back(*record);
+    }
+    const long long last = page.entries.empty() ? first : page.entries.back().seq;
+    std::string text;
+    soci::statement checkpoints =
+        (session.prepare << "SELECT jws FROM audit_checkpoints WHERE seq >= :first AND seq <= :last ORDER BY"
+                            " number",
+         soci::use(first), soci::use(last), soci::into(text));
+    checkpoints.execute();
+    while (checkpoints.fetch()) {
+      SKMS_TRY(AuditCheckpoint checkpoint, CheckpointOf(text));
+      page.checkpoints.push_back(std::move(checkpoint));
     }
     return Ok();
   }));
-  return verified;
+  return page;
+}
+
+Result<std::vector<AuditRecord>> SearchAudit(Database& database, const AuditQuery& query) {
+  std::vector<AuditRecord> found;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    const long long after = query.after;
+    const long long since = query.since_ms.value_or(0);
+    const long long before = query.before_ms.value_or(std::numeric_limits<long long>::max());
+    const long long most = query.limit;
+    const bool prefix = !query.action.empty() && query.action.back() == '.';
+    std::string conditions = "seq > :after AND time_ms >= :since AND time_ms < :before";
+    // An empty filter is always met; bound all the same, so that the places of the values stay.
+    for (const char* column : {"actor", "outcome", "service", "kid", "target_pseudonym"})
+      conditions += std::string(" AND (:") + column + " = '' OR " + column + " = :" + column + "2)";
+    conditions += prefix ? " AND substr(action, 1, length(:action)) = :action2"
+                         : " AND (:action = '' OR action = :action2)";
+    Entries entries(session, conditions + " ORDER BY seq LIMIT :most", soci::use(after), soci::use(since),
+                    soci::use(before), soci::use(query.actor), soci::use(query.actor),
+                    soci::use(query.outcome), soci::use(query.outcome), soci::use(query.service),
+                    soci::use(query.service), soci::use(query.kid), soci::use(query.kid),
+                    soci::use(query.target_pseudonym), soci::use(query.target_pseudonym),
+                    soci::use(query.action), soci::use(query.action), soci::use(most));
+    while (const AuditRecord* record = entries.Next()) found.push_back(*record);
+    return Ok();
+  }));
+  return found;
+}
+
+Result<std::optional<AuditCheckpoint>> ReadLastCheckpoint(Database& database) {
+  std::optional<AuditCheckpoint> last;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    SKMS_TRY(last, LastCheckpointWhere(session, "1 = 1"));
+    return Ok();
+  }));
+  return last;
+}
+
+Result<std::optional<AuditCheckpoint>> ReadCheckpointOf(Database& database, std::int64_t seq) {
+  std::optional<AuditCheckpoint> found;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    SKMS_TRY(found, LastCheckpointWhere(session, "seq = " + std::to_string(seq)));
+    return Ok();
+  }));
+  return found;
+}
+
+Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& checkpoints) {
+  return database.Write([&checkpoints](soci::session& session) -> Status {
+    long long number = 0;
+    session << "SELECT COALESCE(MAX(number), 0) FROM audit_checkpoints", soci::into(number);
+    for (const AuditCheckpoint& one : checkpoints) {
+      const long long seq = one.seq;
+      ++number;
+      session << "INSERT INTO audit_checkpoints (number, seq, jws) VALUES (:number, :seq, :jws)",
+          soci::use(number), soci::use(seq), soci::use(one.jws);
+    }
+    return Ok();
+  });
+}
+
+Result<std::int64_t> ReadArchived(Database& database) {
+  std::int64_t seq = 0;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    seq = ArchivedIn(session);
+    return Ok();
+  }));
+  return seq;
+}
+
+void SetArchived(soci::session& session, std::int64_t seq) {
+  const std::string value = std::to_string(seq);
+  session << "DELETE FROM meta WHERE name = 'audit_archived'";
+  session << "INSERT INTO meta (name, value) VALUES ('audit_archived', :value)", soci::use(value);
+}
+
+Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most) {
+  long long deleted = 0;
+  SKMS_TRYV(database.Write([&](soci::session& session) -> Status {
+    const long long archived = ArchivedIn(session);
+    long long first = 0;
+    session << "SELECT COALESCE(MIN(seq), 0) FROM audit", soci::into(first);
+    deleted = 0;
+    if (first == 0 || first > archived) return Ok();
+    const long long last = std::min<long long>(archived, first + most - 1);
+    session << "DELETE FROM audit WHERE seq <= :last", soci::use(last);
+    session << "DELETE FROM audit_checkpoints WHERE seq < :last", soci::use(last);
+    deleted = last - first + 1;
+    return Ok();
+  }));
+  return deleted;
 }
 
 }  // namespace skms::keystore

@@ -1,31 +1,20 @@
-// AuditLog: the append-only chain of decisions. Each entry's hash covers the entry and the hash before it, so
-// that an entry changed, dropped, put in or moved breaks the chain from there on (a cut tail shows in the
-// head's hash only).
+// AuditLog: the append-only chain of decisions in the database, with the token's checkpoints beside it
+// (audit_values.h).
 //
 // Append runs inside a write transaction of Database; the writer's single thread gives the order. No user or
 // UE identity goes in: a keyed pseudonym does (TS 33.434 4.1-e).
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
+#include "keystore/audit_values.h"
+#include "keystore/audit_verifier.h"
 #include "keystore/database.h"
-#include "keystore/key_store.h"
 
 namespace skms::keystore {
-
-struct AuditEntry {
-  std::string actor;
-  std::string action;   ///< "deliver", "create", "rotate", "service.add", …
-  std::string outcome;  ///< "granted" or "refused"
-  std::string service;
-  std::string target_kind;
-  std::string target_pseudonym;
-  std::string kid;
-  std::string reason;
-  std::string request_id;
-};
 
 /// Appends within the caller's transaction. Throws SOCI's exceptions, as all DatabaseWork may.
 Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry);
@@ -33,7 +22,26 @@ Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry&
 /// Entries and newest hash. Errors: kStorage.
 Result<AuditSummary> ReadAuditHead(Database& database);
 
-/// Walks the whole chain. kIntegrity names the first entry that does not fit.
-Result<AuditSummary> VerifyAuditChain(Database& database);
+/// The whole chain that is here, with its checkpoints, through `verifier`. Errors: kStorage, kIntegrity.
+Status VerifyAuditChain(Database& database, AuditVerifier& verifier);
+
+/// Up to `limit` entries after `after`, and the checkpoints of them and of `after` itself, or of what was
+/// archived: the first of them says what was before. Errors: kStorage, kIntegrity (a checkpoint is none).
+Result<AuditPage> ReadAuditPage(Database& database, std::int64_t after, std::uint32_t limit);
+/// Oldest first. Errors: kStorage.
+Result<std::vector<AuditRecord>> SearchAudit(Database& database, const AuditQuery& query);
+
+/// nullopt: there is none yet. Errors: kStorage, kIntegrity.
+Result<std::optional<AuditCheckpoint>> ReadLastCheckpoint(Database& database);
+/// The one that speaks of this entry. Errors: as above.
+Result<std::optional<AuditCheckpoint>> ReadCheckpointOf(Database& database, std::int64_t seq);
+Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& checkpoints);
+
+/// Entries up to this one are in archives; 0: none. What is left of them here is nobody's.
+Result<std::int64_t> ReadArchived(Database& database);
+/// Within the caller's transaction.
+void SetArchived(soci::session& session, std::int64_t seq);
+/// Deletes some of what was archived; how many entries, 0: nothing is left. Errors: kStorage.
+Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most);
 
 }  // namespace skms::keystore

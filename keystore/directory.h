@@ -14,6 +14,7 @@
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
 #include "keystore/directory_entries.h"
+#include "keystore/key_store_values.h"
 #include "keystore/row_mac.h"
 
 namespace skms::keystore {

@@ -197,8 +197,6 @@ std::optional<Principal> KeyStore::FindPrincipalBySpkiHash(ByteView spki_sha256)
 }
 
 Result<std::int64_t> KeyStore::CountKeyVersions() { return CountVersions(*state_->database); }
-Result<AuditSummary> KeyStore::Audit() { return ReadAuditHead(*state_->database); }
-Result<AuditSummary> KeyStore::VerifyAudit() { return VerifyAuditChain(*state_->database); }
 int KeyStore::schema_version() const { return kSchemaVersion; }
 
 }  // namespace skms::keystore

@@ -192,8 +192,24 @@ class KeyStore {
 
   Result<std::int64_t> CountKeyVersions();
   Result<AuditSummary> Audit();
-  /// Walks the whole chain. kIntegrity names the first entry that does not fit.
-  Result<AuditSummary> VerifyAudit();
+  /// Walks the whole chain that is here, and its checkpoints by the token's keys. kIntegrity names the first
+  /// entry that does not fit.
+  Result<AuditVerdict> VerifyAudit();
+  /// Has the token sign the chain as it is now; nullopt: all of it is signed. Errors: kStorage, the token's.
+  Result<std::optional<AuditCheckpoint>> SignAudit();
+  Result<std::optional<AuditCheckpoint>> LastCheckpoint();
+  /// Public keys of the signing keys that the token holds.
+  Result<std::vector<AuditKey>> AuditKeys();
+  /// `limit` 1 to 1000 entries after `after`, to be kept elsewhere.
+  Result<AuditPage> ReadAudit(std::int64_t after, std::uint32_t limit);
+  Result<std::vector<AuditRecord>> SearchAudit(const AuditQuery& query);
+  /// How the chain names the target of this selector.
+  std::string AuditPseudonym(const Selector& selector) const;
+  /// What is up to entry `seq` is kept elsewhere: it goes, and the checkpoint that speaks of `seq` stays in
+  /// its place. Errors: kConflict (no such checkpoint), kIntegrity (it is not the token's).
+  Status ArchiveAudit(const Requester& by, std::int64_t seq, const std::string& hash);
+  /// Some of the entries that were archived are deleted; how many, 0: all are. Errors: kStorage.
+  Result<std::int64_t> DeleteArchivedAudit(std::uint32_t most);
   int schema_version() const;
 
  private:

@@ -168,6 +168,7 @@ class KeyStore::State {
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;
   std::atomic<bool> lasting;    ///< the database has the lasting key: the MAC key it came from may be gone
+  std::mutex checkpoint_mutex;  ///< one signs the chain at a time
   std::mutex token_keys_mutex;  ///< one change of token keys at a time; before rotation_mutex
 
   class Rewrap;

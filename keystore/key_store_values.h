@@ -10,6 +10,7 @@
 
 #include "base/secret_bytes.h"
 #include "hsm/wrapped_key.h"
+#include "keystore/audit_values.h"
 #include "keystore/directory_entries.h"
 #include "keystore/groups.h"
 #include "keystore/key_events.h"
@@ -149,11 +150,6 @@ struct KeyListQuery {
   std::string target_prefix;                    ///< of the user's or UE's identity; empty: any
   std::string after_kid;      ///< page: entries after this kid in (service, kind, target, version) order
   std::uint32_t limit = 100;  ///< 1 to 1000
-};
-
-struct AuditSummary {
-  std::int64_t entries = 0;
-  std::string head;  ///< hex of the newest entry's hash
 };
 
 struct KeyChangeSet;

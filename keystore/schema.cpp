@@ -161,9 +161,17 @@ Status ToVersion6(soci::session& session) {
   return Ok();
 }
 
+/// What the token signed of the audit chain.
+Status ToVersion7(soci::session& session) {
+  session << "CREATE TABLE audit_checkpoints (number BIGINT PRIMARY KEY, seq BIGINT NOT NULL, jws TEXT NOT "
+             "NULL)";
+  session << "CREATE INDEX audit_checkpoints_of ON audit_checkpoints (seq)";
+  return Ok();
+}
+
 // The step at index n leads from version n to n + 1.
-constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3,
-                                                ToVersion4, ToVersion5, ToVersion6};
+constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3, ToVersion4,
+                                                ToVersion5, ToVersion6, ToVersion7};
 static_assert(std::size(kSteps) == kSchemaVersion);
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 namespace skms::keystore {
 
-inline constexpr int kSchemaVersion = 6;
+inline constexpr int kSchemaVersion = 7;
 
 /// Brings an empty or older database to kSchemaVersion, one transaction a step. Errors: kNewerSchema,
 /// kStorage.

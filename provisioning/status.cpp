@@ -116,7 +116,11 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
       {"key versions", Cell(status, "keyVersions")},
       {"schema version", Cell(status, "schemaVersion")},
       {"audit entries", Cell(status.at("audit"), "entries")},
-      {"audit head", Cell(status.at("audit"), "head")}};
+      {"audit head", Cell(status.at("audit"), "head")},
+      {"audit signed",
+       "up to entry " + Cell(status.at("audit"), "signedUpTo") +
+           (status.at("audit").contains("signedAt") ? ", " + Cell(status.at("audit"), "signedAt")
+                                                    : std::string())}};
   const auto state = State(status);
   lines.insert(lines.begin(), state.begin(), state.end());
   const auto several = SeveralTokens(tokens.at("tokens"));

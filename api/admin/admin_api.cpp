@@ -8,6 +8,7 @@
 
 #include "api/admin/admin_call.h"
 #include "api/admin/appliance_state.h"
+#include "api/admin/audit_resources.h"
 #include "api/admin/entry_json.h"
 #include "api/admin/peer_access.h"
 #include "api/admin/token_resources.h"
@@ -81,12 +82,12 @@ class AdminApi {
 
   Response Unlock(Call& call) { return NoContent(DoUnlock(call), call); }
 
-  Response VerifyAudit(Call& call) {
-    const auto verified = deps_.store.VerifyAudit();
-    if (verified.has_error()) return Failed(verified.error(), call);
-    return JsonResponse(
-        200, {{"entries", verified.value().entries}, {"head", verified.value().head}, {"whole", true}});
-  }
+  Response VerifyAudit(Call& call) { return admin::VerifyAudit(deps_, call); }
+  Response ReadAudit(Call& call) { return admin::ReadAudit(deps_, call); }
+  Response SearchAudit(Call& call) { return admin::SearchAudit(deps_, call); }
+  Response ListAuditKeys(Call& call) { return admin::ListAuditKeys(deps_, call); }
+  Response SignAudit(Call& call) { return admin::SignAudit(deps_, call); }
+  Response ArchiveAudit(Call& call) { return admin::ArchiveAudit(deps_, call); }
 
   Response GetToken(Call& /*call*/) {
     json body = ToJson(deps_.module.info());
@@ -301,7 +302,7 @@ class AdminApi {
                 {"issuers", deps_.store.Issuers().size()},
                 {"keyVersions", keys},
                 {"schemaVersion", deps_.store.schema_version()},
-                {"audit", {{"entries", audit.entries}, {"head", audit.head}}}};
+                {"audit", AuditJson(deps_, audit)}};
   }
 
   Status DoUnlock(Call& call) {
@@ -433,6 +434,11 @@ constexpr Route kRoutes[] = {
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
     {"POST", "/admin/v1/unlock", &AdminApi::Unlock},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},
+    {"GET", "/admin/v1/audit/chain", &AdminApi::ReadAudit},
+    {"POST", "/admin/v1/audit/search", &AdminApi::SearchAudit},
+    {"GET", "/admin/v1/audit/keys", &AdminApi::ListAuditKeys},
+    {"POST", "/admin/v1/audit/checkpoints", &AdminApi::SignAudit},
+    {"POST", "/admin/v1/audit/archives", &AdminApi::ArchiveAudit},
     {"GET", "/admin/v1/subscriptions", &AdminApi::ListSubscriptions},
     {"DELETE", "/admin/v1/subscriptions/{id}", &AdminApi::RemoveSubscription},
     {"GET", "/admin/v1/groups", &AdminApi::ListGroups},

@@ -57,6 +57,22 @@ struct IssuerKeysControl {
   };
 };
 
+/// How well the audit chain is kept.
+struct AuditReport {
+  std::int64_t signed_up_to = 0;  ///< the last entry that a checkpoint covers
+  std::int64_t signed_at_ms = 0;  ///< 0: there is none yet
+  bool late = false;              ///< entries wait for their checkpoint far too long
+  std::string trouble;            ///< why the last try to sign failed; empty: it did not
+  bool disk_low = false;
+  std::int64_t free_mib = 0;  ///< on the database's disk
+};
+
+struct AuditControl {
+  std::function<AuditReport()> report = [] { return AuditReport{}; };
+  /// Something was archived and may go.
+  std::function<void()> begin_deleting = [] {};
+};
+
 /// How far the rows are on their way under the token keys in use.
 struct RewrapReport {
   enum class Phase {
@@ -95,6 +111,7 @@ struct AdminDependencies {
   RotationControl rotation{};
   IssuerKeysControl issuer_keys{};
   TokenKeyControl token_keys{};
+  AuditControl audit{};
   /// Opens a token that waits for its PIN. The label may be empty where there is one token. Errors:
   /// kConflict (it is open), kPinIncorrect, why it cannot be opened.
   std::function<Status(const std::string& label, SecretBytes pin, const keystore::Requester& by)> unlock =

@@ -34,6 +34,14 @@ ApplianceState JudgeState(const AdminDependencies& dependencies) {
   if (rewrap.phase == RewrapReport::Phase::kDamaged)
     reasons.push_back(std::to_string(rewrap.damaged) +
                       " rows cannot be brought under the token keys in use; the log names them");
+  const AuditReport audit = dependencies.audit.report();
+  if (audit.late)
+    reasons.push_back("the audit chain is signed up to entry " + std::to_string(audit.signed_up_to) +
+                      " only: " + (audit.trouble.empty() ? "it takes long" : audit.trouble));
+  if (audit.disk_low)
+    reasons.push_back(
+        "the database's disk has " + std::to_string(audit.free_mib) +
+        " MiB left; when it is full every request is refused: make room, or skmsctl audit archive");
   if (!reasons.empty()) state.name = ApplianceState::Name::kDegraded;
   return state;
 }

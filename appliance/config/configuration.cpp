@@ -181,6 +181,12 @@ void ReadNotify(SectionReader& reader, Configuration& out) {
   reader.Number("drop_after_s", out.notify.drop_after_s, 1, 31536000);
 }
 
+void ReadAudit(SectionReader& reader, Configuration& out) {
+  reader.Number("checkpoint_entries", out.audit.checkpoint_entries, 1, 1000000);
+  reader.Number("checkpoint_s", out.audit.checkpoint_s, 1, 86400);
+  reader.Number("warn_free_mib", out.audit.warn_free_mib, 0, 1000000000);
+}
+
 void ReadLog(SectionReader& reader, Configuration& out) {
   reader.OneOf("level", out.log.level, {"debug", "info", "warn", "error"});
 }
@@ -191,10 +197,19 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"skms", ReadSkms},         {"token", ReadToken},        {"store", ReadStore},
-    {"listen", ReadListen},     {"listen_ue", ReadListenUe}, {"edge", ReadEdge},
-    {"limits", ReadLimits},     {"admin", ReadAdmin},        {"access_token", ReadAccessToken},
-    {"rotation", ReadRotation}, {"rewrap", ReadRewrap},      {"notify", ReadNotify},
+    {"skms", ReadSkms},
+    {"token", ReadToken},
+    {"store", ReadStore},
+    {"listen", ReadListen},
+    {"listen_ue", ReadListenUe},
+    {"edge", ReadEdge},
+    {"limits", ReadLimits},
+    {"admin", ReadAdmin},
+    {"access_token", ReadAccessToken},
+    {"rotation", ReadRotation},
+    {"rewrap", ReadRewrap},
+    {"notify", ReadNotify},
+    {"audit", ReadAudit},
     {"log", ReadLog},
 };
 

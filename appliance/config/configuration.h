@@ -143,6 +143,12 @@ struct NotifySection {
   std::uint32_t drop_after_s = 86400;    ///< age at which an event that nobody took is given up, and audited
 };
 
+struct AuditSection {
+  std::uint32_t checkpoint_entries = 1000;  ///< the token signs the audit chain after so many entries,
+  std::uint32_t checkpoint_s = 60;          ///< or after so long where there are fewer
+  std::uint32_t warn_free_mib = 512;        ///< of the database's disk: below it the state is degraded
+};
+
 struct LogSection {
   std::string level = "info";  ///< debug, info, warn, error
 };
@@ -163,6 +169,7 @@ struct Configuration {
   RotationSection rotation;
   RewrapSection rewrap;
   NotifySection notify;
+  AuditSection audit;
   LogSection log;
 };
 

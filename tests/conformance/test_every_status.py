@@ -226,7 +226,8 @@ def ask_admin_api(appliance):
     ctl = appliance.ctl
     for path in ("/healthz", "/readyz", "/admin/v1/token"):
         appliance.ask_admin(path)
-    for command in ("status", "audit verify", "token probe", "service list", "principal list", "recipient list", "issuer list",
+    ctl("audit", "archive", "--directory", appliance.directory, "--older-than", "0")
+    for command in ("status", "audit verify", "audit key", "audit query", "audit export --file -", "token probe", "service list", "principal list", "recipient list", "issuer list",
                     "payload list", "key list"):
         ctl(*command.split())
     (appliance.directory / "so-pin").write_text("12345678\n")

@@ -169,6 +169,7 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
                              {RecipientId("r"), PrincipalId("val-1"), hsm::RsaRecipient{f.client.spki}}));
   f.Close();
   f.Tamper("DROP TABLE payloads");
+  f.Tamper("DROP TABLE audit_checkpoints");
   f.Tamper("ALTER TABLE recipients RENAME TO newer");
   f.Tamper(
       "CREATE TABLE recipients (id TEXT PRIMARY KEY, principal TEXT NOT NULL UNIQUE REFERENCES "
@@ -214,6 +215,7 @@ TEST_CASE("a database of schema version 4 comes forward, and its services' MACs 
   f.Close();
   for (const char* column : {"home_ue", "recipients"})
     f.Tamper(std::string("ALTER TABLE services DROP COLUMN ") + column);
+  f.Tamper("DROP TABLE audit_checkpoints");
   f.Tamper("UPDATE meta SET value = '4' WHERE name = 'schema_version'");
   // The fields as version 4 wrote them, spelt out: what makes MACs today must not be its own measure.
   RowFields fields("services v1");
@@ -240,6 +242,7 @@ TEST_CASE("a database of schema version 5 comes forward: any recipients, and the
   StoreFixture f;
   f.Close();
   f.Tamper("ALTER TABLE services DROP COLUMN recipients");
+  f.Tamper("DROP TABLE audit_checkpoints");
   f.Tamper("UPDATE meta SET value = '5' WHERE name = 'schema_version'");
   // The fields as version 5 wrote them.
   RowFields fields("services v1");

@@ -153,7 +153,7 @@ TEST_CASE("the audit chain shows an entry that was changed, dropped, put in or m
     }
     const auto whole = f.store->VerifyAudit();
     REQUIRE(whole.has_value());
-    CHECK(whole.value().entries == 6);
+    CHECK(whole.value().last == 6);
     CHECK(whole.value().head == f.store->Audit().value().head);
     f.Tamper(edit);
     const auto broken = f.store->VerifyAudit();

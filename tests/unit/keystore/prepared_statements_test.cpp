@@ -43,6 +43,12 @@ struct Fixture {
   test::ManualClock clock;
 };
 
+std::int64_t LastVerified(Database& database) {
+  AuditVerifier verifier({});
+  REQUIRE(VerifyAuditChain(database, verifier).has_value());
+  return verifier.verdict().last;
+}
+
 TEST_CASE("a connection keeps its statement, sees what is written, and leaves the log free to be emptied") {
   const Fixture f;
   const Counter* first = nullptr;
@@ -59,7 +65,7 @@ TEST_CASE("a connection keeps its statement, sees what is written, and leaves th
     CHECK(ReadAuditHead(*f.database).value().entries == n);
     CHECK(f.database->EmptyLog().has_value());
   }
-  CHECK(VerifyAuditChain(*f.database).value().entries == 3);
+  CHECK(LastVerified(*f.database) == 3);
 }
 
 TEST_CASE("after an error or an exception nothing is kept, and the next work finds all as it should be") {
@@ -87,7 +93,7 @@ TEST_CASE("after an error or an exception nothing is kept, and the next work fin
   REQUIRE(append().has_value());
   REQUIRE(Count(*f.database, where, count).has_value());
   CHECK(count == 2);
-  CHECK(VerifyAuditChain(*f.database).value().entries == 2);
+  CHECK(LastVerified(*f.database) == 2);
 }
 
 }  // namespace

@@ -1,0 +1,143 @@
+#include "appliance/audit_keeper.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/log.h"
+#include "base/thread_priority.h"
+
+namespace skms::appliance {
+namespace {
+
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+
+constexpr seconds kLook{1};
+// Short enough that requests do not notice the writer at it.
+constexpr std::uint32_t kDeletedAtOnce = 500;
+constexpr std::chrono::milliseconds kBetweenDeletions{20};
+constexpr std::int64_t kMebibyte = 1048576;
+
+}  // namespace
+
+AuditKeeper::AuditKeeper(keystore::KeyStore& store, const AuditSection& options, std::string database)
+    : store_(store), options_(options), database_(std::move(database)) {}
+
+AuditKeeper::~AuditKeeper() { Stop(); }
+
+void AuditKeeper::Start() {
+  LookAtDisk();
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void AuditKeeper::Stop() {
+  {
+    const Lock lock(mutex_);
+    if (stop_) return;
+    stop_ = true;
+  }
+  wake_.notify_all();
+  if (!thread_.joinable()) return;
+  thread_.join();
+  Sign();
+}
+
+admin::AuditReport AuditKeeper::report() const {
+  const Lock lock(mutex_);
+  return report_;
+}
+
+void AuditKeeper::Loop() {
+  LowerPriority(ThreadPriority::kBackground);
+  for (;;) {
+    if (IsDue()) Sign();
+    LookAtDisk();
+    DeleteArchived();
+    Lock lock(mutex_);
+    if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
+  }
+}
+
+void AuditKeeper::Trouble(const Error& error) {
+  if (tells_.Now()) LogWarning("the audit chain cannot be signed: " + error.Describe());
+  const Lock lock(mutex_);
+  report_.trouble = error.Describe();
+}
+
+bool AuditKeeper::IsDue() {
+  const auto head = store_.Audit();
+  if (head.has_error()) {
+    Trouble(head.error());
+    return false;
+  }
+  const auto now = steady_clock::now();
+  if (signed_up_to_ < 0) {
+    const auto last = store_.LastCheckpoint();
+    if (last.has_error()) {
+      Trouble(last.error());
+      return false;
+    }
+    signed_up_to_ = last.value() ? last.value()->seq : 0;
+    unsigned_since_ = now;
+    const Lock lock(mutex_);
+    report_.signed_up_to = signed_up_to_;
+    report_.signed_at_ms = last.value() ? last.value()->time_ms : 0;
+  }
+  const std::int64_t unsigned_entries = head.value().entries - signed_up_to_;
+  if (unsigned_entries == 0) unsigned_since_ = now;
+  {
+    const Lock lock(mutex_);
+    const auto late = seconds(10 * options_.checkpoint_s);
+    report_.late = unsigned_entries > 0 && now - unsigned_since_ > late;
+  }
+  return unsigned_entries >= options_.checkpoint_entries ||
+         (unsigned_entries > 0 && now - unsigned_since_ >= seconds(options_.checkpoint_s));
+}
+
+void AuditKeeper::Sign() {
+  const auto made = store_.SignAudit();
+  if (made.has_error()) return Trouble(made.error());
+  // Whoever has the log elsewhere can tell a cut tail by it.
+  if (made.value()) LogInfo("audit checkpoint " + made.value()->jws);
+  signed_up_to_ = -1;
+  const Lock lock(mutex_);
+  report_.trouble.clear();
+  report_.late = false;
+}
+
+void AuditKeeper::LookAtDisk() {
+  std::error_code error;
+  const auto space = std::filesystem::space(std::filesystem::absolute(database_, error).parent_path(), error);
+  if (error) return;
+  const auto free = static_cast<std::int64_t>(space.available) / kMebibyte;
+  const bool low = free < options_.warn_free_mib;
+  const Lock lock(mutex_);
+  if (low && !report_.disk_low)
+    LogWarning("the disk of " + database_ + " has " + std::to_string(free) +
+               " MiB left; when it is full, every request is refused, for none could be recorded");
+  report_.disk_low = low;
+  report_.free_mib = free;
+}
+
+void AuditKeeper::BeginDeleting() {
+  const Lock lock(mutex_);
+  deleting_ = true;
+}
+
+void AuditKeeper::DeleteArchived() {
+  {
+    const Lock lock(mutex_);
+    if (!deleting_) return;
+    deleting_ = false;
+  }
+  for (;;) {
+    const auto deleted = store_.DeleteArchivedAudit(kDeletedAtOnce);
+    if (deleted.has_value() && deleted.value() == 0) return;
+    Lock lock(mutex_);
+    if (deleted.has_error()) deleting_ = true;
+    if (deleted.has_error() || wake_.wait_for(lock, kBetweenDeletions, [this] { return stop_; })) return;
+  }
+}
+
+}  // namespace skms::appliance

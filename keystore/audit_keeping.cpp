@@ -1,0 +1,140 @@
+// What the KeyStore does with its audit chain besides appending to it: checkpoints, search, archives.
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "base/jws.h"
+#include "keystore/audit_checkpoint.h"
+#include "keystore/audit_log.h"
+#include "keystore/key_store.h"
+#include "keystore/key_store_state.h"
+
+namespace skms::keystore {
+namespace {
+
+std::string SignKid(std::uint32_t generation) { return "skms-sign-" + std::to_string(generation); }
+
+/// Signs with the token's key of that generation.
+Result<AuditCheckpoint> Sign(hsm::CryptoModule& module, std::uint32_t generation,
+                             AuditCheckpoint checkpoint) {
+  checkpoint.kid = SignKid(generation);
+  const JwsHeader header{module.signature_algorithm(generation), checkpoint.kid, kCheckpointType};
+  const std::string signed_part = JwsSignedPart(header, CheckpointPayload(checkpoint));
+  SKMS_TRY(const Bytes signature, module.Sign(generation, AsBytes(signed_part)));
+  checkpoint.jws = JwsText(signed_part, signature);
+  return checkpoint;
+}
+
+std::set<std::uint32_t> HeldSigningKeys(const hsm::CryptoModule& module) {
+  std::set<std::uint32_t> held;
+  for (const hsm::TokenStatus& token : module.tokens())
+    held.insert(token.held.sign.begin(), token.held.sign.end());
+  return held;
+}
+
+}  // namespace
+
+Result<AuditSummary> KeyStore::Audit() { return ReadAuditHead(*state_->database); }
+
+Result<std::vector<AuditKey>> KeyStore::AuditKeys() {
+  std::vector<AuditKey> keys;
+  for (const std::uint32_t generation : HeldSigningKeys(state_->module)) {
+    SKMS_TRY(Bytes spki, state_->module.SigningPublicKey(generation));
+    keys.push_back({SignKid(generation), std::move(spki)});
+  }
+  return keys;
+}
+
+Result<AuditVerdict> KeyStore::VerifyAudit() {
+  SKMS_TRY(std::vector<AuditKey> keys, AuditKeys());
+  std::vector<Bytes> known;
+  known.reserve(keys.size());
+  for (AuditKey& key : keys) known.push_back(std::move(key.spki));
+  AuditVerifier verifier(std::move(known));
+  SKMS_TRYV(VerifyAuditChain(*state_->database, verifier));
+  return verifier.verdict();
+}
+
+Result<std::optional<AuditCheckpoint>> KeyStore::SignAudit() {
+  State& state = *state_;
+  const std::lock_guard one_at_a_time(state.checkpoint_mutex);
+  SKMS_TRY(const AuditSummary head, ReadAuditHead(*state.database));
+  SKMS_TRY(const std::optional<AuditCheckpoint> last, ReadLastCheckpoint(*state.database));
+  const std::uint32_t generation = state.module.generations().sign;
+  const bool same_key = last && last->kid == SignKid(generation);
+  if (head.entries == 0 || (same_key && last->seq == head.entries)) return std::optional<AuditCheckpoint>();
+  AuditCheckpoint now{head.entries, head.head, state.clock.NowMilliseconds(), {}, {}, {}};
+  std::vector<AuditCheckpoint> made;
+  if (!same_key) {
+    // The former key vouches for the new one, so that whoever holds the former alone can go on.
+    const std::set<std::uint32_t> held = HeldSigningKeys(state.module);
+    for (const std::uint32_t former : held) {
+      const bool signed_last = last ? last->kid == SignKid(former) : former == *held.begin();
+      if (!signed_last || former == generation) continue;
+      AuditCheckpoint handover = now;
+      SKMS_TRY(handover.next_key, state.module.SigningPublicKey(generation));
+      SKMS_TRY(handover, Sign(state.module, former, std::move(handover)));
+      made.push_back(std::move(handover));
+    }
+  }
+  SKMS_TRY(now, Sign(state.module, generation, std::move(now)));
+  made.push_back(now);
+  SKMS_TRYV(AddCheckpoints(*state.database, made));
+  return std::optional<AuditCheckpoint>(std::move(now));
+}
+
+Result<std::optional<AuditCheckpoint>> KeyStore::LastCheckpoint() {
+  return ReadLastCheckpoint(*state_->database);
+}
+
+Result<AuditPage> KeyStore::ReadAudit(std::int64_t after, std::uint32_t limit) {
+  if (limit < 1 || limit > 1000) return InvalidArgument("limit must be 1 to 1000");
+  return ReadAuditPage(*state_->database, after, limit);
+}
+
+Result<std::vector<AuditRecord>> KeyStore::SearchAudit(const AuditQuery& query) {
+  if (query.limit < 1 || query.limit > 1000) return InvalidArgument("limit must be 1 to 1000");
+  return keystore::SearchAudit(*state_->database, query);
+}
+
+std::string KeyStore::AuditPseudonym(const Selector& selector) const {
+  return state_->EntryFor({}, "", selector).target_pseudonym;
+}
+
+Status KeyStore::ArchiveAudit(const Requester& by, std::int64_t seq, const std::string& hash) {
+  State& state = *state_;
+  SKMS_TRY(const std::optional<AuditCheckpoint> checkpoint, ReadCheckpointOf(*state.database, seq));
+  if (!checkpoint || checkpoint->hash != hash) {
+    return Conflict("no checkpoint speaks of entry " + std::to_string(seq) +
+                    " with this hash; archive up to one that does");
+  }
+  SKMS_TRY(const std::vector<AuditKey> keys, AuditKeys());
+  SKMS_TRY(const Jws jws, ReadJws(checkpoint->jws));
+  const bool good = std::any_of(keys.begin(), keys.end(),
+                                [&](const AuditKey& key) { return VerifyJws(jws, key.spki).has_value(); });
+  if (!good) {
+    return IntegrityError("the checkpoint of entry " + std::to_string(seq) +
+                          " is signed by no key that the token holds");
+  }
+  SKMS_TRY(const std::int64_t before, ReadArchived(*state.database));
+  if (seq <= before) return Conflict("entries up to " + std::to_string(before) + " are archived already");
+  AuditEntry entry;
+  entry.actor = by.principal.value();
+  entry.action = "audit.archive";
+  entry.outcome = "granted";
+  entry.reason = "entries=" + std::to_string(before + 1) + "-" + std::to_string(seq) + " hash=" + hash;
+  entry.request_id = by.request_id;
+  return state.database->Write([&](soci::session& session) -> Status {
+    // First, so that the newest entry is never among those that go.
+    SKMS_TRYV(AppendAudit(session, state.clock, entry));
+    SetArchived(session, seq);
+    return Ok();
+  });
+}
+
+Result<std::int64_t> KeyStore::DeleteArchivedAudit(std::uint32_t most) {
+  return DeleteArchived(*state_->database, most);
+}
+
+}  // namespace skms::keystore

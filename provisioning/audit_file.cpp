@@ -1,0 +1,130 @@
+#include "provisioning/audit_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace skms::provisioning {
+namespace {
+
+using keystore::AuditRecord;
+using nlohmann::json;
+
+constexpr std::size_t kBuffer = 65536;
+constexpr std::size_t kLongestLine = 65536;
+
+AuditRecord RecordOf(const json& line) {
+  AuditRecord record;
+  record.seq = line.at("seq").get<std::int64_t>();
+  record.time_ms = line.at("timeMs").get<std::int64_t>();
+  keystore::AuditEntry& entry = record.entry;
+  for (const auto& [name, member] :
+       {std::pair("actor", &entry.actor), std::pair("action", &entry.action),
+        std::pair("outcome", &entry.outcome), std::pair("service", &entry.service),
+        std::pair("targetKind", &entry.target_kind), std::pair("target", &entry.target_pseudonym),
+        std::pair("kid", &entry.kid), std::pair("reason", &entry.reason),
+        std::pair("requestId", &entry.request_id), std::pair("previous", &record.previous),
+        std::pair("hash", &record.hash)})
+    *member = line.at(name).get<std::string>();
+  return record;
+}
+
+Status TakeLine(const std::string& text, keystore::AuditVerifier& verifier) {
+  const Error wrong = IntegrityError("is no line of an audit chain");
+  const json line = text.size() > kLongestLine ? json() : json::parse(text, nullptr, false);
+  if (!line.is_object()) return wrong;
+  try {
+    if (line.contains("checkpoint")) return verifier.TakeCheckpoint(line.at("checkpoint").get<std::string>());
+    return verifier.Take(RecordOf(line));
+  } catch (const json::exception&) {
+    return wrong;
+  }
+}
+
+}  // namespace
+
+std::vector<json> LinesOf(const json& page) {
+  std::vector<json> lines;
+  const json& checkpoints = page.at("checkpoints");
+  auto checkpoint = checkpoints.begin();
+  const auto take_up_to = [&](std::int64_t seq) {
+    for (; checkpoint != checkpoints.end() && checkpoint->at("seq").get<std::int64_t>() <= seq; ++checkpoint)
+      lines.push_back(*checkpoint);
+  };
+  for (const json& entry : page.at("entries")) {
+    take_up_to(entry.at("seq").get<std::int64_t>() - 1);
+    lines.push_back(entry);
+  }
+  for (; checkpoint != checkpoints.end(); ++checkpoint) lines.push_back(*checkpoint);
+  return lines;
+}
+
+Status ReadAuditFile(const std::string& path, keystore::AuditVerifier& verifier) {
+  std::ifstream file(path);
+  if (!file) return IoError(path, errno);
+  std::string line;
+  for (std::size_t number = 1; std::getline(file, line); ++number) {
+    const Status taken = file.eof() ? Status(IntegrityError("the line is cut")) : TakeLine(line, verifier);
+    if (taken.has_error())
+      return Error{taken.error().code, path + ":" + std::to_string(number) + ": " + taken.error().detail};
+  }
+  if (file.bad()) return IoError(path, EIO);
+  return Ok();
+}
+
+Result<AuditFileEnd> EndOfAuditFile(const std::string& path) {
+  AuditFileEnd end;
+  std::ifstream file(path);
+  if (!file) return errno == ENOENT ? Result<AuditFileEnd>(end) : IoError(path, errno);
+  std::string line;
+  while (std::getline(file, line)) {
+    const json parsed = file.eof() ? json() : json::parse(line, nullptr, false);
+    if (!parsed.is_object() || !parsed.contains("hash") || !parsed.contains("seq"))
+      return IntegrityError(path +
+                            " does not end with whole lines of an audit chain; export to another file");
+    end.seq = parsed.at("seq").get<std::int64_t>();
+    end.hash = parsed.at("hash").get<std::string>();
+  }
+  return end;
+}
+
+Result<AuditFileWriter> AuditFileWriter::Open(const std::string& path) {
+  if (path == "-") return AuditFileWriter("standard output", ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return IoError(path, errno);
+  return AuditFileWriter(path, fd);
+}
+
+AuditFileWriter::AuditFileWriter(AuditFileWriter&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), buffer_(std::move(other.buffer_)) {}
+
+AuditFileWriter::~AuditFileWriter() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Status AuditFileWriter::Write(const json& line) {
+  buffer_ += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return buffer_.size() < kBuffer ? Ok() : Flush();
+}
+
+Status AuditFileWriter::Flush() {
+  for (std::size_t done = 0; done < buffer_.size();) {
+    const ssize_t written = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (written < 0 && errno != EINTR) return IoError(path_, errno);
+    if (written > 0) done += static_cast<std::size_t>(written);
+  }
+  buffer_.clear();
+  return Ok();
+}
+
+Status AuditFileWriter::Finish() {
+  SKMS_TRYV(Flush());
+  // A pipe or a terminal has no disk behind it.
+  if (::fsync(fd_) != 0 && errno != EINVAL && errno != EROFS) return IoError(path_, errno);
+  return Ok();
+}
+
+}  // namespace skms::provisioning
