@@ -20,9 +20,12 @@ Result<nlohmann::json> ParseJson(std::string_view text, const JsonLimits& limits
   std::string problem;
   std::size_t values = 0;
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
+    // Nothing more is kept, and `members` no longer follows the text: the parser tells no end of what it
+    // drops.
+    if (!problem.empty()) return false;
     if (event != json::parse_event_t::key && ++values > 2 * limits.max_values) {
       problem = "more values than accepted";
-      return false;  // nothing more is kept
+      return false;
     }
     if (static_cast<std::size_t>(depth) >= limits.max_depth) problem = "nested too deeply";
     if (event == json::parse_event_t::object_start) members.emplace_back();

@@ -50,6 +50,17 @@ TEST_CASE("JSON is strict about doubles, depth, size, UTF-8 and what follows it"
   CHECK(ParseJson("\"123456789\"", {.max_bytes = 10}).error().code == ErrorCode::kTooLarge);
 }
 
+TEST_CASE("objects after more values than accepted are refused, not read into what was left") {
+  std::string many = "[";
+  for (int i = 0; i < 20001; ++i) many += "[],";
+  const std::string text = many + R"({"a":1,"a":2},{"b":{}}])";
+  REQUIRE(text.size() < JsonLimits{}.max_bytes);
+  CHECK(ParseJson(text).error().code == ErrorCode::kInvalidArgument);
+  const JsonLimits few{.max_values = 2};
+  CHECK(ParseJson(R"([1,2,3,4,{"a":{"b":[{"c":1}]}}])", few).error().code == ErrorCode::kInvalidArgument);
+  CHECK(ParseJson(R"({"a":[1,2,3,4,{"b":1}],"b":{"c":1}})", few).error().code == ErrorCode::kInvalidArgument);
+}
+
 TEST_CASE("Accept lets JSON through by name, by range, or by its absence") {
   const auto accepts = [](std::initializer_list<const char*> values) {
     Request request;
