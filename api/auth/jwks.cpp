@@ -49,7 +49,13 @@ Status CheckKey(const json& key) {
   return Ok();
 }
 
+/// nullptr: it is none. cjose ends the process for some octets that are no base64url: it gets to see none.
 std::shared_ptr<_cjose_jwk_int> Import(const json& key) {
+  const bool rsa = StringMember(key, "kty") == "RSA";
+  for (const char* number : {rsa ? "n" : "x", rsa ? "e" : "y"}) {
+    const auto octets = FromBase64Url(StringMember(key, number));
+    if (!octets || octets->empty()) return nullptr;
+  }
   const std::string text = key.dump();
   cjose_err error{};
   return {cjose_jwk_import(text.c_str(), text.size(), &error),

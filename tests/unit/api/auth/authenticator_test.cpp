@@ -197,6 +197,24 @@ TEST_CASE("a principal over its rate is told when to come back") {
   CHECK(std::get<Refusal>(limited).problem.retry_after == 1);
 }
 
+TEST_CASE("numbers of a key that are no base64url are refused before cjose, which would end the process") {
+  const Fixture f;
+  for (const json& good : {RsaJwk(f.rsa.get(), "r"), EcJwk(f.ec.get(), "e")}) {
+    for (const char* name : {"n", "e", "x", "y"}) {
+      if (!good.contains(name)) continue;
+      const std::string number = good[name];
+      for (const std::string& bad : {number.substr(0, 2) + "=" + number.substr(3), number + "=",
+                                     number + "====", "=" + number.substr(1), std::string("="), std::string(),
+                                     std::string("A"), number.substr(0, 2) + "\n" + number.substr(3)}) {
+        CAPTURE(bad);
+        json key = good;
+        key[name] = bad;
+        CHECK(CheckJwks(json{{"keys", {key}}}.dump()).error().code == ErrorCode::kInvalidArgument);
+      }
+    }
+  }
+}
+
 TEST_CASE("a JWK Set is checked before it is trusted") {
   Fixture f;
   CHECK(CheckJwks(f.directory.issuers[0].jwks).has_value());
