@@ -85,7 +85,7 @@ void ReadStore(SectionReader& reader, Configuration& out) {
 }
 
 void ReadListener(SectionReader& reader, ListenSection& out) {
-  reader.Text("address", out.address);
+  reader.Address("address", out.address);
   reader.Number("port", out.port, 0, 65535);
   reader.Path("certificate", out.certificate, true);
   reader.Path("private_key", out.private_key, true);

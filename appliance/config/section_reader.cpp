@@ -1,5 +1,6 @@
 #include "appliance/config/section_reader.h"
 
+#include <arpa/inet.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -98,6 +99,20 @@ void SectionReader::Path(const char* key, std::string& out, bool required) {
   out = value.empty() || path.is_absolute()
             ? value
             : (std::filesystem::path(file_).parent_path() / path).lexically_normal().string();
+}
+
+void SectionReader::Address(const char* key, std::string& out) {
+  std::string value;
+  if (!Scalar(key, false, value)) return;
+  in6_addr address{};
+  const bool is_one =
+      value.find('\0') == std::string::npos && (::inet_pton(AF_INET, value.c_str(), &address) == 1 ||
+                                                ::inet_pton(AF_INET6, value.c_str(), &address) == 1);
+  if (!is_one) {
+    Fail(key, "must be an IPv4 or IPv6 address");
+    return;
+  }
+  out = value;
 }
 
 void SectionReader::OneOf(const char* key, std::string& out, const std::vector<std::string>& allowed) {

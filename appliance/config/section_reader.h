@@ -31,6 +31,8 @@ class SectionReader {
   void Text(const char* key, std::string& out, bool required = false);
   /// A path; relative ones are taken from the configuration file's directory.
   void Path(const char* key, std::string& out, bool required = false);
+  /// An IPv4 or IPv6 address.
+  void Address(const char* key, std::string& out);
   void OneOf(const char* key, std::string& out, const std::vector<std::string>& allowed);
   void Number(const char* key, std::uint32_t& out, std::uint32_t smallest, std::uint32_t largest);
   void Real(const char* key, double& out, double smallest, double largest);

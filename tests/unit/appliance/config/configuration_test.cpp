@@ -102,6 +102,18 @@ TEST_CASE("a value out of range, of the wrong type or doubled is refused where i
   CHECK(ConfigurationFile(std::string(kMinimal) + "limits:\n  burst: nan\n").Complaint().find(":8:10:") == 0);
 }
 
+TEST_CASE("an address to listen on is an address, so that nothing else comes into HAProxy's configuration") {
+  for (const char* address : {"0.0.0.0", "'::1'", "'::ffff:10.0.0.1'"})
+    CHECK(ConfigurationFile(std::string(kMinimal) + "  address: " + address + "\n").Load().has_value());
+  for (const char* address : {"localhost", "'127.0.0.1 ssl'", "'127.0.0.1\n\n    stats socket /tmp/s'",
+                              "'::1]'", "''", "\"127.0.0.1\\0x\""}) {
+    CAPTURE(address);
+    CHECK(ConfigurationFile(std::string(kMinimal) + "  address: " + address + "\n")
+              .Complaint()
+              .find("'listen.address' must be an IPv4 or IPv6 address") != std::string::npos);
+  }
+}
+
 TEST_CASE("what must be there and is not is named") {
   CHECK(ConfigurationFile("listen: {certificate: a, private_key: b, client_ca: c}\n").Complaint() ==
         ": 'token.label' is missing");
