@@ -168,7 +168,19 @@ Opened OpenOrWait(const Configuration& configuration, skms::http::InheritedListe
   return AwaitUnlock(signals, *locked);
 }
 
+/// Before the PIN is read.
+Status LockMemoryAs(const std::string& asked) {
+  if (asked == "off") return skms::Ok();
+  Status locked = skms::appliance::LockMemory();
+  if (locked.has_value() || asked == "required") return locked;
+  skms::LogWarning("memory is not locked, so that what is secret in it may be swapped out: " +
+                   locked.error().detail);
+  return skms::Ok();
+}
+
 int Serve(const Configuration& configuration) {
+  const Status locked = LockMemoryAs(configuration.memory.lock);
+  if (locked.has_error()) return Fail(locked.error());
   // Blocked before any thread starts, so that only WaitForStop sees them.
   sigset_t signals;
   sigemptyset(&signals);

@@ -187,6 +187,10 @@ void ReadAudit(SectionReader& reader, Configuration& out) {
   reader.Number("warn_free_mib", out.audit.warn_free_mib, 0, 1000000000);
 }
 
+void ReadMemory(SectionReader& reader, Configuration& out) {
+  reader.OneOf("lock", out.memory.lock, {"wanted", "required", "off"});
+}
+
 void ReadLog(SectionReader& reader, Configuration& out) {
   reader.OneOf("level", out.log.level, {"debug", "info", "warn", "error"});
 }
@@ -210,6 +214,7 @@ constexpr Section kSections[] = {
     {"rewrap", ReadRewrap},
     {"notify", ReadNotify},
     {"audit", ReadAudit},
+    {"memory", ReadMemory},
     {"log", ReadLog},
 };
 
@@ -224,7 +229,7 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
           path, entry.first.Mark(),
           "unknown section '" + key +
               "'; known sections: skms, token, tokens, store, listen, listen_ue, edge, limits, "
-              "admin, access_token, rotation, rewrap, notify, log");
+              "admin, access_token, rotation, rewrap, notify, memory, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");

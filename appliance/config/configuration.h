@@ -149,6 +149,12 @@ struct AuditSection {
   std::uint32_t warn_free_mib = 512;        ///< of the database's disk: below it the state is degraded
 };
 
+struct MemorySection {
+  /// Whether memory is kept out of swap space: "wanted": where the process may, with a warning where it may
+  /// not; "required": or it does not start; "off".
+  std::string lock = "wanted";
+};
+
 struct LogSection {
   std::string level = "info";  ///< debug, info, warn, error
 };
@@ -170,6 +176,7 @@ struct Configuration {
   RewrapSection rewrap;
   NotifySection notify;
   AuditSection audit;
+  MemorySection memory;
   LogSection log;
 };
 

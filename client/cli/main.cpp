@@ -1,13 +1,11 @@
 // skmc: the key management client. Keys pass through this process: no cores, wiped after use.
-#include <sys/prctl.h>
-#include <sys/resource.h>
-
 #include <cstdlib>
 #include <exception>
 #include <iomanip>
 #include <iostream>
 #include <string_view>
 
+#include "base/core_dumps.h"
 #include "client/cli/conform_command.h"
 #include "client/cli/get_command.h"
 #include "client/cli/provision_command.h"
@@ -52,9 +50,8 @@ int Run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const rlimit no_core{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &no_core) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-    std::cerr << "skmc: core dumps cannot be switched off\n";
+  if (const skms::Status forbidden = skms::ForbidCoreDumps(); forbidden.has_error()) {
+    std::cerr << "skmc: core dumps cannot be switched off: " << forbidden.error().detail << '\n';
     return kExitFailed;
   }
   // OpenSSL and libcurl would write the secrets of each connection to this file.

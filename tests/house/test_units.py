@@ -54,6 +54,15 @@ def test_the_daemon_is_not_killed_before_it_ends_by_itself():
     assert service["Type"] == "notify" and int(service["WatchdogSec"]) > 60
 
 
+def test_the_daemon_may_lock_its_memory_and_leaves_no_core():
+    service = settings("skmsd.service")["Service"]
+    assert service["LimitMEMLOCK"] == "infinity" and service["LimitCORE"] == "0"
+    allowed, *refused = re.findall(r"^SystemCallFilter=(.*)", (UNITS / "skmsd.service").read_text(), re.M)
+    assert allowed == "@system-service" and not any("@memlock" in calls for calls in refused)
+    listed = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager", allowed], capture_output=True, text=True, check=True).stdout
+    assert "@memlock" in listed
+
+
 @pytest.mark.parametrize("drop_in", sorted(path.name for path in (UNITS / "hsm").glob("*.conf")))
 def test_systemd_understands_each_drop_in_and_little_is_opened_by_it(drop_in, tmp_path):
     text = (UNITS / "hsm" / drop_in).read_text()

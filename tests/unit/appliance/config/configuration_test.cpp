@@ -114,6 +114,15 @@ TEST_CASE("an address to listen on is an address, so that nothing else comes int
   }
 }
 
+TEST_CASE("memory is locked where it can be unless the file says otherwise") {
+  CHECK(ConfigurationFile(kMinimal).Load().value().memory.lock == "wanted");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "memory: {lock: required}\n").Load().value().memory.lock ==
+        "required");
+  CHECK(ConfigurationFile(std::string(kMinimal) + "memory: {lock: always}\n")
+            .Complaint()
+            .find("'memory.lock' must be wanted or required or off") != std::string::npos);
+}
+
 TEST_CASE("what must be there and is not is named") {
   CHECK(ConfigurationFile("listen: {certificate: a, private_key: b, client_ca: c}\n").Complaint() ==
         ": 'token.label' is missing");
