@@ -16,6 +16,9 @@ if(SKMS_SANITIZE)
     # The vptr check needs type information that Debian's SOCI library does not export.
     target_compile_options(skms_warnings INTERFACE -fno-sanitize=vptr)
   endif()
+  if(SKMS_FUZZ)
+    target_compile_options(skms_warnings INTERFACE -fsanitize=fuzzer-no-link)
+  endif()
 else()
   target_compile_definitions(skms_warnings INTERFACE
     $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=3> _GLIBCXX_ASSERTIONS)

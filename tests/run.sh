@@ -4,7 +4,7 @@
 #   ./tests/run.sh [-L LABEL] [-E REGEX] [--preset release|dev|asan|tsan] [--build]
 #
 # --build: no tests.
-# LABEL is a ctest label: unit, token, contract (all modules, or one: contract.softhsm, .nss, .opencryptoki, .p11kit), house,
+# LABEL is a ctest label: unit, token, fuzz, contract (all modules, or one: contract.softhsm, .nss, .opencryptoki, .p11kit), house,
 # e2e, conformance. Root is needed where Debian packages are missing, and for opencryptoki's daemon.
 set -euo pipefail
 
