@@ -33,6 +33,25 @@ std::size_t CountValues(const json& value) {
   return count;
 }
 
+std::size_t CountMembers(const json& value) {
+  std::size_t count = value.is_object() ? value.size() : 0;
+  if (value.is_structured()) {
+    for (const json& one : value) count += CountMembers(one);
+  }
+  return count;
+}
+
+/// As they stand in the text, where a value would show the last of two with one name.
+std::size_t CountNames(std::string_view text) {
+  std::size_t names = 0;
+  const auto count = [&names](int /*depth*/, json::parse_event_t event, json& /*parsed*/) {
+    names += event == json::parse_event_t::key ? 1U : 0U;
+    return true;
+  };
+  Require(!json::parse(text.begin(), text.end(), count, false).is_discarded(), "what is taken is JSON", text);
+  return names;
+}
+
 /// With limits that an input of some bytes can pass.
 void CheckParser(std::string_view input) {
   const http::JsonLimits limits{.max_bytes = 2048, .max_depth = 4, .max_values = 16};
@@ -46,6 +65,7 @@ void CheckParser(std::string_view input) {
   const json& value = parsed.value();
   Require(DepthOf(value) <= limits.max_depth, "nothing is nested deeper than accepted", input);
   Require(CountValues(value) <= 2 * limits.max_values, "there are no more values than accepted", input);
+  Require(CountMembers(value) == CountNames(input), "no member stands twice", input);
   const auto again = http::ParseJson(value.dump(), limits);
   Require(again.has_value() && again.value() == value, "written again it is the same value", input);
 }

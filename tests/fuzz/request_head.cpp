@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "api/http/negotiation.h"
 #include "tests/fuzz/property.h"
@@ -75,6 +76,18 @@ void CheckAccepted(const http::RequestHead& head) {
           "and reads the same", octets);
 }
 
+/// Lines of the head as it was sent that begin with `name` and a colon, whatever their case.
+std::size_t CountSent(std::string_view head, std::string_view name) {
+  std::size_t count = 0;
+  for (std::string_view line : SplitAt(head.substr(0, head.find("\r\n\r\n")), '\n')) {
+    const std::string_view field = TakeUntil(line, ':');
+    const bool same = std::equal(field.begin(), field.end(), name.begin(), name.end(),
+                                 [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
+    count += same ? 1U : 0U;
+  }
+  return count;
+}
+
 void CheckRequestHead(std::string_view input) {
   CheckProblem(http::OversizeProblem(input));
   http::RequestHead head;
@@ -82,6 +95,8 @@ void CheckRequestHead(std::string_view input) {
     CheckProblem(*problem);
     return;
   }
+  Require(CountSent(input, "content-length") <= 1 && CountSent(input, "transfer-encoding") == 0,
+          "a body has one length", input);
   CheckAccepted(head);
 }
 
