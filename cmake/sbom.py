@@ -2,9 +2,9 @@
 
     sbom.py --root SOURCES --version VERSION --output FILE --header HEADER … PROGRAM …
 
-The product with its source files, its programs, the Debian packages of the libraries that each program is linked to, and
-those of the headers whose code is compiled in; beside them the packages that those libraries are linked to. The same sources, programs and packages give the same octets where
-SOURCE_DATE_EPOCH is set.
+The product with its source files, its programs, the Debian packages of the libraries that each program is linked to,
+those that these libraries are linked to, and those of the headers whose code is compiled in. The same sources, programs
+and packages give the same octets where SOURCE_DATE_EPOCH is set.
 """
 
 import argparse
@@ -127,7 +127,7 @@ class Bill:
             self.relationships.append(entry)
 
     def library(self, what, path):
-        """Its Debian package, and those of the libraries that it needs itself. One that was installed otherwise is told as what it is: not known."""
+        """Its Debian package, and those of the libraries that it needs itself. One that was installed otherwise is told as not known."""
         name = owner(path) if path else None
         if name:
             package = self.add(debian_package(name))
@@ -139,8 +139,8 @@ class Bill:
                         self.relate(package, "DEPENDS_ON", other)
             return package
         print(f"sbom.py: {what} belongs to no Debian package; the bill says that nothing is known of it", file=sys.stderr)
-        return self.add({"SPDXID": spdx_id("Package", what), "name": what, "versionInfo": UNKNOWN, "downloadLocation": UNKNOWN, "filesAnalyzed": False,
-                         "licenseConcluded": UNKNOWN, "licenseDeclared": UNKNOWN, "copyrightText": UNKNOWN})
+        return self.add({"SPDXID": spdx_id("Package", what), "name": what, "versionInfo": UNKNOWN, "downloadLocation": UNKNOWN,
+                         "filesAnalyzed": False, "licenseConcluded": UNKNOWN, "licenseDeclared": UNKNOWN, "copyrightText": UNKNOWN})
 
     def document(self, files, created):
         name = f"skms-{self.version}"

@@ -24,7 +24,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to take it
 @pytest.fixture
 def unsanitized():
     if {"__asan_init", "__tsan_init"} & symbols("skmsd"):
-        pytest.skip("a sanitizer makes mlockall do nothing")
+        pytest.skip("a sanitizer makes mlockall do nothing, and looks for leaks with ptrace")
 
 
 def status(pid, field):
@@ -69,7 +69,7 @@ def test_under_a_low_limit_the_daemon_says_that_it_locks_nothing_and_serves(fres
 
 
 @needs_root
-def test_where_locking_is_required_the_daemon_does_not_start_without(fresh):
+def test_where_locking_is_required_the_daemon_does_not_start_without(fresh, unsanitized):
     fresh.write_config(memory__lock="required")
     done = refused_start(fresh, *LITTLE_MEMLOCK, *AS_USER)
     assert done.returncode == 3
@@ -144,7 +144,8 @@ def test_a_tool_that_crashes_leaves_no_core(fresh, crash_site, unsanitized, prog
         token.chmod(0o600)
         waits = {
             "skmsctl": [BIN / "skmsctl", "--config", fresh.config, "status"],
-            "skmc": [BIN / "skmc", "get", "--url", f"https://localhost:{silent.getsockname()[1]}", "--service", "s", "--ca", fresh.directory / "ca.pem",
+            "skmc": [BIN / "skmc", "get", "--url", f"https://localhost:{silent.getsockname()[1]}", "--service", "s",
+                     "--ca", fresh.directory / "ca.pem",
                      "--cert", fresh.directory / "val-1.pem", "--key", fresh.directory / "val-1.key", "--token-file", token],
         }
         listener = {"skmsctl": admin, "skmc": silent}[program]

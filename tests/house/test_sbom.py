@@ -144,8 +144,8 @@ def test_the_same_build_gives_the_same_bill(tmp_path):
     outputs = []
     for name in ("one", "two"):
         output = tmp_path / name
-        command = [sys.executable, ROOT / "cmake/sbom.py", "--root", ROOT, "--version", "9.9", "--output", output, "--header", "/usr/include/nlohmann/json.hpp",
-                   *(BIN / program for program in PROGRAMS)]
+        command = [sys.executable, ROOT / "cmake/sbom.py", "--root", ROOT, "--version", "9.9", "--output", output,
+                   "--header", "/usr/include/nlohmann/json.hpp", *(BIN / program for program in PROGRAMS)]
         subprocess.run(command, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": "1800000000"})
         outputs.append(output.read_bytes())
     assert outputs[0] == outputs[1]
