@@ -1,8 +1,4 @@
 // skmsd: the SEAL key management server.
-//
-// Exit codes: 0 stopped by SIGTERM or SIGINT, or --check-config found nothing wrong; 1 failed while running;
-// 2 usage; 3 configuration, file or database; 5 token; 6 the token refused the PIN (do not restart: it was
-// tried once).
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
@@ -25,6 +21,7 @@
 #include "appliance/appliance.h"
 #include "appliance/entered_pins.h"
 #include "appliance/locked_appliance.h"
+#include "appliance/manual.h"
 #include "appliance/process_hardening.h"
 #include "appliance/watchdog.h"
 #include "base/log.h"
@@ -45,11 +42,11 @@ using skms::appliance::LockedAppliance;
 using skms::appliance::StartsLocked;
 using skms::appliance::Watchdog;
 
-constexpr int kExitFailed = 1;
-constexpr int kExitUsage = 2;
-constexpr int kExitConfiguration = 3;
-constexpr int kExitToken = 5;
-constexpr int kExitPin = 6;
+using skms::appliance::kExitConfiguration;
+using skms::appliance::kExitFailed;
+using skms::appliance::kExitPin;
+using skms::appliance::kExitToken;
+using skms::appliance::kExitUsage;
 
 int ExitCodeFor(ErrorCode code) {
   switch (code) {
@@ -234,19 +231,23 @@ int Serve(const Configuration& configuration) {
 }
 
 int Run(int argc, const char* const* argv) {
-  po::options_description options("Options");
-  std::string path;
-  options.add_options()("config", po::value(&path)->default_value(skms::appliance::kDefaultConfigurationPath),
-                        "configuration file")("check-config",
-                                              "read the configuration, say what is wrong, and exit")(
-      "version", "print the version and exit")("help,h", "print this text and exit");
+  const skms::manual::Program manual = skms::appliance::Manual();
   po::variables_map given;
-  po::store(po::command_line_parser(argc, argv).options(options).positional({}).run(), given);
+  po::store(po::command_line_parser(argc, argv).options(manual.options).positional({}).run(), given);
   po::notify(given);
+  const auto path = given["config"].as<std::string>();
   if (given.count("help") > 0) {
-    std::cout << "Usage: skmsd [--config FILE] [--check-config]\n\n"
-                 "The SEAL key management server (3GPP TS 23.434 clause 13).\n\n"
-              << options << "\nExample:\n  skmsd --config /etc/skms/skms.yaml --check-config\n";
+    std::cout << skms::appliance::Help();
+    return 0;
+  }
+  if (given.count("manual") > 0) {
+    std::cout << skms::manual::ManPage(manual);
+    return 0;
+  }
+  if (given.count("completion") > 0) {
+    const std::string script = skms::manual::CompletionFor(manual, given["completion"].as<std::string>());
+    if (script.empty()) throw po::error("there is completion for bash and zsh");
+    std::cout << script;
     return 0;
   }
   if (given.count("version") > 0) {

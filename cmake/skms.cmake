@@ -43,3 +43,20 @@ function(skms_program name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE skms::warnings ${arg_LINKS})
 endfunction()
+
+# skms_manual(PROGRAM SECTION MANUAL… COMPLETION…): its man page and completion scripts, printed by the program itself with
+# these arguments (a shell's name goes behind the second), so that they cannot drift from what it does; and installed.
+function(skms_manual program section)
+  cmake_parse_arguments(arg "" "" "MANUAL;COMPLETION" ${ARGN})
+  set(page ${CMAKE_BINARY_DIR}/${program}.${section})
+  set(made ${page} ${CMAKE_BINARY_DIR}/${program}.bash ${CMAKE_BINARY_DIR}/${program}.zsh)
+  add_custom_command(OUTPUT ${made}
+    COMMAND ${program} ${arg_MANUAL} > ${page}
+    COMMAND ${program} ${arg_COMPLETION} bash > ${CMAKE_BINARY_DIR}/${program}.bash
+    COMMAND ${program} ${arg_COMPLETION} zsh > ${CMAKE_BINARY_DIR}/${program}.zsh
+    DEPENDS ${program} VERBATIM)
+  add_custom_target(${program}_manual ALL DEPENDS ${made})
+  install(FILES ${page} DESTINATION share/man/man${section})
+  install(FILES ${CMAKE_BINARY_DIR}/${program}.bash DESTINATION share/bash-completion/completions RENAME ${program})
+  install(FILES ${CMAKE_BINARY_DIR}/${program}.zsh DESTINATION share/zsh/vendor-completions RENAME _${program})
+endfunction()

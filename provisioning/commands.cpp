@@ -122,8 +122,9 @@ constexpr Command kCommands[] = {
     {"token", "make-strict-kek", "",
      "As the token's security officer: make the KEK of services with strict recipients.",
      "skmsctl token make-strict-kek --so-pin-file so-pin", DescribeMakeStrictKek, RunMakeStrictKek},
-    {"completion", "", "bash", "Print the completion script for bash.", "skmsctl completion bash", NoOptions,
-     RunCompletion},
+    {"completion", "", "bash|zsh", "Print the completion script for a shell.", "skmsctl completion bash",
+     NoOptions, RunCompletion},
+    {"manual", "", "", "Print the man page.", "skmsctl manual | man -l -", NoOptions, RunManual},
 };
 
 }  // namespace

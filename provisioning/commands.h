@@ -95,6 +95,7 @@ Status RunKekStatus(const Session& session, const Options& options);
 Status RunKekRetire(const Session& session, const Options& options);
 void DescribeMakeStrictKek(OptionsDescription& options);
 Status RunMakeStrictKek(const Session& session, const Options& options);
+Status RunManual(const Session& session, const Options& options);
 Status RunCompletion(const Session& session, const Options& options);
 
 }  // namespace skms::provisioning

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "provisioning/manual.h"
+
 namespace skms::provisioning {
 namespace {
 
@@ -29,12 +31,11 @@ std::string OverviewHelp() {
   OptionsDescription options = CommonOptions();
   options.add_options()("version", "print the version and exit");
   common << options;
-  return text + "\n" + common.str() +
-         "\nskmsctl COMMAND --help shows a command's options and an example. First steps:\n"
-         "  skmsctl token probe\n  skmsctl init\n  skmsctl status\n"
-         "\nExit codes: 0 done, 1 refused, 2 usage, 3 configuration, file or database, 4 daemon not "
-         "reachable,\n"
-         "5 token or PIN, 6 not found, 7 exists already or in use\n";
+  text += "\n" + common.str() +
+          "\nskmsctl COMMAND --help shows a command's options and an example. First steps:\n"
+          "  skmsctl token probe\n  skmsctl init\n  skmsctl status\n\nExit codes:\n";
+  for (const manual::Entry& code : Manual().exit_codes) text += "  " + code.term + "  " + code.text + '\n';
+  return text;
 }
 
 std::string GroupHelp(const std::string& group) {

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # From nothing to a key fetched over KM-S and opened, on a SoftHSM2 token with a test PKI; KM-UU and key provisioning are ready.
 #
-#   ./provisioning/quickstart.sh          everything; a second run is quick
-#   ./provisioning/quickstart.sh --stop   ends the daemon that it started
+#   ./provisioning/quickstart.sh                     everything; a second run is quick
+#   ./provisioning/quickstart.sh --installed DIR     with the programs of the Debian packages, all its files in DIR
+#   ./provisioning/quickstart.sh [--installed DIR] --stop   ends the daemon that it started
 #
-# Leaves build/quickstart/env to source. Root is needed only where Debian packages are missing.
+# Leaves build/quickstart/env (DIR/env) to source. Root is needed only where Debian packages are missing.
 set -euo pipefail
 umask 077
 
-root=$(cd "$(dirname "$0")/.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
 home=$root/build/quickstart
-bin=$root/build/release/bin
+path=$root/build/release/bin
+installed=
 steps=8
 step() { printf '\n[%d/%d] %s\n' "$1" "$steps" "$2"; }
 say() { printf '      %s\n' "$*"; }
@@ -37,9 +40,18 @@ stop() {
   echo "stopped skmsd ($pid)"
 }
 
+if [ "${1:-}" = --installed ]; then
+  case ${2:-} in '' | -*) fail "--installed needs a directory" ;; esac
+  installed=1
+  path=/usr/sbin:/usr/bin
+  mkdir -p "$2"
+  home=$(cd "$2" && pwd)
+  shift 2
+fi
+PATH=$path:$PATH
 case ${1:-} in
   --stop) stop; exit ;;
-  -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit ;;
+  -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
   '') ;;
   *) fail "unknown argument '$1'; see --help" ;;
 esac
@@ -48,20 +60,31 @@ step 1 "Debian packages"
 # softhsm2-util reads PINs from a terminal only; a bare chroot has none to give.
 script -qec true /dev/null >/dev/null 2>&1 ||
   fail "no pseudo-terminal can be opened; in a chroot: mount -t devpts devpts /dev/pts"
-"$root/provisioning/install_packages.sh" "$root/provisioning/packages.txt"
+if [ -n "$installed" ]; then
+  for program in skmsd skmsctl skmc softhsm2-util openssl curl; do
+    command -v "$program" >/dev/null || fail "$program is missing; install skms-server, skms-client, softhsm2, openssl and curl"
+  done
+else
+  "$here/install_packages.sh" "$here/packages.txt"
+fi
 say "all there"
 
-step 2 "Build (about five minutes on two cores the first time)"
-mkdir -p "$root/build"
-only=()
-[ -f "$root/build/release/CMakeCache.txt" ] || only=(-DSKMS_BUILD_TESTS=OFF -DSKMS_BUILD_BENCHMARKS=OFF)
-cmake -S "$root" --preset release "${only[@]}" >"$root/build/configure.log" 2>&1 ||
-  { tail -20 "$root/build/configure.log" >&2; fail "configuring failed: build/configure.log"; }
-NINJA_STATUS='      built %f of %t  ' cmake --build "$root/build/release" --target skmsd skmsctl skmc -- -j"$(nproc)"
+if [ -n "$installed" ]; then
+  step 2 "No build: the installed programs"
+  say "$(skmsd --version)"
+else
+  step 2 "Build (about five minutes on two cores the first time)"
+  mkdir -p "$root/build"
+  only=()
+  [ -f "$root/build/release/CMakeCache.txt" ] || only=(-DSKMS_BUILD_TESTS=OFF -DSKMS_BUILD_BENCHMARKS=OFF)
+  cmake -S "$root" --preset release "${only[@]}" >"$root/build/configure.log" 2>&1 ||
+    { tail -20 "$root/build/configure.log" >&2; fail "configuring failed: build/configure.log"; }
+  NINJA_STATUS='      built %f of %t  ' cmake --build "$root/build/release" --target skmsd skmsctl skmc -- -j"$(nproc)"
+fi
 mkdir -p "$home"
 chmod 0700 "$home"
 # shellcheck source=provisioning/test_pki.sh
-. "$root/provisioning/test_pki.sh"
+. "$here/test_pki.sh"
 
 step 3 "SoftHSM2 token, PIN file, test PKI"
 export SOFTHSM2_CONF=$home/softhsm2.conf
@@ -135,16 +158,16 @@ YAML
   if running_pid >/dev/null; then stop | sed 's/^/      /'; fi # it is started again below, with KM-UU
 fi
 ue_port=$(port_of listen_ue)
-"$bin/skmsd" --config "$home/skms.yaml" --check-config | sed 's/^/      /'
+skmsd --config "$home/skms.yaml" --check-config | sed 's/^/      /'
 
-ctl() { "$bin/skmsctl" --config "$home/skms.yaml" "$@"; }
+ctl() { skmsctl --config "$home/skms.yaml" "$@"; }
 
 step 5 "Token keys and database (skmsctl init), daemon"
 if pid=$(running_pid); then
   say "skmsd ($pid) is running"
 else
   ctl init | sed 's/^/      /'
-  "$bin/skmsd" --config "$home/skms.yaml" >>"$home/skmsd.log" 2>&1 </dev/null &
+  skmsd --config "$home/skms.yaml" >>"$home/skmsd.log" 2>&1 </dev/null &
   echo $! >"$home/skmsd.pid"
   disown
   for _ in $(seq 300); do
@@ -213,7 +236,7 @@ openssl pkeyutl -decrypt -inkey "$home/pki/val-1.key" -in "$home/block" -pkeyopt
 say "wrapped with $alg inside the token; openssl opened $(wc -c <"$home/key.openssl") bytes"
 
 step 8 "The same with skmc"
-"$bin/skmc" get --url "https://localhost:$port" --service demo --ca "$home/pki/ca.pem" --cert "$home/pki/val-1.pem" \
+skmc get --url "https://localhost:$port" --service demo --ca "$home/pki/ca.pem" --cert "$home/pki/val-1.pem" \
   --key "$home/pki/val-1.key" --token-file "$home/token" --format raw --out "$home/key.skmc"
 cmp "$home/key.openssl" "$home/key.skmc" || fail "skmc and openssl opened different bytes"
 say "both opened the same $(wc -c <"$home/key.skmc") bytes, SHA-256 $(sha256sum <"$home/key.skmc" | cut -c1-16)…"
@@ -222,10 +245,10 @@ cat <<TXT
 
 Done. Try more (the environment holds URLs, certificates and tokens, good for an hour; it is readable by you alone;
 docs/recipes.md goes on from there, also as a UE):
-  . build/quickstart/env; PATH=$bin:\$PATH
+  . $home/env; PATH=$path:\$PATH
   curl --cacert \$SKMS_CA --cert \$SKMS_CERT --key \$SKMS_KEY -H @- "\$SKMS_URL/ss-kir/v1/key-records?val-service-id=demo" <<<"Authorization: Bearer \$SKMS_TOKEN"
   skmsctl --config \$SKMS_CONFIG status
   skmsctl --config \$SKMS_CONFIG key list
   skmsctl --config \$SKMS_CONFIG token probe
-  ./provisioning/quickstart.sh --stop
+  $0${installed:+ --installed $home} --stop
 TXT

@@ -7,6 +7,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/manual/program.h"
 #include "client/printable.h"
 
 namespace skms::client {
@@ -49,6 +50,20 @@ Result<SecretBytes> ReadTransportKey(const std::string& path) {
   return SecretBytes::TakeFrom(*octets);
 }
 
+constexpr std::size_t kHelpWidth = 100;
+
+std::string CommandHelp(const Command& command) {
+  const std::string usage = "Usage: skmc " + std::string(command.name) + ' ';
+  std::string text = usage;
+  if (*command.argument != '\0') text += std::string(command.argument) + ' ';
+  text += command.usage;
+  if (text.back() == ' ') text.pop_back();
+  text = manual::Wrapped(text, kHelpWidth, usage.size()) + "\n\n" + command.summary + "\n\n";
+  if (*command.text != '\0') text += manual::Wrapped(command.text, kHelpWidth, 0) + "\n\n";
+  if (*command.example != '\0') text += "Example:\n  " + std::string(command.example) + "\n\n";
+  return text;
+}
+
 }  // namespace
 
 int Complain(const std::string& what, const std::string& mend, int code) {
@@ -61,15 +76,16 @@ std::string Value(const Given& given, const char* option) {
   return given.count(option) > 0 ? given[option].as<std::string>() : std::string();
 }
 
+po::typed_value<std::string>* Text(const char* value_name) {
+  return po::value<std::string>()->value_name(value_name);
+}
+
 void AddServerOptions(Options& options, bool mutual_tls) {
-  const auto text = [](bool required) {
-    auto* value = po::value<std::string>();
-    return required ? value->required() : value;
-  };
-  options.add_options()("url", text(true), "the server's apiRoot, https://host:port")(
-      "ca", text(true), "CA bundle of the server's certificate")(
-      "cert", text(mutual_tls), "client certificate (PEM)")("key", text(mutual_tls), "its private key (PEM)")(
-      "token-file", text(true), "file with the access token, mode 0600; - for standard input")(
+  const auto file = [](bool required) { return required ? Text("FILE")->required() : Text("FILE"); };
+  options.add_options()("url", Text("URL")->required(), "the server's apiRoot, https://host:port")(
+      "ca", file(true), "CA bundle of the server's certificate")(
+      "cert", file(mutual_tls), "client certificate (PEM)")("key", file(mutual_tls), "its private key (PEM)")(
+      "token-file", file(true), "file with the access token, mode 0600; - for standard input")(
       "follow", "go on to another server when this one redirects there (the access token goes along)");
 }
 
@@ -134,18 +150,27 @@ int Emit(const SecretBytes& out, const Given& given) {
   return std::cout.good() ? 0 : Complain("standard output cannot be written", "", kExitFile);
 }
 
-int RunCommand(int argc, const char* const* argv, const Options& options, const std::string& usage,
-               int (*run)(const Given&)) {
-  const std::string help = "skmc " + std::string(argc > 0 ? argv[0] : "") + " --help";
+int RunCommand(int argc, const char* const* argv, const Command& command) {
+  const std::string help = "skmc " + std::string(command.name) + " --help";
+  Options options("Options");
+  command.describe(options);
+  options.add_options()("help,h", "print this text and exit");
+  Options all;
+  all.add(options);
+  po::positional_options_description positional;
+  if (*command.argument != '\0') {
+    all.add_options()("argument", po::value<std::string>()->required());
+    positional.add("argument", 1);
+  }
   try {
     Given given;
-    po::store(po::command_line_parser(argc, argv).options(options).positional({}).run(), given);
+    po::store(po::command_line_parser(argc, argv).options(all).positional(positional).run(), given);
     if (given.count("help") > 0) {
-      std::cout << usage << options;
+      std::cout << CommandHelp(command) << options;
       return 0;
     }
-    po::notify(given);
-    return run(given);
+    if (*command.alone == '\0' || given.count(command.alone) == 0) po::notify(given);
+    return command.run(given);
   } catch (const po::error& error) {
     return Complain(error.what(), help, kExitUsage);
   }

@@ -21,6 +21,19 @@ constexpr int kExitClosed = 5;   ///< the answer is not for what was asked, or t
 using Given = boost::program_options::variables_map;
 using Options = boost::program_options::options_description;
 
+/// One command of skmc: help, man page and completion read it. commands.cpp has the table.
+struct Command {
+  const char* name;
+  const char* argument;  ///< its one positional argument, "" for none
+  const char* usage;     ///< options in the synopsis
+  const char* summary;
+  const char* text;     ///< what else there is to say, or ""
+  const char* example;  ///< or ""
+  const char* alone;    ///< an option that needs none of those that are required otherwise, or ""
+  void (*describe)(Options& options);
+  int (*run)(const Given& given);
+};
+
 /// "skmc: what" and, where there is one, how to mend it; gives `code` back.
 int Complain(const std::string& what, const std::string& mend, int code);
 
@@ -47,8 +60,10 @@ int ComplainOf(const Error& error, const KeyManagementClient& client, const std:
 /// Writes to --out (mode 0600) or standard output.
 int Emit(const SecretBytes& out, const Given& given);
 
-/// Parses, prints `usage` and the options on --help, and runs `run`. Exit code.
-int RunCommand(int argc, const char* const* argv, const Options& options, const std::string& usage,
-               int (*run)(const Given&));
+/// An option's value, as help and completion call it: FILE, URL, ID, or choices divided by "|".
+boost::program_options::typed_value<std::string>* Text(const char* value_name);
+
+/// Parses (argv[0] is the command's name), prints the help on --help, and runs it. Exit code.
+int RunCommand(int argc, const char* const* argv, const Command& command);
 
 }  // namespace skms::client

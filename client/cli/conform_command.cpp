@@ -95,7 +95,10 @@ int List() {
   return 0;
 }
 
-int Conform(const Given& given) {
+}  // namespace
+
+int RunConform(const Given& given) {
+  if (given.count("list") > 0) return List();
   const std::vector<Case> cases = Selected(given);
   if (cases.empty())
     return Complain("no case begins with '" + Value(given, "only") + "'", "skmc conform --list", kExitUsage);
@@ -118,40 +121,28 @@ int Conform(const Given& given) {
   return counts.failed == 0 ? 0 : kExitRefused;
 }
 
-}  // namespace
-
-int RunConform(int argc, const char* const* argv) {
-  for (int i = 1; i < argc; ++i)
-    if (std::string_view(argv[i]) == "--list") return List();
-  const auto text = [] { return po::value<std::string>(); };
-  Options options("Options");
-  options.add_options()("url", text()->required(), "apiRoot of KM-S, https://host:port")(
-      "ca", text()->required(), "CA bundle of the server's certificate")("cert", text()->required(),
-                                                                         "client certificate (PEM)")(
-      "key", text()->required(), "its private key (PEM)")("token-file", text()->required(),
-                                                          "access token for KM-S, without SKeyProv")(
-      "service", text()->required(), "a VAL service whose key the caller may have")(
-      "user", text(), "a user in it, whose key the caller may have")(
-      "provisioning-token-file", text(),
+void DescribeConform(Options& options) {
+  options.add_options()("url", Text("URL")->required(), "apiRoot of KM-S, https://host:port")(
+      "ca", Text("FILE")->required(), "CA bundle of the server's certificate")(
+      "cert", Text("FILE")->required(), "client certificate (PEM)")(
+      "key", Text("FILE")->required(), "its private key (PEM)")("token-file", Text("FILE")->required(),
+                                                                "access token for KM-S, without SKeyProv")(
+      "service", Text("ID")->required(), "a VAL service whose key the caller may have")(
+      "user", Text("ID"), "a user in it, whose key the caller may have")(
+      "provisioning-token-file", Text("FILE"),
       "access token with SKeyProv: key provisioning is tried too, and stores small payloads of id "
-      "skmc-conform")("unscoped-token-file", text(), "a good token without the scope of KM-S")(
-      "expired-token-file", text(), "a token that has run out")("foreign-cert", text(),
-                                                                "a certificate that is not the token's")(
-      "foreign-key", text(), "its private key")("ue-url", text(), "apiRoot of KM-UU: it is tried too")(
-      "ue-token-file", text(), "access token for KM-UU")("ue-user", text(), "the user that it names")(
-      "bound-key", text(), "RSA or EC private key that it is bound to (cnf.jkt), if it is")(
-      "only", text(), "cases whose names begin with this")(
-      "json", text(), "write the report to this file as JSON")("junit", text(),
-                                                               "write the report to this file as JUnit XML")(
-      "list", "print the cases with their clauses and exit")("help,h", "print this text and exit");
-  return RunCommand(
-      argc, argv, options,
-      "Usage: skmc conform --url URL --service ID --ca FILE --cert FILE --key FILE --token-file FILE\n"
-      "                    [OPTIONS]\n\n"
-      "Asks a SEAL key management server what TS 29.549, TS 33.434, TS 29.122 and TS 29.500 want\n"
-      "answered, and says case by case whether it is. What is not given leaves cases out: they are\n"
-      "told as skipped. Keys are made where the server makes them on request.\n\n",
-      &Conform);
+      "skmc-conform")("unscoped-token-file", Text("FILE"), "a good token without the scope of KM-S")(
+      "expired-token-file", Text("FILE"), "a token that has run out")(
+      "foreign-cert", Text("FILE"), "a certificate that is not the token's")(
+      "foreign-key", Text("FILE"), "its private key")("ue-url", Text("URL"),
+                                                      "apiRoot of KM-UU: it is tried too")(
+      "ue-token-file", Text("FILE"), "access token for KM-UU")("ue-user", Text("ID"),
+                                                               "the user that it names")(
+      "bound-key", Text("FILE"), "RSA or EC private key that it is bound to (cnf.jkt), if it is")(
+      "only", Text("TEXT"), "cases whose names begin with this")("json", Text("FILE"),
+                                                                 "write the report to this file as JSON")(
+      "junit", Text("FILE"), "write the report to this file as JUnit XML")(
+      "list", "print the cases with their clauses and exit");
 }
 
 }  // namespace skms::client

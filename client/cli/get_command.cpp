@@ -20,20 +20,20 @@ namespace {
 namespace po = boost::program_options;
 
 void AddQueryOptions(Options& options) {
-  const auto text = [] { return po::value<std::string>(); };
-  options.add_options()("service", text()->required(), "VAL service ID")("user", text(), "for this VAL user")(
-      "ue", text(), "for this VAL UE")("group", text(), "of that user's or UE's groups: the key of this one");
+  options.add_options()("service", Text("ID")->required(), "VAL service ID")(
+      "user", Text("ID"), "for this VAL user")("ue", Text("ID"), "for this VAL UE")(
+      "group", Text("ID"), "of that user's or UE's groups: the key of this one");
 }
 
 void AddOutputOptions(Options& options, const char* recipient_key) {
-  const auto text = [] { return po::value<std::string>(); };
-  options.add_options()("recipient-key", text(), recipient_key)(
-      "transport-key", text(), "file of mode 0400 with an AES-256 transport key: 32 octets or 64 hex digits")(
-      "payload", text()->implicit_value(""),
+  options.add_options()("recipient-key", Text("FILE"), recipient_key)(
+      "transport-key", Text("FILE"),
+      "file of mode 0400 with an AES-256 transport key: 32 octets or 64 hex digits")(
+      "payload", Text("ID")->implicit_value(""),
       "instead of the key, the provisioned payload of this id (no id: the one without); raw")(
-      "format", text(), "of a key: raw, hex (default), base64url, or pem (default for EC keys)")(
-      "out", text(), "write to this file (mode 0600) instead of standard output")(
-      "info", "print what is known of the keys and payloads instead")("help,h", "print this text and exit");
+      "format", Text("raw|hex|base64url|pem"), "of a key (default: hex; pem for EC keys)")(
+      "out", Text("FILE"), "write to this file (mode 0600) instead of standard output")(
+      "info", "print what is known of the keys and payloads instead");
 }
 
 Result<SecretBytes> ToPem(const SecretBytes& pkcs8) {
@@ -146,7 +146,9 @@ std::string WrongQuery(const KeyQuery& query) {
   return {};
 }
 
-int Get(const Given& given) {
+}  // namespace
+
+int RunGet(const Given& given) {
   const KeyQuery query = QueryOf(given);
   if (const std::string wrong = WrongQuery(query); !wrong.empty())
     return Complain(wrong, "skmc get --help", kExitUsage);
@@ -160,7 +162,7 @@ int Get(const Given& given) {
   return Show(answer.value(), given, Value(given, "key"));
 }
 
-int Request(const Given& given) {
+int RunRequest(const Given& given) {
   const KeyQuery query = QueryOf(given);
   if (const std::string wrong = WrongQuery(query); !wrong.empty())
     return Complain(wrong, "skmc request --help", kExitUsage);
@@ -175,43 +177,21 @@ int Request(const Given& given) {
   return Show(answer.value(), given, Value(given, given.count("bound-key") > 0 ? "bound-key" : "key"));
 }
 
-}  // namespace
-
-int RunGet(int argc, const char* const* argv) {
-  Options options("Options");
+void DescribeGet(Options& options) {
   AddServerOptions(options, true);
   AddQueryOptions(options);
   AddOutputOptions(options, "private key (RSA or EC, PEM) that keys are wrapped to (default: --key)");
-  return RunCommand(argc, argv, options,
-                    "Usage: skmc get --url URL --service ID [--user ID | --ue ID [--group ID]] --ca FILE "
-                    "--cert FILE --key FILE\n"
-                    "                --token-file FILE [OPTIONS]\n\n"
-                    "Fetches a key, or a provisioned payload, over KM-S and opens it.\n\n"
-                    "Example:\n  skmc get --url https://localhost:8443 --service uav.c2 --ca ca.pem --cert "
-                    "val-1.pem \\\n"
-                    "           --key val-1.key --token-file token\n\n",
-                    &Get);
 }
 
-int RunRequest(int argc, const char* const* argv) {
-  Options options("Options");
+void DescribeRequest(Options& options) {
   AddServerOptions(options, false);
   AddQueryOptions(options);
-  options.add_options()("client", po::value<std::string>(), "for this VAL client")(
-      "bound-key", po::value<std::string>(),
+  options.add_options()("client", Text("ID"), "for this VAL client")(
+      "bound-key", Text("FILE"),
       "RSA or EC private key (PEM) that the access token is bound to (cnf.jkt): keys are wrapped to its "
-      "public "
-      "half");
+      "public half");
   AddOutputOptions(
       options, "private key (RSA or EC, PEM) that keys are wrapped to (default: --bound-key, else --key)");
-  return RunCommand(
-      argc, argv, options,
-      "Usage: skmc request --url URL --service ID [--user ID | --ue ID | --client ID] --ca FILE\n"
-      "                    --token-file FILE [--bound-key FILE | --recipient-key FILE] [OPTIONS]\n\n"
-      "Asks for a key over KM-UU, as a UE's key management client does, and opens it.\n\n"
-      "Example:\n  skmc request --url https://localhost:8444 --service uav.c2 --user alice --ca ca.pem \\\n"
-      "               --token-file token --bound-key ue.key\n\n",
-      &Request);
 }
 
 }  // namespace skms::client

@@ -15,7 +15,9 @@ namespace po = boost::program_options;
 
 constexpr std::size_t kMaxPayloadBytes = 16U << 20U;  // the server's own limit is lower
 
-int Provision(const Given& given) {
+}  // namespace
+
+int RunProvision(const Given& given) {
   const auto token = ReadToken(given);
   if (token.has_error()) return Complain(token.error().detail, "", kExitFile);
   auto text = ReadFile(Value(given, "payload-file"), kMaxPayloadBytes);
@@ -41,7 +43,7 @@ int Provision(const Given& given) {
   return 0;
 }
 
-int Discover(const Given& given) {
+int RunDiscover(const Given& given) {
   const SystemClock clock;
   KeyManagementClient client(EndpointOf(given), clock);
   const auto found = client.Discover();
@@ -64,39 +66,22 @@ int Discover(const Given& given) {
   return 0;
 }
 
-}  // namespace
-
-int RunProvision(int argc, const char* const* argv) {
-  const auto text = [] { return po::value<std::string>(); };
-  Options options("Options");
+void DescribeProvision(Options& options) {
   AddServerOptions(options, true);
-  options.add_options()("service", text()->required(), "VAL service ID")("user", text(), "for this VAL user")(
-      "ue", text(), "for this VAL UE")("payload-file", text()->required(), "what to store, any bytes")(
-      "payload-id", text(), "its id; the next one with this id takes its place")(
-      "client-uri", text()->default_value("urn:skmc"), "URI of this VAL server's client (skmcUri)")(
-      "transfer-thumbprint", text(),
+  options.add_options()("service", Text("ID")->required(), "VAL service ID")(
+      "user", Text("ID"), "for this VAL user")("ue", Text("ID"), "for this VAL UE")(
+      "payload-file", Text("FILE")->required(), "what to store, any bytes")(
+      "payload-id", Text("ID"), "its id; the next one with this id takes its place")(
+      "client-uri", Text("URI")->default_value("urn:skmc"), "URI of this VAL server's client (skmcUri)")(
+      "transfer-thumbprint", Text("TEXT"),
       "seal to the transfer key of this RFC 7638 thumbprint alone (skmc discover, on the server's host, "
-      "prints it)")("plain", "send it as it is inside TLS, not sealed to the server's transfer key")(
-      "help,h", "print this text and exit");
-  return RunCommand(
-      argc, argv, options,
-      "Usage: skmc provision --url URL --service ID [--user ID | --ue ID] --payload-file FILE\n"
-      "                      --ca FILE --cert FILE --key FILE --token-file FILE [OPTIONS]\n\n"
-      "Stores a payload for those who may retrieve it. The access token needs the claim SKeyProv.\n\n",
-      &Provision);
+      "prints it)")("plain", "send it as it is inside TLS, not sealed to the server's transfer key");
 }
 
-int RunDiscover(int argc, const char* const* argv) {
-  const auto text = [] { return po::value<std::string>(); };
-  Options options("Options");
-  options.add_options()("url", text()->required(), "the server's apiRoot, https://host:port")(
-      "ca", text()->required(), "CA bundle of the server's certificate")(
-      "cert", text(), "client certificate (PEM)")("key", text(), "its private key (PEM)")(
-      "help,h", "print this text and exit");
-  return RunCommand(argc, argv, options,
-                    "Usage: skmc discover --url URL --ca FILE [--cert FILE --key FILE]\n\n"
-                    "Prints names, APIs and keys of a server (GET /.well-known/skms).\n\n",
-                    &Discover);
+void DescribeDiscover(Options& options) {
+  options.add_options()("url", Text("URL")->required(), "the server's apiRoot, https://host:port")(
+      "ca", Text("FILE")->required(), "CA bundle of the server's certificate")(
+      "cert", Text("FILE"), "client certificate (PEM)")("key", Text("FILE"), "its private key (PEM)");
 }
 
 }  // namespace skms::client

@@ -73,7 +73,7 @@ def test_systemd_understands_each_drop_in_and_little_is_opened_by_it(drop_in, tm
         path = tmp_path / str(number) / "skmsd.service"
         path.parent.mkdir()
         path.write_text(unit + "\n" + added)
-        verified = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True, check=False)
+        verified = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, check=False)
         assert str(path) not in verified.stderr and "skmsd.service:" not in verified.stderr, verified.stderr
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", tmp_path / "0/skmsd.service"], capture_output=True, text=True,
                           check=True)

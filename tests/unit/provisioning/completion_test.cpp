@@ -1,5 +1,3 @@
-#include "provisioning/completion.h"
-
 #include <doctest/doctest.h>
 
 #include <array>
@@ -8,6 +6,8 @@
 #include <set>
 #include <sstream>
 
+#include "provisioning/command.h"
+#include "provisioning/manual.h"
 #include "tests/support/skmsctl_run.h"
 #include "tests/support/temporary_directory.h"
 
@@ -20,7 +20,7 @@ namespace {
 /// What bash offers for the last of `words`, the script being loaded.
 std::set<std::string> Offered(const std::vector<std::string>& words) {
   const test::TemporaryDirectory directory;
-  std::ofstream(directory.File("skmsctl.bash")) << BashCompletion();
+  std::ofstream(directory.File("skmsctl.bash")) << manual::BashCompletion(Manual());
   std::ofstream script(directory.File("ask.bash"));
   script << "set -u\nsource '" << directory.File("skmsctl.bash") << "'\nCOMP_WORDS=(";
   for (const std::string& word : words) script << "'" << word << "' ";
@@ -47,7 +47,7 @@ using Offers = std::set<std::string>;
 }  // namespace
 
 TEST_CASE("The script lists every command with all of its options") {
-  const std::string script = BashCompletion();
+  const std::string script = manual::BashCompletion(Manual());
   for (const Command& command : Commands()) {
     CAPTURE(command.name());
     CHECK(Has(script, "'" + command.name() + "'"));
@@ -60,7 +60,7 @@ TEST_CASE("The script lists every command with all of its options") {
 TEST_CASE("The command prints the same script that is installed") {
   const auto run = test::Skmsctl({"completion", "bash"});
   CHECK(run.code == 0);
-  CHECK(run.out == BashCompletion());
+  CHECK(run.out == manual::BashCompletion(Manual()));
 }
 
 TEST_CASE("Bash completes groups, verbs, options and values from it") {
@@ -69,7 +69,7 @@ TEST_CASE("Bash completes groups, verbs, options and values from it") {
   CHECK(Offered({"skmsctl", "service", "add", "x", "--gen"}) == Offers{"--generate-on-request"});
   CHECK(Offered({"skmsctl", "service", "add", "x", "--delivery", ""}) == Offers{"tls", "wrapped"});
   CHECK(Offered({"skmsctl", "service", "add", "x", "--profile", "aes"}) == Offers{"aes-128", "aes-256"});
-  CHECK(Offered({"skmsctl", "completion", ""}) == Offers{"bash"});
+  CHECK(Offered({"skmsctl", "completion", ""}) == Offers{"bash", "zsh"});
   CHECK(Offered({"skmsctl", "init", "--con"}) == Offers{"--config"});
 }
 
