@@ -11,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <filesystem>
 #include <future>
 #include <mutex>
 #include <stdexcept>
@@ -288,6 +289,19 @@ class Database::State {
   std::thread writer_;
 };
 
+namespace {
+
+/// Of a file, or of a directory for the names in it.
+Status SyncFile(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return IoError(path, errno);
+  const int failed = ::fsync(fd) == 0 ? 0 : errno;
+  ::close(fd);
+  return failed == 0 ? Ok() : Status(IoError(path, failed));
+}
+
+}  // namespace
+
 Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
   session << "SAVEPOINT one_part";
   Status status = work(session);
@@ -301,6 +315,27 @@ Status Database::ReadSnapshot(const DatabaseWork& work) {
     soci::transaction transaction(session);  // rolled back at the end: nothing was written
     return work(session);
   });
+}
+
+Status Database::CopyTo(const std::string& path) {
+  const std::string unfinished = path + ".new";
+  if (::unlink(unfinished.c_str()) != 0 && errno != ENOENT) return IoError(unfinished, errno);
+  // SQLite takes an empty file as it is, and would make one that others can read.
+  SKMS_TRYV(CreateFile(unfinished));
+  const Status copied = state_->Read([&](soci::session& session) -> Status {
+    session << "VACUUM INTO :path", soci::use(unfinished);
+    return Ok();
+  });
+  const auto fail = [&unfinished](Error error) -> Status {
+    ::unlink(unfinished.c_str());
+    return error;
+  };
+  if (copied.has_error()) return fail(copied.error());
+  const Status synced = SyncFile(unfinished);
+  if (synced.has_error()) return fail(synced.error());
+  if (::rename(unfinished.c_str(), path.c_str()) != 0) return fail(IoError(path, errno));
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  return SyncFile(directory.empty() ? "." : directory);
 }
 
 Status Database::CreateFile(const std::string& path) {

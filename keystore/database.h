@@ -51,6 +51,9 @@ class Database {
   /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten
   /// rows stand in neither. Errors: kStorage (a reader held it for too long; nothing is lost).
   Status EmptyLog();
+  /// Writes the whole database as it is now to `path`, a file of mode 0600 in the same directory, which takes
+  /// the place of one that is there once it is whole and on disk. Errors: kStorage (also: no room), kIo.
+  Status CopyTo(const std::string& path);
 
  private:
   class State;

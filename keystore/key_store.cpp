@@ -37,7 +37,7 @@ Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& modu
   {
     SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(options.path));
     SKMS_TRY(const int former, ReadSchemaVersion(*database));
-    SKMS_TRYV(Migrate(*database));
+    SKMS_TRYV(MigrateWithCopy(*database, options.path));
     if (former == 0) SKMS_TRYV(BeginTokenKeys(*database, module));
   }
   // Opened whole, so that a database of another token is told at once and not at the first start of the
@@ -51,7 +51,7 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   SKMS_TRY(std::unique_ptr<Database> database, Database::Open(options.path));
   SKMS_TRY(const int version, ReadSchemaVersion(*database));
   if (version == 0) return StorageError(options.path + " is empty; make the database with: skmsctl init");
-  SKMS_TRYV(Migrate(*database));
+  SKMS_TRYV(MigrateWithCopy(*database, options.path));
   // A process that was killed may have left octets there that it had wiped.
   SKMS_TRYV(database->EmptyLog());
   SKMS_TRY(std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));

@@ -4,6 +4,9 @@
 
 #include <charconv>
 #include <string>
+#include <utility>
+
+#include "base/log.h"
 
 namespace skms::keystore {
 namespace {
@@ -211,6 +214,24 @@ Status Migrate(Database& database) {
     }));
   }
   return Ok();
+}
+
+Status MigrateWithCopy(Database& database, const std::string& path) {
+  SKMS_TRY(const int version, ReadSchemaVersion(database));
+  if (version > 0 && version < kSchemaVersion) {
+    const std::string copy = path + ".schema-" + std::to_string(version);
+    Status copied = database.CopyTo(copy);
+    if (copied.has_error()) {
+      Error error = std::move(copied).error();
+      error.detail = "the database must be copied to " + copy +
+                     " before it is brought to a newer schema version, and cannot be: " + error.detail;
+      return error;
+    }
+    LogInfo("the database of schema version " + std::to_string(version) + " is copied to " + copy +
+            " and brought to version " + std::to_string(kSchemaVersion) +
+            "; remove the copy once no way back is wanted");
+  }
+  return Migrate(database);
 }
 
 }  // namespace skms::keystore

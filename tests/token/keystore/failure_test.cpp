@@ -1,8 +1,11 @@
 // The database fails: nothing is handed out, nothing is half made, and service goes on when it is mended.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
+#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -101,6 +104,60 @@ TEST_CASE("a database from a newer version is refused and left alone") {
     CHECK(refused.error().detail.find("upgrade skms") != std::string::npos);
   }
   CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "99");
+}
+
+/// As the former version left it.
+void BackToSchema5(const StoreFixture& f) {
+  f.Tamper("ALTER TABLE services DROP COLUMN recipients");
+  f.Tamper("UPDATE meta SET value = '5' WHERE name = 'schema_version'");
+}
+
+TEST_CASE("a database of an older version is copied before it is brought forward, and its keys stay") {
+  StoreFixture f;
+  const Kid kid = f.store->Deliver(f.Val1(), ForService()).value().keys.at(0).version.kid;
+  f.Close();
+  const std::string copy = f.options().path + ".schema-5";
+  CHECK(::access(copy.c_str(), F_OK) != 0);
+  BackToSchema5(f);
+  std::ofstream(copy) << "what an earlier try left";
+  std::ofstream(copy + ".new") << "what one left that was cut off";
+  f.Reopen();
+  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "6");
+  CHECK(f.store->Deliver(f.Val1(), ForService()).value().keys.at(0).version.kid == kid);
+  struct stat status {};
+  REQUIRE(::stat(copy.c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0600);
+  CHECK(::access((copy + ".new").c_str(), F_OK) != 0);
+  // The way back: the copy is a whole database of the older version.
+  f.Close();
+  for (const char* suffix : {"", "-wal", "-shm"}) ::unlink((f.options().path + suffix).c_str());
+  REQUIRE(::rename(copy.c_str(), f.options().path.c_str()) == 0);
+  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "5");
+  CHECK(f.Text("SELECT kid FROM key_versions") == kid.value());
+  f.Reopen();
+  CHECK(f.store->Deliver(f.Val1(), ForService()).value().keys.at(0).version.kid == kid);
+}
+
+TEST_CASE("a database that cannot be copied is not brought forward") {
+  StoreFixture f;
+  f.Close();
+  BackToSchema5(f);
+  const std::string copy = f.options().path + ".schema-5";
+  REQUIRE(::mkdir(copy.c_str(), 0700) == 0);  // in the copy's place, so that it fails for root as well
+  const auto refused = KeyStore::Open(f.options(), *f.module, f.clock);
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().detail.find(copy) != std::string::npos);
+  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "5");
+  CHECK(::access((copy + ".new").c_str(), F_OK) != 0);
+  REQUIRE(::rmdir(copy.c_str()) == 0);
+  f.Reopen();
+}
+
+TEST_CASE("a database that is current is not copied") {
+  StoreFixture f;
+  f.Close();
+  f.Reopen();
+  CHECK(::access((f.options().path + ".schema-6").c_str(), F_OK) != 0);
 }
 
 TEST_CASE("a second process is kept out, and the file is its owner's alone") {
