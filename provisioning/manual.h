@@ -1,4 +1,5 @@
-// What skmsctl says of itself: the man page and the completion scripts are made from it, and --help reads it too.
+// What skmsctl says of itself: the man page and the completion scripts are made from it, and --help reads it
+// too.
 #pragma once
 
 #include "base/manual/program.h"

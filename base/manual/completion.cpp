@@ -83,6 +83,7 @@ void WriteBashValues(std::ostream& out, const Program& program) {
 void WriteBashWords(std::ostream& out, const Program& program) {
   const auto seconds = SecondWords(program);
   std::vector<std::string> firsts;
+  firsts.reserve(seconds.size());
   for (const auto& [first, words] : seconds) firsts.push_back(first);
   out << "  if ((${#words[@]} == 0)); then\n    mapfile -t COMPREPLY < <(compgen -W '" << Joined(firsts)
       << " --help --version' -- \"$cur\"); return 0\n  fi\n"

@@ -13,7 +13,6 @@
 namespace skms::client {
 namespace {
 
-namespace po = boost::program_options;
 using conform::Case;
 using conform::CaseResult;
 

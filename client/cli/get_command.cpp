@@ -17,8 +17,6 @@
 namespace skms::client {
 namespace {
 
-namespace po = boost::program_options;
-
 void AddQueryOptions(Options& options) {
   options.add_options()("service", Text("ID")->required(), "VAL service ID")(
       "user", Text("ID"), "for this VAL user")("ue", Text("ID"), "for this VAL UE")(

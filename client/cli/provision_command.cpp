@@ -11,8 +11,6 @@
 namespace skms::client {
 namespace {
 
-namespace po = boost::program_options;
-
 constexpr std::size_t kMaxPayloadBytes = 16U << 20U;  // the server's own limit is lower
 
 }  // namespace

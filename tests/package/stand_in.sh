@@ -4,6 +4,7 @@
 set -euo pipefail
 state=/run/stand-in
 mkdir -p "$state"
+cd /
 echo "$(basename "$0") $*" >>"$state/asked"
 
 # setting UNIT KEY: its values, those of drop-ins too
