@@ -176,8 +176,8 @@ Status LockMemoryAs(const std::string& asked) {
 }
 
 int Serve(const Configuration& configuration) {
-  const Status locked = LockMemoryAs(configuration.memory.lock);
-  if (locked.has_error()) return Fail(locked.error());
+  const Status memory = LockMemoryAs(configuration.memory.lock);
+  if (memory.has_error()) return Fail(memory.error());
   // Blocked before any thread starts, so that only WaitForStop sees them.
   sigset_t signals;
   sigemptyset(&signals);
