@@ -124,7 +124,8 @@ std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration,
       return CheckToken(can, section);
     };
     members.push_back({TokenOptionsFrom(section), [section, pins] { return pins->PinOf(section); },
-                       section.weight, accept});
+                       section.weight, accept,
+                       [label = section.label, pins](const SecretBytes& pin) { pins->Refused(label, pin); }});
   }
   return members;
 }
@@ -311,13 +312,23 @@ Status Appliance::Unlock(const Configuration& configuration, const std::string& 
     if (one.info.label == token.label && one.health.available)
       return Conflict("the token '" + token.label + "' is open; it needs no PIN");
   }
-  pins_->Keep(token.label, std::move(pin));
+  const std::unique_lock alone(unlocking_, std::try_to_lock);
+  if (!alone) return Conflict("somebody else is just giving a PIN; see: skmsctl status");
+  auto former = pins_->Keep(token.label, std::move(pin));
   Status opened = module_->OpenNow(token.label);
-  if (opened.has_error()) {
-    pins_->Forget(token.label);
-    return opened;
+  if (opened.has_value()) return store_->RecordUnlock(by, token.label);
+  Error why = std::move(opened).error();
+  // One that has joined nobody yet took the PIN all the same.
+  if (why.code == ErrorCode::kTokenBlank) {
+    SKMS_TRYV(store_->RecordUnlock(by, token.label));
+    return why;
   }
-  return store_->RecordUnlock(by, token.label);
+  if (why.code == ErrorCode::kPinIncorrect || former) {
+    pins_->Restore(token.label, std::move(former));
+  } else {
+    why.detail += "; the PIN is kept, and tried once when the token is there";
+  }
+  return why;
 }
 
 Status Appliance::MayRetire() const {

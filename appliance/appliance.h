@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "api/auth/authenticator.h"
 #include "api/http/inherited_listeners.h"
@@ -80,6 +81,7 @@ class Appliance {
   SystemClock clock_;
   std::int64_t started_ = 0;
   std::shared_ptr<EnteredPins> pins_;
+  std::mutex unlocking_;  ///< one gives a PIN at a time
   std::unique_ptr<hsm::CryptoModule> module_;
   std::unique_ptr<keystore::KeyStore> store_;
   std::unique_ptr<PublishedDocument> published_;

@@ -28,7 +28,19 @@ AuditKeeper::~AuditKeeper() { Stop(); }
 
 void AuditKeeper::Start() {
   LookAtDisk();
+  looked_ = steady_clock::now();
+  ReadLast();
   thread_ = std::thread([this] { Loop(); });
+}
+
+/// What a former process had signed.
+void AuditKeeper::ReadLast() {
+  const auto last = store_.LastCheckpoint();
+  if (last.has_error()) return Trouble(last.error());
+  if (!last.value()) return;
+  const Lock lock(mutex_);
+  report_.signed_up_to = last.value()->seq;
+  report_.signed_at_ms = last.value()->time_ms;
 }
 
 void AuditKeeper::Stop() {
@@ -60,9 +72,18 @@ void AuditKeeper::Loop() {
 }
 
 void AuditKeeper::Trouble(const Error& error) {
-  if (tells_.Now()) LogWarning("the audit chain cannot be signed: " + error.Describe());
+  const bool changed = error.code == ErrorCode::kIntegrity;
+  if (tells_.Now()) {
+    const std::string text = "the audit chain is not signed: " + error.Describe();
+    if (changed) {
+      LogCritical(text);
+    } else {
+      LogWarning(text);
+    }
+  }
   const Lock lock(mutex_);
   report_.trouble = error.Describe();
+  report_.late = report_.late || changed;
 }
 
 bool AuditKeeper::IsDue() {
@@ -71,37 +92,23 @@ bool AuditKeeper::IsDue() {
     Trouble(head.error());
     return false;
   }
-  const auto now = steady_clock::now();
-  if (signed_up_to_ < 0) {
-    const auto last = store_.LastCheckpoint();
-    if (last.has_error()) {
-      Trouble(last.error());
-      return false;
-    }
-    signed_up_to_ = last.value() ? last.value()->seq : 0;
-    unsigned_since_ = now;
-    const Lock lock(mutex_);
-    report_.signed_up_to = signed_up_to_;
-    report_.signed_at_ms = last.value() ? last.value()->time_ms : 0;
-  }
-  const std::int64_t unsigned_entries = head.value().entries - signed_up_to_;
-  if (unsigned_entries == 0) unsigned_since_ = now;
-  {
-    const Lock lock(mutex_);
-    const auto late = seconds(10 * options_.checkpoint_s);
-    report_.late = unsigned_entries > 0 && now - unsigned_since_ > late;
-  }
-  return unsigned_entries >= options_.checkpoint_entries ||
-         (unsigned_entries > 0 && now - unsigned_since_ >= seconds(options_.checkpoint_s));
+  const auto since = steady_clock::now() - looked_;
+  const Lock lock(mutex_);
+  const std::int64_t unsigned_entries = head.value().entries - report_.signed_up_to;
+  report_.late = report_.late || (unsigned_entries > 0 && since > seconds(10 * options_.checkpoint_s));
+  // Also where nothing seems to be new, so that what was changed meanwhile is found.
+  return unsigned_entries >= options_.checkpoint_entries || since >= seconds(options_.checkpoint_s);
 }
 
 void AuditKeeper::Sign() {
   const auto made = store_.SignAudit();
   if (made.has_error()) return Trouble(made.error());
-  // Whoever has the log elsewhere can tell a cut tail by it.
-  if (made.value()) LogInfo("audit checkpoint " + made.value()->jws);
-  signed_up_to_ = -1;
+  const auto last = store_.LastCheckpoint();
+  if (last.has_error()) return Trouble(last.error());
+  looked_ = steady_clock::now();
   const Lock lock(mutex_);
+  report_.signed_up_to = last.value() ? last.value()->seq : 0;
+  report_.signed_at_ms = last.value() ? last.value()->time_ms : 0;
   report_.trouble.clear();
   report_.late = false;
 }

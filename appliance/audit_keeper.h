@@ -36,6 +36,7 @@ class AuditKeeper {
  private:
   using Lock = std::unique_lock<std::mutex>;
   void Loop();
+  void ReadLast();
   void Sign();
   bool IsDue();
   void LookAtDisk();
@@ -49,9 +50,8 @@ class AuditKeeper {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   admin::AuditReport report_;
-  std::int64_t signed_up_to_ = -1;  ///< -1: not known yet
-  std::chrono::steady_clock::time_point unsigned_since_{};
-  bool deleting_ = true;  ///< what a former process left
+  std::chrono::steady_clock::time_point looked_{};  ///< when all was signed
+  bool deleting_ = true;                            ///< what a former process left
   bool stop_ = false;
   Seldom tells_;
   std::thread thread_;

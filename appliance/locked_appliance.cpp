@@ -19,8 +19,10 @@ constexpr std::size_t kMostKept = 100;
 
 Result<std::unique_ptr<LockedAppliance>> LockedAppliance::Start(const Configuration& configuration,
                                                                 http::InheritedListeners inherited,
+                                                                std::shared_ptr<EnteredPins> pins,
                                                                 Error why) {
-  std::unique_ptr<LockedAppliance> locked(new LockedAppliance(configuration, std::move(why)));
+  std::unique_ptr<LockedAppliance> locked(
+      new LockedAppliance(configuration, std::move(pins), std::move(why)));
   locked->inherited_ = std::move(inherited);
   SKMS_TRYV(locked->Serve());
   return locked;
@@ -65,7 +67,7 @@ Status LockedAppliance::Unlock(const std::string& label, SecretBytes pin, const 
   SKMS_TRY(const TokenSection token, FindToken(configuration_, label));
   const std::unique_lock alone(unlocking_, std::try_to_lock);
   if (!alone || unlocked_) return Conflict("it is being unlocked already; see: skmsctl status");
-  pins_->Keep(token.label, std::move(pin));
+  auto former = pins_->Keep(token.label, std::move(pin));
   auto opened = Open(token.label, by);
   const std::lock_guard lock(mutex_);
   if (opened.has_value()) {
@@ -74,11 +76,14 @@ Status LockedAppliance::Unlock(const std::string& label, SecretBytes pin, const 
     unlocked_ = true;
     return Ok();
   }
-  pins_->Forget(token.label);
+  pins_->Restore(token.label, std::move(former));
   LogWarning(by.principal.value() + " could not unlock it: " + opened.error().Describe());
-  if (refused_.size() < kMostKept)
-    refused_.push_back(
-        {"unlock", by.principal.value(), std::string(Name(opened.error().code)), by.request_id});
+  ++tries_;
+  if (refused_.size() < kMostKept) {
+    refused_.push_back({"unlock", by.principal.value(),
+                        std::string(Name(opened.error().code)) + " at " + FormatUtc(clock_.NowSeconds()),
+                        by.request_id});
+  }
   return opened.error();
 }
 
@@ -86,7 +91,13 @@ Result<std::unique_ptr<Appliance>> LockedAppliance::Open(const std::string& labe
                                                          const keystore::Requester& by) {
   SKMS_TRY(http::InheritedListeners listeners, inherited_.Duplicate());
   SKMS_TRY(std::unique_ptr<Appliance> opened, Appliance::Open(configuration_, std::move(listeners), pins_));
-  for (const keystore::RefusedRequest& one : refused_) SKMS_TRYV(opened->store().RecordRefusal(one));
+  for (; recorded_ < refused_.size(); ++recorded_)
+    SKMS_TRYV(opened->store().RecordRefusal(refused_[recorded_]));
+  if (tries_ > refused_.size()) {
+    SKMS_TRYV(opened->store().RecordRefusal(
+        {"unlock", "unknown", std::to_string(tries_ - refused_.size()) + " more tries", by.request_id}));
+    tries_ = refused_.size();
+  }
   SKMS_TRYV(opened->store().RecordUnlock(by, label));
   return opened;
 }

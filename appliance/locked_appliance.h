@@ -25,7 +25,8 @@ class LockedAppliance {
  public:
   /// `why`: what an administrator is told. `configuration` must outlive it. Errors: kConfiguration, kIo.
   static Result<std::unique_ptr<LockedAppliance>> Start(const Configuration& configuration,
-                                                        http::InheritedListeners inherited, Error why);
+                                                        http::InheritedListeners inherited,
+                                                        std::shared_ptr<EnteredPins> pins, Error why);
   LockedAppliance(const LockedAppliance&) = delete;
   LockedAppliance& operator=(const LockedAppliance&) = delete;
   /// Takes the admin socket's file away if it was made here.
@@ -37,8 +38,8 @@ class LockedAppliance {
   bool healthy() const;
 
  private:
-  explicit LockedAppliance(const Configuration& configuration, Error why)
-      : configuration_(configuration), why_(std::move(why)) {}
+  LockedAppliance(const Configuration& configuration, std::shared_ptr<EnteredPins> pins, Error why)
+      : configuration_(configuration), pins_(std::move(pins)), why_(std::move(why)) {}
   Status Serve();
   Status Unlock(const std::string& label, SecretBytes pin, const keystore::Requester& by);
   Result<std::unique_ptr<Appliance>> Open(const std::string& label, const keystore::Requester& by);
@@ -48,12 +49,14 @@ class LockedAppliance {
   SystemClock clock_;
   http::InheritedListeners inherited_;
   std::string own_socket_;  ///< its file; empty: the service manager's
-  std::shared_ptr<EnteredPins> pins_ = std::make_shared<EnteredPins>();
+  std::shared_ptr<EnteredPins> pins_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Transport> admin_;
 
   std::mutex unlocking_;  ///< held while the appliance is opened, which may take long
   std::vector<keystore::RefusedRequest> refused_;  ///< recorded once there is an audit chain
+  std::size_t recorded_ = 0;
+  std::size_t tries_ = 0;  ///< that failed; more than are kept, if somebody tries for ever
   mutable std::mutex mutex_;
   Error why_;
   std::unique_ptr<Appliance> opened_;

@@ -150,16 +150,17 @@ Opened OpenOrWait(const Configuration& configuration, skms::http::InheritedListe
                   const sigset_t& signals, std::unique_ptr<LockedAppliance>& locked) {
   Error why{ErrorCode::kLocked, "the server waits for the PIN of its token"};
   const bool sockets_held = !inherited.empty();
+  const auto pins = std::make_shared<EnteredPins>();
   if (!StartsLocked(configuration)) {
     SKMS_TRY(skms::http::InheritedListeners again, inherited.Duplicate());
-    auto opened = Appliance::Open(configuration, std::move(again), std::make_shared<EnteredPins>());
+    auto opened = Appliance::Open(configuration, std::move(again), pins);
     const bool refused = opened.has_error() && opened.error().code == ErrorCode::kPinIncorrect;
     if (!refused || !sockets_held) return opened;
     why = opened.error();
     why.detail = "the token refused the PIN that the daemon read (" + why.Describe() + ")";
     LogCritical(why.detail);
   }
-  SKMS_TRY(locked, LockedAppliance::Start(configuration, std::move(inherited), why));
+  SKMS_TRY(locked, LockedAppliance::Start(configuration, std::move(inherited), pins, why));
   LogInfo("locked: " + why.detail + "; waiting for: skmsctl unlock");
   sd_notify(0, "READY=1\nSTATUS=locked: waiting for skmsctl unlock");
   return AwaitUnlock(signals, *locked);

@@ -38,8 +38,9 @@ Result<std::unique_ptr<TokenKeeper>> TokenKeeper::Open(TokenMember member, std::
   std::unique_ptr<TokenKeeper> keeper(new TokenKeeper(std::move(member), std::move(group)));
   {
     SKMS_TRY(const SecretBytes first, keeper->member_.pin());
-    SKMS_TRY(keeper->current_,
-             keeper->Admitted(OpenToken::Open(keeper->member_.options, first, missing, keeper->Reporter())));
+    auto opened = OpenToken::Open(keeper->member_.options, first, missing, keeper->Reporter());
+    if (opened.has_error()) keeper->TellRefused(opened.error(), first);
+    SKMS_TRY(keeper->current_, keeper->Admitted(std::move(opened)));
   }
   keeper->known_ = keeper->current_->known;
   keeper->health_ = {.available = true, .trouble = {}, .since = steady_clock::now(), .recoveries = 0};
@@ -286,8 +287,17 @@ Result<SecretBytes> TokenKeeper::Pin() {
   return pin;
 }
 
+/// Where it was sent: a token may also say beforehand that it takes none.
+void TokenKeeper::TellRefused(const Error& error, const SecretBytes& pin) const {
+  if (error.code == ErrorCode::kPinIncorrect && error.rv != 0 && member_.refused) member_.refused(pin);
+}
+
 /// Under opening_.
-void TokenKeeper::Refuse(const SecretBytes& pin) { refused_pin_ = Sha256(pin.ExposeSecret()); }
+void TokenKeeper::Refuse(const Error& error, const SecretBytes& pin) {
+  if (error.code != ErrorCode::kPinIncorrect) return;
+  refused_pin_ = Sha256(pin.ExposeSecret());
+  TellRefused(error, pin);
+}
 
 Result<OpenTokenPtr> TokenKeeper::Admitted(Result<OpenTokenPtr> opened) {
   if (opened.has_error()) return opened;
@@ -304,7 +314,7 @@ Result<OpenTokenPtr> TokenKeeper::TryOpen() {
   auto opened = former ? OpenToken::Reopen(member_.options, pin, *former, Reporter())
                        : OpenToken::Open(member_.options, pin, MissingKeys::kRefuseUntried, Reporter());
   if (opened.has_value()) refused_pin_.reset();
-  if (opened.has_error() && opened.error().code == ErrorCode::kPinIncorrect) Refuse(pin);
+  if (opened.has_error()) Refuse(opened.error(), pin);
   return Admitted(std::move(opened));
 }
 
@@ -346,7 +356,7 @@ Status TokenKeeper::WithBareToken(const std::function<Status(Token&, const Capab
   }
   SKMS_TRY(const SecretBytes pin, Pin());
   auto token = Token::Open(member_.options, pin);
-  if (token.has_error() && token.error().code == ErrorCode::kPinIncorrect) Refuse(pin);
+  if (token.has_error()) Refuse(token.error(), pin);
   if (token.has_error()) return token.error();
   SKMS_TRY(const Capabilities capabilities, ProbeUsable(*token.value()));
   if (member_.accept) SKMS_TRYV(member_.accept(capabilities));

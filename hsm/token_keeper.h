@@ -125,7 +125,8 @@ class TokenKeeper {
   Result<OpenTokenPtr> TryOpen();
   Result<OpenTokenPtr> Admitted(Result<OpenTokenPtr> opened);
   Result<SecretBytes> Pin();
-  void Refuse(const SecretBytes& pin);
+  void TellRefused(const Error& error, const SecretBytes& pin) const;
+  void Refuse(const Error& error, const SecretBytes& pin);
 
   const TokenMember member_;
   const std::shared_ptr<KeyGroup> group_;

@@ -24,6 +24,10 @@ std::string AuditHash(const AuditRecord& record) {
   return ToHex(Sha256(fields));
 }
 
+std::string ArchiveReasonEnd(std::int64_t last, const std::string& hash) {
+  return "-" + std::to_string(last) + " hash=" + hash;
+}
+
 std::string CheckpointPayload(const AuditCheckpoint& checkpoint) {
   PlainJsonWriter writer;
   writer.Number("seq", checkpoint.seq).Text("hash", checkpoint.hash).Number("time_ms", checkpoint.time_ms);

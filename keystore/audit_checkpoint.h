@@ -14,6 +14,11 @@ namespace skms::keystore {
 inline constexpr const char* kAuditGenesis =
     "0000000000000000000000000000000000000000000000000000000000000000";
 inline constexpr const char* kCheckpointType = "skms-audit";
+/// Of the entry that says that a part was archived.
+inline constexpr const char* kArchiveAction = "audit.archive";
+
+/// How the reason of that entry ends: "-500 hash=<hex>".
+std::string ArchiveReasonEnd(std::int64_t last, const std::string& hash);
 
 /// Hex of the hash that `record` must have.
 std::string AuditHash(const AuditRecord& record);

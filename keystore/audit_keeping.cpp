@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/jws.h"
+#include "base/log.h"
 #include "keystore/audit_checkpoint.h"
 #include "keystore/audit_log.h"
 #include "keystore/key_store.h"
@@ -56,11 +57,35 @@ Result<AuditVerdict> KeyStore::VerifyAudit() {
   return verifier.verdict();
 }
 
+/// The last checkpoint, if all that it says is so. Errors: kIntegrity (somebody wrote it, or what it speaks
+/// of).
+Result<std::optional<AuditCheckpoint>> KeyStore::State::GoodLastCheckpoint(const AuditSummary& head) {
+  SKMS_TRY(std::optional<AuditCheckpoint> last, ReadLastCheckpoint(*database));
+  const std::int64_t signed_here = signed_up_to;
+  if (signed_here > (last ? last->seq : 0))
+    return IntegrityError("the audit checkpoint of entry " + std::to_string(signed_here) +
+                          " is gone from the database");
+  if (!last) return last;
+  if (last->seq > head.entries)
+    return IntegrityError("the audit chain ends with entry " + std::to_string(head.entries) + ", and entry " +
+                          std::to_string(last->seq) + " was signed");
+  SKMS_TRY(const Jws jws, ReadJws(last->jws));
+  for (const std::uint32_t generation : HeldSigningKeys(module)) {
+    if (last->kid != SignKid(generation)) continue;
+    SKMS_TRY(const Bytes spki, module.SigningPublicKey(generation));
+    SKMS_TRYV(VerifyJws(jws, spki));
+    return last;
+  }
+  return IntegrityError("the last audit checkpoint is signed by '" + last->kid + "', which no token holds");
+}
+
 Result<std::optional<AuditCheckpoint>> KeyStore::SignAudit() {
   State& state = *state_;
   const std::lock_guard one_at_a_time(state.checkpoint_mutex);
   SKMS_TRY(const AuditSummary head, ReadAuditHead(*state.database));
-  SKMS_TRY(const std::optional<AuditCheckpoint> last, ReadLastCheckpoint(*state.database));
+  SKMS_TRY(const std::optional<AuditCheckpoint> last, state.GoodLastCheckpoint(head));
+  // The token says of nothing that it is so before it was looked at.
+  SKMS_TRYV(VerifyAuditFrom(*state.database, last ? last->seq : 0, last ? last->hash : "", head));
   const std::uint32_t generation = state.module.generations().sign;
   const bool same_key = last && last->kid == SignKid(generation);
   if (head.entries == 0 || (same_key && last->seq == head.entries)) return std::optional<AuditCheckpoint>();
@@ -81,7 +106,28 @@ Result<std::optional<AuditCheckpoint>> KeyStore::SignAudit() {
   SKMS_TRY(now, Sign(state.module, generation, std::move(now)));
   made.push_back(now);
   SKMS_TRYV(AddCheckpoints(*state.database, made));
+  state.signed_up_to = now.seq;
+  // Whoever has the log elsewhere can tell a cut tail by it.
+  for (const AuditCheckpoint& one : made) LogInfo("audit checkpoint " + one.jws);
   return std::optional<AuditCheckpoint>(std::move(now));
+}
+
+Status KeyStore::State::CountersignArchived() {
+  SKMS_TRY(const std::int64_t archived, ReadArchived(*database));
+  if (archived == 0) return Ok();
+  SKMS_TRY(std::optional<AuditCheckpoint> anchor, ReadCheckpointOf(*database, archived));
+  const std::uint32_t generation = module.generations().sign;
+  if (!anchor || anchor->kid == SignKid(generation)) return Ok();
+  SKMS_TRY(const Jws jws, ReadJws(anchor->jws));
+  for (const std::uint32_t former : HeldSigningKeys(module)) {
+    if (anchor->kid != SignKid(former)) continue;
+    SKMS_TRY(const Bytes spki, module.SigningPublicKey(former));
+    SKMS_TRYV(VerifyJws(jws, spki));
+    AuditCheckpoint again{anchor->seq, anchor->hash, clock.NowMilliseconds(), {}, {}, {}};
+    SKMS_TRY(again, Sign(module, generation, std::move(again)));
+    return AddCheckpoints(*database, {std::move(again)});
+  }
+  return Ok();
 }
 
 Result<std::optional<AuditCheckpoint>> KeyStore::LastCheckpoint() {
@@ -105,7 +151,7 @@ std::string KeyStore::AuditPseudonym(const Selector& selector) const {
 Status KeyStore::ArchiveAudit(const Requester& by, std::int64_t seq, const std::string& hash) {
   State& state = *state_;
   SKMS_TRY(const std::optional<AuditCheckpoint> checkpoint, ReadCheckpointOf(*state.database, seq));
-  if (!checkpoint || checkpoint->hash != hash) {
+  if (!checkpoint || checkpoint->seq != seq || checkpoint->hash != hash) {
     return Conflict("no checkpoint speaks of entry " + std::to_string(seq) +
                     " with this hash; archive up to one that does");
   }
@@ -117,20 +163,13 @@ Status KeyStore::ArchiveAudit(const Requester& by, std::int64_t seq, const std::
     return IntegrityError("the checkpoint of entry " + std::to_string(seq) +
                           " is signed by no key that the token holds");
   }
-  SKMS_TRY(const std::int64_t before, ReadArchived(*state.database));
-  if (seq <= before) return Conflict("entries up to " + std::to_string(before) + " are archived already");
   AuditEntry entry;
   entry.actor = by.principal.value();
-  entry.action = "audit.archive";
+  entry.action = kArchiveAction;
   entry.outcome = "granted";
-  entry.reason = "entries=" + std::to_string(before + 1) + "-" + std::to_string(seq) + " hash=" + hash;
   entry.request_id = by.request_id;
-  return state.database->Write([&](soci::session& session) -> Status {
-    // First, so that the newest entry is never among those that go.
-    SKMS_TRYV(AppendAudit(session, state.clock, entry));
-    SetArchived(session, seq);
-    return Ok();
-  });
+  return state.database->Write(
+      [&](soci::session& session) { return Archive(session, state.clock, seq, hash, entry); });
 }
 
 Result<std::int64_t> KeyStore::DeleteArchivedAudit(std::uint32_t most) {

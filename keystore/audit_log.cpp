@@ -102,7 +102,7 @@ Result<std::optional<AuditCheckpoint>> LastCheckpointWhere(soci::session& sessio
   return std::optional<AuditCheckpoint>(std::move(checkpoint));
 }
 
-std::int64_t ArchivedIn(soci::session& session) {
+long long ArchivedIn(soci::session& session) {
   long long seq = 0;
   session << "SELECT CAST(value AS BIGINT) FROM meta WHERE name = 'audit_archived'", soci::into(seq);
   return session.got_data() ? seq : 0;
@@ -138,7 +138,9 @@ Status VerifyAuditChain(Database& database, AuditVerifier& verifier) {
     long long of = 0;
     std::string text;
     soci::statement checkpoints =
-        (session.prepare << "SELECT seq, jws FROM audit_checkpoints WHERE seq >= :archived ORDER BY number",
+        (session.prepare
+             << "SELECT seq, jws FROM audit_checkpoints WHERE seq >= :archived OR handover = 1 ORDER BY"
+                " seq, number",
          soci::use(archived), soci::into(of), soci::into(text));
     checkpoints.execute();
     bool more = checkpoints.fetch();
@@ -153,7 +155,32 @@ Status VerifyAuditChain(Database& database, AuditVerifier& verifier) {
       SKMS_TRYV(take_up_to(record->seq));
     }
     for (; more; more = checkpoints.fetch()) SKMS_TRYV(verifier.TakeCheckpoint(text));
-    return verifier.Finish();
+    // Archiving leaves an entry behind that says so.
+    if (archived > 0 && verifier.verdict().first == 0)
+      return IntegrityError("entries up to " + std::to_string(archived) +
+                            " are said to be archived, and none follows");
+    return verifier.Finish({.unsigned_tail = true});
+  });
+}
+
+Status VerifyAuditFrom(Database& database, std::int64_t seq, const std::string& hash,
+                       const AuditSummary& head) {
+  return database.ReadSnapshot([&](soci::session& session) -> Status {
+    const Error changed =
+        IntegrityError("the audit chain was changed behind the daemon's back between entry " +
+                       std::to_string(seq) + ", which was signed, and entry " + std::to_string(head.entries));
+    const long long after = seq;
+    const long long last = head.entries;
+    Entries entries(session, "seq > :after AND seq <= :last ORDER BY seq", soci::use(after), soci::use(last));
+    std::int64_t expected = seq + 1;
+    std::string previous = seq == 0 ? kAuditGenesis : hash;
+    while (const AuditRecord* record = entries.Next()) {
+      if (record->seq != expected || record->previous != previous || record->hash != AuditHash(*record))
+        return changed;
+      previous = record->hash;
+      ++expected;
+    }
+    return expected == last + 1 && previous == head.head ? Ok() : Status(changed);
   });
 }
 
@@ -169,10 +196,12 @@ Result<AuditPage> ReadAuditPage(Database& database, std::int64_t after, std::uin
     }
     const long long last = page.entries.empty() ? first : page.entries.back().seq;
     std::string text;
+    // To what is read first belong the handovers among what was archived: the keys' way to the present one.
+    const int handovers = first == ArchivedIn(session) ? 1 : 2;
     soci::statement checkpoints =
-        (session.prepare << "SELECT jws FROM audit_checkpoints WHERE seq >= :first AND seq <= :last ORDER BY"
-                            " number",
-         soci::use(first), soci::use(last), soci::into(text));
+        (session.prepare << "SELECT jws FROM audit_checkpoints WHERE (seq >= :first AND seq <= :last) OR"
+                            " (handover = :handover AND seq < :first2) ORDER BY seq, number",
+         soci::use(first), soci::use(last), soci::use(handovers), soci::use(first), soci::into(text));
     checkpoints.execute();
     while (checkpoints.fetch()) {
       SKMS_TRY(AuditCheckpoint checkpoint, CheckpointOf(text));
@@ -233,9 +262,14 @@ Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& ch
     session << "SELECT COALESCE(MAX(number), 0) FROM audit_checkpoints", soci::into(number);
     for (const AuditCheckpoint& one : checkpoints) {
       const long long seq = one.seq;
+      if (number == std::numeric_limits<long long>::max())
+        return IntegrityError("a stored audit checkpoint has a number that none can have");
       ++number;
-      session << "INSERT INTO audit_checkpoints (number, seq, jws) VALUES (:number, :seq, :jws)",
-          soci::use(number), soci::use(seq), soci::use(one.jws);
+      const int handover = one.next_key.empty() ? 0 : 1;
+      session
+          << "INSERT INTO audit_checkpoints (number, seq, handover, jws) VALUES (:number, :seq, :handover,"
+             " :jws)",
+          soci::use(number), soci::use(seq), soci::use(handover), soci::use(one.jws);
     }
     return Ok();
   });
@@ -250,10 +284,17 @@ Result<std::int64_t> ReadArchived(Database& database) {
   return seq;
 }
 
-void SetArchived(soci::session& session, std::int64_t seq) {
+Status Archive(soci::session& session, const Clock& clock, std::int64_t seq, const std::string& hash,
+               AuditEntry entry) {
+  const long long before = ArchivedIn(session);
+  if (seq <= before) return Conflict("entries up to " + std::to_string(before) + " are archived already");
+  entry.reason = "entries=" + std::to_string(before + 1) + ArchiveReasonEnd(seq, hash);
+  // First, so that the newest entry is never among those that go.
+  SKMS_TRYV(AppendAudit(session, clock, entry));
   const std::string value = std::to_string(seq);
   session << "DELETE FROM meta WHERE name = 'audit_archived'";
   session << "INSERT INTO meta (name, value) VALUES ('audit_archived', :value)", soci::use(value);
+  return Ok();
 }
 
 Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most) {
@@ -266,7 +307,7 @@ Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most) {
     if (first == 0 || first > archived) return Ok();
     const long long last = std::min<long long>(archived, first + most - 1);
     session << "DELETE FROM audit WHERE seq <= :last", soci::use(last);
-    session << "DELETE FROM audit_checkpoints WHERE seq < :last", soci::use(last);
+    session << "DELETE FROM audit_checkpoints WHERE seq < :last AND handover = 0", soci::use(last);
     deleted = last - first + 1;
     return Ok();
   }));

@@ -25,6 +25,10 @@ Result<AuditSummary> ReadAuditHead(Database& database);
 /// The whole chain that is here, with its checkpoints, through `verifier`. Errors: kStorage, kIntegrity.
 Status VerifyAuditChain(Database& database, AuditVerifier& verifier);
 
+/// The entries after one that was signed, up to `head`; after 0: all. Errors: kStorage, kIntegrity.
+Status VerifyAuditFrom(Database& database, std::int64_t seq, const std::string& hash,
+                       const AuditSummary& head);
+
 /// Up to `limit` entries after `after`, and the checkpoints of them and of `after` itself, or of what was
 /// archived: the first of them says what was before. Errors: kStorage, kIntegrity (a checkpoint is none).
 Result<AuditPage> ReadAuditPage(Database& database, std::int64_t after, std::uint32_t limit);
@@ -39,8 +43,10 @@ Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& ch
 
 /// Entries up to this one are in archives; 0: none. What is left of them here is nobody's.
 Result<std::int64_t> ReadArchived(Database& database);
-/// Within the caller's transaction.
-void SetArchived(soci::session& session, std::int64_t seq);
+/// Within the caller's transaction: entries up to this one go, and `entry` says so, with the range as its
+/// reason. Errors: kConflict (they are gone already).
+Status Archive(soci::session& session, const Clock& clock, std::int64_t seq, const std::string& hash,
+               AuditEntry entry);
 /// Deletes some of what was archived; how many entries, 0: nothing is left. Errors: kStorage.
 Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most);
 

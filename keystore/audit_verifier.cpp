@@ -8,25 +8,28 @@ namespace {
 
 std::string Entry(std::int64_t seq) { return "entry " + std::to_string(seq); }
 
-}  // namespace
-
-bool AuditVerifier::IsSigned(const Jws& jws) const {
-  return std::any_of(keys_.begin(), keys_.end(),
+bool IsSigned(const Jws& jws, const std::vector<Bytes>& keys) {
+  return std::any_of(keys.begin(), keys.end(),
                      [&](const Bytes& key) { return VerifyJws(jws, key).has_value(); });
 }
 
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+}  // namespace
+
 Status AuditVerifier::MustReach(std::string_view text) {
-  SKMS_TRY(const Jws jws, ReadJws(text));
-  SKMS_TRY(AuditCheckpoint checkpoint, ReadCheckpoint(jws, text));
-  if (!IsSigned(jws))
-    return IntegrityError("the checkpoint that was kept is signed by no key that is given ('" +
-                          jws.header.kid + "')");
-  must_reach_ = std::move(checkpoint);
+  SKMS_TRY(Jws jws, ReadJws(text));
+  SKMS_TRY(must_reach_, ReadCheckpoint(jws, text));
+  must_reach_jws_ = std::move(jws);
   return Ok();
 }
 
-Status AuditVerifier::CheckReached(std::int64_t seq, const std::string& hash) const {
-  if (!must_reach_ || seq != must_reach_->seq || hash == must_reach_->hash) return Ok();
+Status AuditVerifier::CheckReached(std::int64_t seq, const std::string& hash) {
+  if (!must_reach_ || seq != must_reach_->seq) return Ok();
+  reached_ = true;
+  if (hash == must_reach_->hash) return Ok();
   return IntegrityError("the chain was made anew: " + Entry(seq) +
                         " is another than the one that the kept checkpoint speaks of");
 }
@@ -49,56 +52,92 @@ Status AuditVerifier::Take(const AuditRecord& record) {
                           ": one of them was changed, dropped or put in");
   }
   if (record.hash != AuditHash(record)) return IntegrityError(Entry(record.seq) + " was changed");
+  if (verdict_.first == 0) {
+    verdict_.first = record.seq;
+    anchor_ = hash_;
+  }
   seq_ = record.seq;
   hash_ = record.hash;
-  if (verdict_.first == 0) verdict_.first = seq_;
   verdict_.last = seq_;
   verdict_.head = hash_;
+  if (record.entry.action == kArchiveAction &&
+      EndsWith(record.entry.reason, ArchiveReasonEnd(verdict_.first - 1, anchor_)))
+    archive_told_ = true;
   return CheckReached(seq_, hash_);
+}
+
+Status AuditVerifier::Misplaced(const AuditCheckpoint& checkpoint) const {
+  if (checkpoint.seq > seq_) {
+    return IntegrityError("the token signed " + Entry(checkpoint.seq) + ", and after " + Entry(seq_) +
+                          " none follows: the tail was cut, or entries were dropped");
+  }
+  return IntegrityError("what the token signed as " + Entry(checkpoint.seq) +
+                        " is not what stands here: the chain was made anew");
 }
 
 Status AuditVerifier::TakeCheckpoint(std::string_view text) {
   const auto jws = ReadJws(text);
-  const auto read = jws.has_value() ? ReadCheckpoint(jws.value(), text) : jws.error();
+  const auto read =
+      jws.has_value() ? ReadCheckpoint(jws.value(), text) : Result<AuditCheckpoint>(jws.error());
   if (read.has_error()) return IntegrityError("after " + Entry(seq_) + " stands what " + read.error().detail);
   const AuditCheckpoint& checkpoint = read.value();
-  if (!IsSigned(jws.value())) {
+  const bool begun = verdict_.first != 0;
+  if (!IsSigned(jws.value(), keys_)) {
     ++verdict_.unverified;
     unknown_kid_ = checkpoint.kid;
     unknown_up_to_ = checkpoint.seq;
+    if (begun && (checkpoint.seq != seq_ || checkpoint.hash != hash_)) return Misplaced(checkpoint);
     return Ok();
   }
-  if (!anchored_) {
+  // Of what was archived there may be several, with the keys' changes among them: the last one counts.
+  if (!begun && (!anchored_ || checkpoint.seq > seq_)) {
     anchored_ = true;
     seq_ = checkpoint.seq;
     hash_ = checkpoint.seq == 0 ? kAuditGenesis : checkpoint.hash;
     SKMS_TRYV(CheckReached(seq_, hash_));
   }
-  if (checkpoint.seq > seq_) {
-    return IntegrityError("the token signed " + Entry(checkpoint.seq) + ", and after " + Entry(seq_) +
-                          " none follows: the tail was cut, or entries were dropped");
-  }
-  if (checkpoint.seq != seq_ || checkpoint.hash != hash_) {
-    return IntegrityError("what the token signed as " + Entry(checkpoint.seq) +
-                          " is not what stands here: the chain was made anew");
-  }
+  if (checkpoint.seq != seq_ || checkpoint.hash != hash_) return Misplaced(checkpoint);
   ++verdict_.checkpoints;
   verdict_.signed_up_to = checkpoint.seq;
-  verdict_.signed_at_ms = checkpoint.time_ms;
-  if (!checkpoint.next_key.empty() &&
-      std::find(keys_.begin(), keys_.end(), checkpoint.next_key) == keys_.end())
-    keys_.push_back(checkpoint.next_key);
+  verdict_.signed_at_ms = std::max(verdict_.signed_at_ms, checkpoint.time_ms);
+  if (!checkpoint.next_key.empty()) {
+    keys_ = {checkpoint.next_key};
+    ever_known_.push_back(checkpoint.next_key);
+  }
   return Ok();
 }
 
-Status AuditVerifier::Finish() const {
-  if (must_reach_ && must_reach_->seq > seq_) {
+Status AuditVerifier::CheckKept() const {
+  if (!must_reach_) return Ok();
+  if (!IsSigned(*must_reach_jws_, ever_known_)) {
+    return IntegrityError("the checkpoint that was kept is signed by no key that is given ('" +
+                          must_reach_->kid + "')");
+  }
+  if (must_reach_->seq > seq_) {
     return IntegrityError("the tail was cut: the kept checkpoint speaks of " + Entry(must_reach_->seq) +
                           ", and the last one here is " + Entry(seq_));
   }
+  if (reached_) return Ok();
+  return IntegrityError("the kept checkpoint speaks of " + Entry(must_reach_->seq) +
+                        ", which is not here: give the archive that holds it, too");
+}
+
+Status AuditVerifier::Finish(Strictness strictness) const {
+  SKMS_TRYV(CheckKept());
   if (unknown_up_to_ > verdict_.signed_up_to) {
     return IntegrityError("the checkpoint of " + Entry(unknown_up_to_) + " is signed by '" + unknown_kid_ +
                           "', which no key that is given vouches for");
+  }
+  if (anchored_ && verdict_.first == 0 && seq_ > 0)
+    return IntegrityError("no entry follows " + Entry(seq_) + ", which the token signed: the tail was cut");
+  if (verdict_.first > 1 && !archive_told_ && !strictness.part) {
+    return IntegrityError("what was before " + Entry(verdict_.first) +
+                          " is not here, and no entry says that it was archived: give the archive that holds "
+                          "it first, or, to look at this part alone, say so (--part)");
+  }
+  if (verdict_.last > verdict_.signed_up_to && !strictness.unsigned_tail) {
+    return IntegrityError("nothing is signed after " + Entry(verdict_.signed_up_to) + ", and " +
+                          Entry(verdict_.last) + " is the last: anybody may have written what is between");
   }
   return Ok();
 }

@@ -167,9 +167,13 @@ class KeyStore::State {
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;
-  std::atomic<bool> lasting;    ///< the database has the lasting key: the MAC key it came from may be gone
-  std::mutex checkpoint_mutex;  ///< one signs the chain at a time
-  std::mutex token_keys_mutex;  ///< one change of token keys at a time; before rotation_mutex
+  std::atomic<bool> lasting;  ///< the database has the lasting key: the MAC key it came from may be gone
+  Result<std::optional<AuditCheckpoint>> GoodLastCheckpoint(const AuditSummary& head);
+  /// The checkpoint that stands for what was archived, by the key in use, before the one that made it goes.
+  Status CountersignArchived();
+  std::atomic<std::int64_t> signed_up_to{0};  ///< by this process
+  std::mutex checkpoint_mutex;                ///< one signs the chain at a time
+  std::mutex token_keys_mutex;                ///< one change of token keys at a time; before rotation_mutex
 
   class Rewrap;
   /// kConflict: rows are under token keys that are not in use.

@@ -305,6 +305,9 @@ Result<hsm::HeldGenerations> KeyStore::RetireTokenKeys(const Requester& by) {
   const hsm::TokenKeyGenerations use = state.module.generations();
   if (!HoldFormer(state.module.tokens(), use))
     return Conflict("the tokens hold no former token keys: there is nothing to retire");
+  // While the former keys can still vouch for those in use.
+  SKMS_TRYV(SignAudit());
+  SKMS_TRYV(state.CountersignArchived());
   const AuditEntry entry = EntryOf(by, "token-keys.retire", "all before " + Text(use));
   SKMS_TRYV(state.Record({&entry, 1}));
   auto destroyed = hsm::TokenCeremony(state.module).DestroyBefore(use);

@@ -166,8 +166,8 @@ Status ToVersion6(soci::session& session) {
 
 /// What the token signed of the audit chain.
 Status ToVersion7(soci::session& session) {
-  session << "CREATE TABLE audit_checkpoints (number BIGINT PRIMARY KEY, seq BIGINT NOT NULL, jws TEXT NOT "
-             "NULL)";
+  session << "CREATE TABLE audit_checkpoints (number BIGINT PRIMARY KEY, seq BIGINT NOT NULL,"
+             " handover INTEGER NOT NULL, jws TEXT NOT NULL)";
   session << "CREATE INDEX audit_checkpoints_of ON audit_checkpoints (seq)";
   return Ok();
 }

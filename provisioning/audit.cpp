@@ -39,6 +39,7 @@ json VerdictJson(const AuditVerdict& verdict) {
            {"whole", true},
            {"first", verdict.first},
            {"checkpoints", verdict.checkpoints},
+           {"unverified", verdict.unverified},
            {"signedUpTo", verdict.signed_up_to}};
   if (verdict.signed_at_ms > 0) out["signedAt"] = FormatUtc(verdict.signed_at_ms / 1000);
   return out;
@@ -54,6 +55,8 @@ void PrintVerdict(const json& verdict) {
             << Cell(verdict, "checkpoints") << " checkpoints\n";
   if (last > signed_up_to)
     std::cout << "        the " << last - signed_up_to << " entries after it wait for their checkpoint\n";
+  if (verdict.at("unverified").get<std::int64_t>() > 0)
+    std::cout << "        " << Cell(verdict, "unverified") << " checkpoints are by keys that are not known\n";
   if (first > 1)
     std::cout << "        entries 1 to " << first - 1 << " are in archives: skmsctl audit verify --file\n";
   std::cout << "head    " << Cell(verdict, "head") << '\n';
@@ -85,7 +88,9 @@ Result<AuditVerdict> VerifyFiles(const Options& options) {
     SKMS_TRYV(verifier.MustReach(kept));
   }
   for (const std::string& file : Texts(options, "file")) SKMS_TRYV(ReadAuditFile(file, verifier));
-  SKMS_TRYV(verifier.Finish());
+  SKMS_TRYV(verifier.Finish(
+      {.unsigned_tail = options.count("unsigned-tail") > 0, .part = options.count("part") > 0}));
+  if (verifier.verdict().last == 0) return InvalidArgument("there is no entry in what was given");
   return verifier.verdict();
 }
 
@@ -135,7 +140,9 @@ void DescribeAuditVerify(OptionsDescription& options) {
       "checkpoint", po::value<std::string>()->value_name("FILE"),
       "a checkpoint that was kept elsewhere: the chain must reach it")(
       "as-of", po::value<std::string>()->value_name("TIME"),
-      "the chain must be signed at this time or later");
+      "the chain must be signed at this time or later")("unsigned-tail",
+                                                        "let entries pass that no checkpoint covers yet")(
+      "part", "let a file pass that begins in the middle, though nothing in it says what was before");
 }
 
 Status RunAuditVerify(const Session& session, const Options& options) {
@@ -145,7 +152,7 @@ Status RunAuditVerify(const Session& session, const Options& options) {
     SKMS_TRYV(CheckAsOf(found, Text(options, "as-of")));
     verdict = VerdictJson(found);
   } else {
-    for (const char* name : {"public-key", "checkpoint", "as-of"}) {
+    for (const char* name : {"public-key", "checkpoint", "as-of", "unsigned-tail", "part"}) {
       if (options.count(name) > 0) return InvalidArgument("--" + std::string(name) + " needs --file");
     }
     SKMS_TRY(verdict, AdminGet(session, "/admin/v1/audit/verification"));

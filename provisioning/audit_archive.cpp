@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -34,11 +34,28 @@ struct Archived {
   std::string hash;
 };
 
-/// Entries up to the last checkpoint that is no younger than `before_ms`. What follows that one waits in
-/// memory until another comes.
-Result<Archived> WriteOldPart(const Session& session, std::int64_t before_ms, AuditFileWriter& writer) {
+struct Keys {
+  std::set<std::string> kids;
+  std::vector<Bytes> spkis;
+};
+
+Result<Keys> DaemonsKeys(const Session& session) {
+  SKMS_TRY(const json answer, AdminGet(session, "/admin/v1/audit/keys"));
+  Keys keys;
+  for (const json& key : answer.at("keys")) {
+    auto spki = FromBase64Url(key.at("spki").get<std::string>());
+    if (!spki) return InternalError("the daemon's answer holds no key");
+    keys.spkis.push_back(std::move(*spki));
+    keys.kids.insert(key.at("kid").get<std::string>());
+  }
+  return keys;
+}
+
+/// Entries up to the last checkpoint that is no younger than `before_ms`, by a key that the token still
+/// holds.
+Result<Archived> WriteOldPart(const Session& session, std::int64_t before_ms, const Keys& keys,
+                              AuditFileWriter& writer) {
   Archived done;
-  std::vector<json> waiting;
   std::int64_t after = 0;
   for (bool more = true; more;) {
     const std::int64_t from = after;
@@ -49,33 +66,21 @@ Result<Archived> WriteOldPart(const Session& session, std::int64_t before_ms, Au
       const auto seq = line.at("seq").get<std::int64_t>();
       const bool entry = !line.contains("checkpoint");
       if (!entry && from > 0 && seq <= from) continue;
-      if (line.at("timeMs").get<std::int64_t>() >= before_ms) return done;
-      waiting.push_back(line);
+      if (line.at("timeMs").get<std::int64_t>() >= before_ms && (entry || done.first > 0)) return done;
+      SKMS_TRYV(writer.Write(line));
       if (entry) {
         after = seq;
         if (done.first == 0) done.first = seq;
         continue;
       }
-      // The anchor before the first entry closes nothing.
-      if (done.first == 0) continue;
-      for (const json& one : waiting) SKMS_TRYV(writer.Write(one));
-      waiting.clear();
+      // What stands before the first entry closes nothing.
+      if (done.first == 0 || keys.kids.count(line.at("kid").get<std::string>()) == 0) continue;
+      SKMS_TRYV(writer.Mark());
       done.last = seq;
       done.hash = line.at("hash").get<std::string>();
     }
   }
   return done;
-}
-
-Result<std::vector<Bytes>> DaemonsKeys(const Session& session) {
-  SKMS_TRY(const json answer, AdminGet(session, "/admin/v1/audit/keys"));
-  std::vector<Bytes> keys;
-  for (const json& key : answer.at("keys")) {
-    auto spki = FromBase64Url(key.at("spki").get<std::string>());
-    if (!spki) return InternalError("the daemon's answer holds no key");
-    keys.push_back(std::move(*spki));
-  }
-  return keys;
 }
 
 Status SyncDirectory(const std::string& path) {
@@ -87,16 +92,15 @@ Status SyncDirectory(const std::string& path) {
 }
 
 /// The file under its last name, whole and verified.
-Status Settle(const Session& session, const std::string& made, const std::string& name,
-              const Archived& archived) {
-  SKMS_TRY(std::vector<Bytes> keys, DaemonsKeys(session));
-  keystore::AuditVerifier verifier(std::move(keys));
+Status Settle(const Keys& keys, const std::string& made, const std::string& name, const Archived& archived) {
+  keystore::AuditVerifier verifier(keys.spkis);
   SKMS_TRYV(ReadAuditFile(made, verifier));
-  SKMS_TRYV(verifier.Finish());
+  SKMS_TRYV(verifier.Finish({.part = true}));
   const keystore::AuditVerdict& verdict = verifier.verdict();
   if (verdict.signed_up_to != archived.last || verdict.last != archived.last)
     return InternalError(made + " does not hold what was to be archived");
-  if (::rename(made.c_str(), name.c_str()) != 0) return IoError(name, errno);
+  if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, name.c_str(), RENAME_NOREPLACE) != 0)
+    return IoError(name, errno);
   return SyncDirectory(std::filesystem::path(name).parent_path().string());
 }
 
@@ -113,14 +117,17 @@ Status RunAuditArchive(const Session& session, const Options& options) {
   const std::int64_t age = ParseDuration("older-than", options["older-than"].as<std::string>());
   const std::string directory = std::filesystem::absolute(options["directory"].as<std::string>()).string();
   const std::string made = directory + "/.audit-" + std::to_string(::getpid()) + ".part";
-  const std::int64_t before_ms = SystemClock().NowMilliseconds() - age * 1000;
   // All of it, where all may go.
   if (age == 0) SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/audit/checkpoints", json::object()));
+  const std::int64_t now_ms = SystemClock().NowMilliseconds();
+  const std::int64_t before_ms = age == 0 ? now_ms + 1 : now_ms - age * 1000;
+  SKMS_TRY(const Keys keys, DaemonsKeys(session));
   Archived archived;
   {
-    SKMS_TRY(AuditFileWriter writer, AuditFileWriter::Open(made));
-    auto written = WriteOldPart(session, age == 0 ? before_ms + 1000 : before_ms, writer);
-    const Status finished = written.has_value() ? writer.Finish() : Status(written.error());
+    SKMS_TRY(AuditFileWriter writer, AuditFileWriter::Create(made));
+    auto written = WriteOldPart(session, before_ms, keys, writer);
+    Status finished = written.has_value() ? writer.DropAfterMark() : Status(written.error());
+    if (finished.has_value()) finished = writer.Finish();
     if (finished.has_error() || written.value().last == 0) ::unlink(made.c_str());
     SKMS_TRYV(finished);
     archived = std::move(written).value();
@@ -132,7 +139,7 @@ Status RunAuditArchive(const Session& session, const Options& options) {
   }
   const std::string name =
       directory + "/audit-" + std::to_string(archived.first) + "-" + std::to_string(archived.last) + ".jsonl";
-  if (Status settled = Settle(session, made, name, archived); settled.has_error()) {
+  if (Status settled = Settle(keys, made, name, archived); settled.has_error()) {
     ::unlink(made.c_str());
     return settled;
   }

@@ -32,13 +32,35 @@ AuditRecord RecordOf(const json& line) {
   return record;
 }
 
+std::string Spelt(const json& line) { return line.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+/// What a checkpoint's line says beside it must be what it says itself.
+Status CheckSpeaksOf(const json& line, const std::string& text) {
+  SKMS_TRY(const Jws jws, ReadJws(text));
+  SKMS_TRY(const keystore::AuditCheckpoint checkpoint, keystore::ReadCheckpoint(jws, text));
+  const json said{{"seq", checkpoint.seq},
+                  {"hash", checkpoint.hash},
+                  {"timeMs", checkpoint.time_ms},
+                  {"kid", checkpoint.kid},
+                  {"checkpoint", text}};
+  return line == said ? Ok() : Status(IntegrityError("says something else than its checkpoint"));
+}
+
 Status TakeLine(const std::string& text, keystore::AuditVerifier& verifier) {
+  constexpr std::size_t kMembers = 13;
   const Error wrong = IntegrityError("is no line of an audit chain");
   const json line = text.size() > kLongestLine ? json() : json::parse(text, nullptr, false);
-  if (!line.is_object()) return wrong;
+  // One spelling: a member that stands twice, or more of them, would be read by nobody and seen by people.
+  if (!line.is_object() || Spelt(line) != text) return wrong;
   try {
-    if (line.contains("checkpoint")) return verifier.TakeCheckpoint(line.at("checkpoint").get<std::string>());
-    return verifier.Take(RecordOf(line));
+    if (line.contains("checkpoint")) {
+      const auto checkpoint = line.at("checkpoint").get<std::string>();
+      SKMS_TRYV(verifier.TakeCheckpoint(checkpoint));
+      return CheckSpeaksOf(line, checkpoint);
+    }
+    const bool whole = line.size() == kMembers && line.at("seq").is_number_integer() &&
+                       line.at("timeMs").is_number_integer();
+    return whole ? verifier.Take(RecordOf(line)) : Status(wrong);
   } catch (const json::exception&) {
     return wrong;
   }
@@ -91,6 +113,23 @@ Result<AuditFileEnd> EndOfAuditFile(const std::string& path) {
   return end;
 }
 
+Result<AuditFileWriter> AuditFileWriter::Create(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return IoError(path, errno);
+  return AuditFileWriter(path, fd);
+}
+
+Status AuditFileWriter::Mark() {
+  SKMS_TRYV(Flush());
+  marked_ = ::lseek(fd_, 0, SEEK_CUR);
+  return marked_ >= 0 ? Ok() : Status(IoError(path_, errno));
+}
+
+Status AuditFileWriter::DropAfterMark() {
+  buffer_.clear();
+  return ::ftruncate(fd_, marked_) == 0 ? Ok() : Status(IoError(path_, errno));
+}
+
 Result<AuditFileWriter> AuditFileWriter::Open(const std::string& path) {
   if (path == "-") return AuditFileWriter("standard output", ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -99,14 +138,17 @@ Result<AuditFileWriter> AuditFileWriter::Open(const std::string& path) {
 }
 
 AuditFileWriter::AuditFileWriter(AuditFileWriter&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), buffer_(std::move(other.buffer_)) {}
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      marked_(other.marked_),
+      buffer_(std::move(other.buffer_)) {}
 
 AuditFileWriter::~AuditFileWriter() {
   if (fd_ >= 0) ::close(fd_);
 }
 
 Status AuditFileWriter::Write(const json& line) {
-  buffer_ += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  buffer_ += Spelt(line) + "\n";
   return buffer_.size() < kBuffer ? Ok() : Flush();
 }
 

@@ -32,6 +32,8 @@ Result<AuditFileEnd> EndOfAuditFile(const std::string& path);
 /// Appends lines to a file of mode 0600. Errors: kIo.
 class AuditFileWriter {
  public:
+  /// A file that is not there yet.
+  static Result<AuditFileWriter> Create(const std::string& path);
   static Result<AuditFileWriter> Open(const std::string& path);
   AuditFileWriter(AuditFileWriter&& other) noexcept;
   AuditFileWriter& operator=(AuditFileWriter&&) = delete;
@@ -40,6 +42,9 @@ class AuditFileWriter {
   ~AuditFileWriter();
 
   Status Write(const nlohmann::json& line);
+  /// What is written so far stays, whatever comes.
+  Status Mark();
+  Status DropAfterMark();
   /// Everything is on the disk.
   Status Finish();
 
@@ -49,6 +54,7 @@ class AuditFileWriter {
 
   std::string path_;
   int fd_;
+  std::int64_t marked_ = 0;
   std::string buffer_;
 };
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
@@ -60,6 +61,8 @@ Status RunUnlock(const Session& session, const Options& options) {
     SKMS_TRY(pin, ReadSecretFile(file, appliance::kMaxPinBytes));
   }
   const ByteView octets = pin.ExposeSecret();
+  if (!IsValidUtf8(AsText(octets)))
+    return InvalidArgument("the PIN is not UTF-8, and would be another when it arrives; use token.pin_file");
   json body{{"pin", std::string(reinterpret_cast<const char*>(octets.data()), octets.size())}};
   if (!label.empty()) body["token"] = label;
   SKMS_TRYV(AdminSend(session, "POST", "/admin/v1/unlock", body));

@@ -41,7 +41,8 @@ ApplianceState JudgeState(const AdminDependencies& dependencies) {
   if (audit.disk_low)
     reasons.push_back(
         "the database's disk has " + std::to_string(audit.free_mib) +
-        " MiB left; when it is full every request is refused: make room, or skmsctl audit archive");
+        " MiB left; when it is full every request is refused: make room (what skmsctl audit archive frees "
+        "is used again, but not given back to the disk)");
   if (!reasons.empty()) state.name = ApplianceState::Name::kDegraded;
   return state;
 }

@@ -132,6 +132,7 @@ Result<json> Verify(const AdminDependencies& deps) {
            {"whole", true},
            {"first", verdict.first},
            {"checkpoints", verdict.checkpoints},
+           {"unverified", verdict.unverified},
            {"signedUpTo", verdict.signed_up_to}};
   if (verdict.signed_at_ms > 0) out["signedAt"] = FormatUtc(verdict.signed_at_ms / 1000);
   return out;

@@ -80,11 +80,17 @@ def test_what_was_changed_dropped_put_in_moved_or_cut_is_named(exported):
         ("put-in", lines[:at + 1] + lines[at:], "entry 4 stands after entry 4: it was put in or moved"),
         ("moved", lines[:at] + [lines[at + 1], lines[at]] + lines[at + 2:], "belongs: entries were dropped or moved"),
         ("cut", lines[:cut] + lines[cut + 1:], "the tail was cut"),
+        ("twice", lines[:at] + [{**lines[at], "more": 1}] + lines[at + 1:], "is no line of an audit chain"),
         ("garbage", lines[:3] + [{"x": 1}] + lines[3:], "is no line of an audit chain"),
     ]:
         said = exported.verify(files=[write(exported.directory / f"{name}.jsonl", forged)])
         assert isinstance(said, str) and why in said, (name, said)
         assert f"{name}.jsonl" in said
+    # What nobody signed is anybody's.
+    invented = write(exported.directory / "unsigned.jsonl", [line for line in lines if "checkpoint" not in line])
+    assert "nothing is signed after entry 0" in exported.verify(files=[invented])
+    assert isinstance(exported.verify("--unsigned-tail", files=[invented]), dict)
+    assert "there is no entry" in exported.verify(files=[write(exported.directory / "empty.jsonl", [])])
     # A line that was being written.
     broken = exported.directory / "broken.jsonl"
     broken.write_text(exported.file.read_text()[:-10])
@@ -164,6 +170,7 @@ def test_an_archive_takes_the_older_part_and_the_rest_follows_it(tmp_path):
         appliance.key()
         exported.export()
         assert exported.verify()["first"] == last + 1
+        assert exported.verify("--part", files=[name])["entries"] == last
         both = exported.verify(files=[name, exported.file])
         assert both["first"] == 1 and both["entries"] > last + 1
         assert "stands where entry" in exported.verify(files=[exported.file, name]) or "stands after" in exported.verify(files=[exported.file, name])

@@ -12,8 +12,8 @@ import time
 from appliance import BIN, DEADLINE, PIN, Appliance, wait_for
 from edge import Edge
 from service_manager import ServiceManager
-from several_tokens import ended, softhsm
-from token_load import MODULE
+from several_tokens import FAULT, ended, softhsm
+from token_load import MODULE, order
 
 
 @contextlib.contextmanager
@@ -24,6 +24,8 @@ def locked(directory, **settings):
     text = appliance.config.read_text()
     assert text.count("  pin_file: pin\n") == 1
     appliance.config.write_text(text.replace("  pin_file: pin\n", ""))
+    appliance.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_CONTROL": str(directory / "fault.sock"),
+                                  "SKMS_FAULT_COUNTERS": str(directory / "counters")})
     with ended(appliance.start()):
         yield appliance
 
@@ -71,7 +73,9 @@ def test_it_waits_says_so_and_serves_once_it_is_unlocked(tmp_path):
         appliance.provision()
         assert appliance.get().status == 200
         me = f"admin:{os.geteuid()}"
-        assert audited(appliance)[:2] == [(me, "unlock", "refused", "pin-incorrect"), (me, "unlock", "granted", "token=skms")]
+        refused, granted, *_ = audited(appliance)
+        assert refused[:3] == (me, "unlock", "refused") and refused[3].startswith("pin-incorrect at 20")
+        assert granted == (me, "unlock", "granted", "token=skms")
         assert PIN not in appliance.log.read_text()
         assert subprocess.run(["grep", "-c", PIN, f"/proc/{appliance.process.pid}/cmdline", f"/proc/{appliance.process.pid}/environ"],
                               capture_output=True).returncode == 1
@@ -124,8 +128,38 @@ def test_a_token_that_waits_beside_one_that_is_open(tmp_path):
         assert status["state"] == "degraded" and any("'b'" in reason and "skmsctl unlock" in reason for reason in status["reasons"]), status
         assert unlock(appliance, PIN).returncode == 1  # which of the two
         done = unlock(appliance, PIN, "--label", "b")
-        # It is blank: it opened as far as the PIN goes, and has to join.
+        # It is blank: it took the PIN, and has to join.
         assert done.returncode == 5 and "skmsctl token prepare b" in done.stderr, done
+        prepare = [BIN / "skmsctl", "--config", appliance.config, "token", "prepare", "b"]
+        asked = subprocess.run(prepare, env=appliance.environment, input=PIN + "\n", capture_output=True, text=True, timeout=DEADLINE,
+                               start_new_session=True)
+        assert asked.returncode == 0, asked.stderr
+        appliance.ctl("token", "join", "b", "--fingerprint", appliance.ctl_json("token", "join", "b")["fingerprint"])
+        assert appliance.ctl_json("status")["state"] == "operational"
+
+
+def test_a_pin_typed_wrong_or_too_early_costs_nothing_that_was_there(tmp_path):
+    with locked(tmp_path, token__module=FAULT) as appliance:
+        assert unlock(appliance).returncode == 0
+        appliance.provision()
+        order(appliance, "away 600")
+        assert appliance.get().status == 503
+        wait_for(lambda: appliance.ctl_json("status")["state"] == "degraded", "the loss")
+        # The network is down, and nobody knows: neither the right one nor a wrong one opens anything.
+        assert unlock(appliance).returncode == 5
+        assert unlock(appliance, "00000000").returncode == 5
+        order(appliance, "clear")
+        wait_for(lambda: appliance.get().status == 200, "the return, with the PIN that worked before")
+
+
+def test_a_refused_pin_is_sent_once_however_often_it_is_typed(tmp_path):
+    with locked(tmp_path, token__module=FAULT) as appliance:
+        for _ in range(3):
+            assert unlock(appliance, "00000000").returncode == 5
+        assert unlock(appliance).returncode == 0
+        appliance.stop()
+        logins = [line.split()[1] for line in (tmp_path / "counters").read_text().splitlines() if line.startswith("C_Login ")]
+        assert logins == ["2"]  # the wrong one, and the right one
 
 
 def test_a_refused_pin_file_is_mended_by_typing_without_a_restart(tmp_path):

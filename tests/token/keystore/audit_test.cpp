@@ -36,7 +36,7 @@ Status Verify(const AuditPage& page, AuditVerifier& verifier) {
   }
   for (; checkpoint != page.checkpoints.end(); ++checkpoint)
     SKMS_TRYV(verifier.TakeCheckpoint(checkpoint->jws));
-  return verifier.Finish();
+  return verifier.Finish({.unsigned_tail = true});
 }
 
 Status Verify(const AuditPage& page, std::vector<Bytes> keys) {
@@ -69,6 +69,17 @@ TEST_CASE("the token signs what is new, once, and the whole is verified by its p
   CHECK(verdict.signed_up_to == first.seq + 2);
   CHECK(verdict.checkpoints == 2);
   CHECK(Verify(f.Page(), f.Keys()).has_value());
+  {
+    // An entry that nobody signed is anybody's.
+    AuditVerifier strict(f.Keys());
+    REQUIRE(Verify(f.Page(), strict).has_value());
+    CHECK(strict.Finish({}).error().detail.find("nothing is signed after entry") == 0);
+    AuditPage made_up = f.Page();
+    made_up.checkpoints.clear();
+    AuditVerifier none(f.Keys());
+    REQUIRE(Verify(made_up, none).has_value());
+    CHECK(none.Finish({}).has_error());
+  }
   const auto strange = Verify(f.Page(), {f.client.spki});
   REQUIRE(strange.has_error());
   CHECK(strange.error().detail.find("'skms-sign-1', which no key that is given vouches for") !=
@@ -138,7 +149,45 @@ TEST_CASE("a cut tail with its checkpoints shows by a checkpoint that was kept e
   AuditVerifier other(f.Keys());
   REQUIRE(other.MustReach(kept).has_value());
   CHECK(Verify(anew, other).error().detail.find("the chain was made anew") == 0);
-  CHECK(AuditVerifier({}).MustReach(kept).error().code == ErrorCode::kIntegrity);
+  AuditVerifier keyless({f.client.spki});
+  REQUIRE(keyless.MustReach(kept).has_value());
+  CHECK(Verify(f.Page(), keyless).error().detail.find("the checkpoint that was kept is signed by no key") ==
+        0);
+}
+
+TEST_CASE("the token signs nothing that was changed behind the daemon's back") {
+  const char* edits[] = {
+      "DELETE FROM audit_checkpoints",
+      "UPDATE audit_checkpoints SET jws = substr(jws, 1, length(jws) - 4) || 'AAAA'",
+      "INSERT INTO audit_checkpoints SELECT number + 1, seq + 1000, 0, 'e30.e30.AAAA' FROM audit_checkpoints",
+      "INSERT INTO audit_checkpoints SELECT 9223372036854775807, seq, 0, jws || 'AAAA' FROM "
+      "audit_checkpoints",
+      "DELETE FROM audit WHERE seq > 6",
+      "UPDATE audit SET reason = 'another' WHERE seq = (SELECT max(seq) FROM audit) - 1",
+  };
+  for (const char* edit : edits) {
+    CAPTURE(edit);
+    AuditFixture f;
+    f.Append(4);
+    f.Sign();
+    f.Append(3);
+    f.Tamper(edit);
+    const auto refused = f.store->SignAudit();
+    REQUIRE(refused.has_error());
+    CHECK(refused.error().code == ErrorCode::kIntegrity);
+  }
+}
+
+TEST_CASE("nobody's word but an entry's counts for what was archived") {
+  AuditFixture f;
+  f.Append(4);
+  const AuditCheckpoint closing = f.Sign();
+  f.Append(2);
+  f.Tamper("INSERT INTO meta (name, value) VALUES ('audit_archived', '" + std::to_string(closing.seq) + "')");
+  CHECK(f.store->VerifyAudit().error().detail.find("no entry says that it was archived") !=
+        std::string::npos);
+  f.Tamper("UPDATE meta SET value = '1000000000000000' WHERE name = 'audit_archived'");
+  CHECK(f.store->VerifyAudit().error().code == ErrorCode::kIntegrity);
 }
 
 TEST_CASE("what was archived is gone, and what is left begins with what the token signed") {
