@@ -156,16 +156,16 @@ TEST_CASE("a cut tail with its checkpoints shows by a checkpoint that was kept e
 }
 
 TEST_CASE("the token signs nothing that was changed behind the daemon's back") {
-  const char* edits[] = {
+  const std::string insert = "INSERT INTO audit_checkpoints SELECT ";
+  const std::string edits[] = {
       "DELETE FROM audit_checkpoints",
       "UPDATE audit_checkpoints SET jws = substr(jws, 1, length(jws) - 4) || 'AAAA'",
-      "INSERT INTO audit_checkpoints SELECT number + 1, seq + 1000, 0, 'e30.e30.AAAA' FROM audit_checkpoints",
-      "INSERT INTO audit_checkpoints SELECT 9223372036854775807, seq, 0, jws || 'AAAA' FROM "
-      "audit_checkpoints",
+      insert + "number + 1, seq + 1000, 0, 'e30.e30.AAAA' FROM audit_checkpoints",
+      insert + "9223372036854775807, seq, 0, jws || 'AAAA' FROM audit_checkpoints",
       "DELETE FROM audit WHERE seq > 6",
       "UPDATE audit SET reason = 'another' WHERE seq = (SELECT max(seq) FROM audit) - 1",
   };
-  for (const char* edit : edits) {
+  for (const std::string& edit : edits) {
     CAPTURE(edit);
     AuditFixture f;
     f.Append(4);
