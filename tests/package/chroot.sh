@@ -47,6 +47,7 @@ repack() {
 version=$(dpkg-deb -f "$(find "$debs" -name 'skms-server_*.deb')" Version)
 arch=$(dpkg-deb -f "$(find "$debs" -name 'skms-server_*.deb')" Architecture)
 older=0.0.9
+schema=$(sed -n 's/.*kSchemaVersion = \([0-9]*\);.*/\1/p' "$root_of_house/keystore/schema.h")
 key= # as the first delivery opened it
 mount --make-rprivate /
 mount -t proc proc /proc
@@ -151,16 +152,16 @@ downgrade_refused() {
 }
 database() { setpriv --reuid "$(inside id -u skms)" --clear-groups sqlite3 "$base/var/lib/skms/skms.db" "$@"; }
 migrates() {
-  inside systemctl stop skmsd && database "ALTER TABLE services DROP COLUMN recipients; UPDATE meta SET value = '5' WHERE name = 'schema_version'" &&
-    inside systemctl start skmsd && same_key && is "$(database "SELECT value FROM meta WHERE name = 'schema_version'")" 6 &&
+  inside systemctl stop skmsd && database "DROP TABLE audit_checkpoints; ALTER TABLE services DROP COLUMN recipients; UPDATE meta SET value = '5' WHERE name = 'schema_version'" &&
+    inside systemctl start skmsd && same_key && is "$(database "SELECT value FROM meta WHERE name = 'schema_version'")" "$schema" &&
     is "$(inside stat -c '%U %a' /var/lib/skms/skms.db.schema-5)" "skms 600"
 }
 newer_database_refused() {
-  inside systemctl stop skmsd && database "UPDATE meta SET value = '7' WHERE name = 'schema_version'"
+  inside systemctl stop skmsd && database "UPDATE meta SET value = '$((schema + 1))' WHERE name = 'schema_version'"
   ! inside systemctl start skmsd >"$log.run" 2>&1 || return 1
   cat "$log.run"
-  database "UPDATE meta SET value = '6' WHERE name = 'schema_version'"
-  grep -q 'schema version 7, made by a newer skms' "$log.run" && inside systemctl start skmsd && same_key
+  database "UPDATE meta SET value = '$schema' WHERE name = 'schema_version'"
+  grep -q "schema version $((schema + 1)), made by a newer skms" "$log.run" && inside systemctl start skmsd && same_key
 }
 way_back() {
   { echo 'set -ex'; blocks "Going back" | sed "s/schema-N/schema-5/; s/OLDER/$older/"; } >"$base/root/back.sh"

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "keystore/schema.h"
 #include "tests/token/keystore/store_fixture.h"
 
 namespace skms::keystore {
@@ -108,6 +109,7 @@ TEST_CASE("a database from a newer version is refused and left alone") {
 
 /// As the former version left it.
 void BackToSchema5(const StoreFixture& f) {
+  f.Tamper("DROP TABLE audit_checkpoints");
   f.Tamper("ALTER TABLE services DROP COLUMN recipients");
   f.Tamper("UPDATE meta SET value = '5' WHERE name = 'schema_version'");
 }
@@ -122,7 +124,7 @@ TEST_CASE("a database of an older version is copied before it is brought forward
   std::ofstream(copy) << "what an earlier try left";
   std::ofstream(copy + ".new") << "what one left that was cut off";
   f.Reopen();
-  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == "6");
+  CHECK(f.Text("SELECT value FROM meta WHERE name = 'schema_version'") == std::to_string(kSchemaVersion));
   CHECK(f.store->Deliver(f.Val1(), ForService()).value().keys.at(0).version.kid == kid);
   struct stat status {};
   REQUIRE(::stat(copy.c_str(), &status) == 0);
@@ -157,7 +159,7 @@ TEST_CASE("a database that is current is not copied") {
   StoreFixture f;
   f.Close();
   f.Reopen();
-  CHECK(::access((f.options().path + ".schema-6").c_str(), F_OK) != 0);
+  CHECK(::access((f.options().path + ".schema-" + std::to_string(kSchemaVersion)).c_str(), F_OK) != 0);
 }
 
 TEST_CASE("a second process is kept out, and the file is its owner's alone") {
