@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <istream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -84,17 +85,20 @@ std::vector<json> LinesOf(const json& page) {
   return lines;
 }
 
+Status ReadAuditLines(std::istream& lines, const std::string& name, keystore::AuditVerifier& verifier) {
+  std::string line;
+  for (std::size_t number = 1; std::getline(lines, line); ++number) {
+    const Status taken = lines.eof() ? Status(IntegrityError("the line is cut")) : TakeLine(line, verifier);
+    if (taken.has_error())
+      return Error{taken.error().code, name + ":" + std::to_string(number) + ": " + taken.error().detail};
+  }
+  return lines.bad() ? Status(IoError(name, EIO)) : Ok();
+}
+
 Status ReadAuditFile(const std::string& path, keystore::AuditVerifier& verifier) {
   std::ifstream file(path);
   if (!file) return IoError(path, errno);
-  std::string line;
-  for (std::size_t number = 1; std::getline(file, line); ++number) {
-    const Status taken = file.eof() ? Status(IntegrityError("the line is cut")) : TakeLine(line, verifier);
-    if (taken.has_error())
-      return Error{taken.error().code, path + ":" + std::to_string(number) + ": " + taken.error().detail};
-  }
-  if (file.bad()) return IoError(path, EIO);
-  return Ok();
+  return ReadAuditLines(file, path, verifier);
 }
 
 Result<AuditFileEnd> EndOfAuditFile(const std::string& path) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <iosfwd>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct AuditFileEnd {
 std::vector<nlohmann::json> LinesOf(const nlohmann::json& page);
 
 /// Through `verifier`, line by line. Errors: kIo; kIntegrity, with file and line.
+Status ReadAuditLines(std::istream& lines, const std::string& name, keystore::AuditVerifier& verifier);
 Status ReadAuditFile(const std::string& path, keystore::AuditVerifier& verifier);
 /// Of a file that is not there: nothing. Errors: kIo, kIntegrity (its last line is cut).
 Result<AuditFileEnd> EndOfAuditFile(const std::string& path);

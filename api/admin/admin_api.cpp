@@ -10,7 +10,10 @@
 #include "api/admin/appliance_state.h"
 #include "api/admin/audit_resources.h"
 #include "api/admin/entry_json.h"
+#include "api/admin/group_resources.h"
+#include "api/admin/list_json.h"
 #include "api/admin/peer_access.h"
+#include "api/admin/status_json.h"
 #include "api/admin/token_resources.h"
 #include "api/admin/unlock_request.h"
 #include "api/http/json.h"
@@ -27,14 +30,6 @@ using http::Request;
 using http::RequestContext;
 using http::Response;
 using nlohmann::json;
-
-json RotationJson(const RotationReport& report) {
-  json out{{"held", report.held},   {"made", report.made},       {"activated", report.activated},
-           {"ended", report.ended}, {"destroyed", report.wiped}, {"behind", report.behind}};
-  if (report.held) out["reason"] = report.reason;
-  if (report.last_run > 0) out["lastRun"] = FormatUtc(report.last_run);
-  return out;
-}
 
 class AdminApi;
 
@@ -78,7 +73,7 @@ class AdminApi {
     return JsonResponse(200, {{"status", "ready"}, {"state", Text(JudgeState(deps_).name)}});
   }
 
-  Response GetStatus(Call& call) { return Answer(ReadStatus(), call); }
+  Response GetStatus(Call& call) { return Answer(ReadStatus(deps_), call); }
 
   Response Unlock(Call& call) { return NoContent(DoUnlock(call), call); }
 
@@ -123,39 +118,10 @@ class AdminApi {
   Response RotateTokenKeys(Call& call) { return admin::RotateTokenKeys(deps_, call); }
   Response RetireTokenKeys(Call& call) { return admin::RetireTokenKeys(deps_, call); }
 
-  Response ListGroups(Call& call) {
-    const auto page = PageFromText(call.request.query, call.invalid);
-    if (page.has_error()) return Failed(page.error(), call);
-    const auto groups = deps_.store.ListGroups(page.value().after, page.value().limit);
-    if (groups.has_error()) return Failed(groups.error(), call);
-    return List("groups", groups.value());
-  }
-
-  Response ShowGroup(Call& call) {
-    const auto view = deps_.store.ShowGroup(call.by(), keystore::GroupId(call.values[0]));
-    if (view.has_error()) return Failed(view.error(), call);
-    json body = ToJson(view.value().record);
-    body["members"] = json::array();
-    for (const keystore::GroupMember& member : view.value().members)
-      body["members"].push_back({{"kind", Name(member.kind)}, {"id", member.id}});
-    return JsonResponse(200, body);
-  }
-
-  Response RekeyGroup(Call& call) {
-    const auto changed = DoRekeyGroup(call);
-    if (changed.has_error()) return Failed(changed.error(), call);
-    json body = ToJson(changed.value().record);
-    body["keys"] = json::array();
-    for (const keystore::KeyVersion& key : changed.value().keys)
-      body["keys"].push_back(
-          {{"service", key.selector.service.value()}, {"kid", key.kid.value()}, {"version", key.version}});
-    return JsonResponse(200, body);
-  }
-
-  Response RemoveGroup(Call& call) {
-    const auto removed = deps_.store.DeleteGroup(call.by(), keystore::GroupId(call.values[0]), {});
-    return NoContent(removed.has_error() ? Status(removed.error()) : Ok(), call);
-  }
+  Response ListGroups(Call& call) { return admin::ListGroups(deps_, call); }
+  Response ShowGroup(Call& call) { return admin::ShowGroup(deps_, call); }
+  Response RekeyGroup(Call& call) { return admin::RekeyGroup(deps_, call); }
+  Response RemoveGroup(Call& call) { return admin::RemoveGroup(deps_, call); }
 
   Response ListSubscriptions(Call& call) {
     json list = json::array();
@@ -260,49 +226,10 @@ class AdminApi {
 
   static Error NotServing(std::string detail) { return {ErrorCode::kTokenUnavailable, std::move(detail)}; }
 
-  template <class Entry>
-  static Response List(const char* name, const std::vector<Entry>& entries) {
-    json list = json::array();
-    for (const Entry& entry : entries) list.push_back(ToJson(entry));
-    return JsonResponse(200, {{name, std::move(list)}});
-  }
-
   Response Add(Result<json> (AdminApi::*add)(Call&), Call& call) {
     const auto added = (this->*add)(call);
     if (added.has_error()) return Failed(added.error(), call);
     return JsonResponse(201, added.value());
-  }
-
-  Result<json> ReadStatus() {
-    SKMS_TRY(const std::int64_t keys, deps_.store.CountKeyVersions());
-    SKMS_TRY(const keystore::AuditSummary audit, deps_.store.Audit());
-    const hsm::TokenKeyGenerations generations = deps_.module.generations();
-    const auto sessions = deps_.module.session_use();
-    const RotationReport rotation = deps_.rotation.report();
-    const ApplianceState state = JudgeState(deps_);
-    return json{{"skms", deps_.skms_id},
-                {"state", Text(state.name)},
-                {"reasons", state.reasons},
-                {"version", deps_.version},
-                {"started", FormatUtc(deps_.started)},
-                {"time", FormatUtc(deps_.clock.NowSeconds())},
-                {"healthy", deps_.healthy()},
-                {"token", ToJson(deps_.module.info())},
-                {"tokenKeys",
-                 {{"kek", generations.kek},
-                  {"mac", generations.mac},
-                  {"sign", generations.sign},
-                  {"transfer", generations.transfer}}},
-                {"tokenHealth", ToJson(deps_.module.health())},
-                {"sessions", ToJson(sessions)},
-                {"rotation", RotationJson(rotation)},
-                {"services", deps_.store.Services().size()},
-                {"principals", deps_.store.Principals().size()},
-                {"recipients", deps_.store.Recipients().size()},
-                {"issuers", deps_.store.Issuers().size()},
-                {"keyVersions", keys},
-                {"schemaVersion", deps_.store.schema_version()},
-                {"audit", AuditJson(deps_, audit)}};
   }
 
   Status DoUnlock(Call& call) {
@@ -409,14 +336,6 @@ class AdminApi {
     }
     SKMS_TRY(const keystore::KeyVersion made, deps_.store.Rotate(call.by(), order.selector));
     return ToJson(made);
-  }
-
-  Result<keystore::GroupChanged> DoRekeyGroup(Call& call) {
-    SKMS_TRY(const json body, http::ParseJson(call.request.body));
-    BodyReader reader(body, call.invalid);
-    const std::string reason = reader.Text("reason", true);
-    SKMS_TRYV(reader.Finish());
-    return deps_.store.RekeyGroup(call.by(), keystore::GroupId(call.values[0]), reason, {});
   }
 
   Result<keystore::KeyVersion> DoChangeKey(Call& call) {
