@@ -95,7 +95,8 @@ Result<AuditCheckpoint> CheckpointOf(const std::string& text) {
 Result<std::optional<AuditCheckpoint>> LastCheckpointWhere(soci::session& session,
                                                            const std::string& condition) {
   std::string text;
-  session << "SELECT jws FROM audit_checkpoints WHERE " << condition << " ORDER BY number DESC LIMIT 1",
+  session << "SELECT jws FROM audit_checkpoints WHERE " << condition
+          << " ORDER BY seq DESC, number DESC LIMIT 1",
       soci::into(text);
   if (!session.got_data()) return std::optional<AuditCheckpoint>();
   SKMS_TRY(AuditCheckpoint checkpoint, CheckpointOf(text));

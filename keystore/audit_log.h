@@ -35,7 +35,8 @@ Result<AuditPage> ReadAuditPage(Database& database, std::int64_t after, std::uin
 /// Oldest first. Errors: kStorage.
 Result<std::vector<AuditRecord>> SearchAudit(Database& database, const AuditQuery& query);
 
-/// nullopt: there is none yet. Errors: kStorage, kIntegrity.
+/// nullopt: there is none yet. Of the newest entry that was signed, not the newest signature. Errors:
+/// kStorage, kIntegrity.
 Result<std::optional<AuditCheckpoint>> ReadLastCheckpoint(Database& database);
 /// The one that speaks of this entry. Errors: as above.
 Result<std::optional<AuditCheckpoint>> ReadCheckpointOf(Database& database, std::int64_t seq);

@@ -206,3 +206,26 @@ def test_a_disk_that_fills_is_told_before_it_is_full(tmp_path):
         assert status["state"] == "degraded" and any("MiB left" in reason for reason in status["reasons"]), status
         assert "MiB left" in appliance.log.read_text()
         appliance.key()  # served all the same
+
+
+def test_what_was_archived_stays_provable_when_the_key_that_signed_it_is_gone(tmp_path):
+    appliance = Appliance(tmp_path).prepare()
+    appliance.make_token("b")
+    appliance.write_config(tokens=[{"label": label, "pin_file": "pin"} for label in ("skms", "b")])
+    with ended(appliance.start()):
+        appliance.provision()
+        first = Exported(appliance)
+        archive = appliance.ctl_json("audit", "archive", "--directory", tmp_path, "--older-than", "0")["archive"]
+        appliance.ctl("token", "prepare", "b")
+        appliance.ctl("token", "join", "b", "--fingerprint", appliance.ctl_json("token", "join", "b")["fingerprint"])
+        appliance.ctl("kek", "status", "--wait")
+        appliance.ctl("kek", "retire", "--yes")
+        assert [key["kid"] for key in appliance.ctl_json("audit", "key")["keys"]] == ["skms-sign-2"]
+        assert appliance.ctl_json("audit", "verify")["whole"]
+        first.export()
+        assert first.verify(files=[archive, first.file])["first"] == 1  # by the key of the first day
+        first.key.write_text(appliance.ctl("audit", "key"))
+        assert first.verify()["signedUpTo"] == first.verify()["entries"]
+        # The next archive closes with what the present key signed.
+        second = appliance.ctl_json("audit", "archive", "--directory", tmp_path, "--older-than", "0")["archive"]
+        assert first.verify(files=[second])["entries"] > 0
