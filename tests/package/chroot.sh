@@ -238,5 +238,5 @@ check "documents name files that are there" documents_name_files_that_are_there
 export -f check inside apt state is quickstart blocks answer at_a_terminal first_key same_key secrets_are_secret users_of_processes asked_since asked upgrade \
   downgrade_refused database migrates newer_database_refused way_back removes serves_again purges_and_keeps serves_after_purge purge_at_a_terminal \
   asks_and_keeps asks_and_destroys said_beforehand client_stays alone
-export here root_of_house debs base log passed failed version arch older key
+export here root_of_house debs base log passed failed version arch older schema key
 unshare --net bash -uc 'set -o pipefail; alone'
