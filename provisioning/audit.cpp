@@ -52,11 +52,10 @@ void PrintVerdict(const json& verdict) {
   std::cout << "the chain of entries " << first << " to " << last << " is whole\n"
             << "signed  up to entry " << signed_up_to
             << (verdict.contains("signedAt") ? ", " + Cell(verdict, "signedAt") : std::string()) << ", "
-            << Cell(verdict, "checkpoints") << " checkpoints\n";
-  if (last > signed_up_to)
-    std::cout << "        the " << last - signed_up_to << " entries after it wait for their checkpoint\n";
+            << "checkpoints: " << Cell(verdict, "checkpoints") << '\n';
+  if (last > signed_up_to) std::cout << "        not yet signed: " << last - signed_up_to << '\n';
   if (verdict.at("unverified").get<std::int64_t>() > 0)
-    std::cout << "        " << Cell(verdict, "unverified") << " checkpoints are by keys that are not known\n";
+    std::cout << "        checkpoints by keys that are not known: " << Cell(verdict, "unverified") << '\n';
   if (first > 1)
     std::cout << "        entries 1 to " << first - 1 << " are in archives: skmsctl audit verify --file\n";
   std::cout << "head    " << Cell(verdict, "head") << '\n';

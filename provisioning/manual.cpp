@@ -54,11 +54,12 @@ manual::Program Manual() {
       "life of keys, tokens and their keys, the audit chain.",
       "It speaks to the running daemon over the admin socket. Only init, edge config, token probe, token "
       "prepare, the commands of "
-      "the security officer (recipient trust, recipient distrust, token make-strict-kek), completion and "
-      "manual work without it.",
+      "the security officer (recipient trust, recipient distrust, token make-strict-kek), audit "
+      "verify --file, completion and manual work without it.",
       "No PIN and no key is ever an argument, an environment variable or output: they are files, and files "
       "that others can read "
-      "are refused. An error is two lines on standard error: what went wrong, and what to do."};
+      "are refused; the PIN of an attended token is asked for on the terminal. An error is two lines on "
+      "standard error: what went wrong, and what to do."};
   for (const Command& command : Commands()) {
     manual::Command entry{command.name(),  command.argument,    "", command.summary, "",
                           command.example, OptionsDescription()};

@@ -1,8 +1,10 @@
 """The audit chain as an auditor meets it: exported, verified without the daemon, searched, archived; and what an attacker leaves behind."""
 
+import contextlib
 import json
 import os
 import pathlib
+import sqlite3
 import subprocess
 import time
 
@@ -229,3 +231,16 @@ def test_what_was_archived_stays_provable_when_the_key_that_signed_it_is_gone(tm
         # The next archive closes with what the present key signed.
         second = appliance.ctl_json("audit", "archive", "--directory", tmp_path, "--older-than", "0")["archive"]
         assert first.verify(files=[second])["entries"] > 0
+
+
+def test_what_changes_behind_the_daemons_back_is_not_signed_and_told(tmp_path):
+    with running(tmp_path, audit__checkpoint_s="1") as appliance:
+        wait_for(lambda: appliance.ctl_json("status")["audit"]["signedUpTo"] > 0, "the first checkpoint")
+        with contextlib.closing(sqlite3.connect(tmp_path / "skms.db")) as database, database:
+            database.execute("DELETE FROM audit_checkpoints")
+        wait_for(lambda: appliance.ctl_json("status")["state"] == "degraded", "the discovery")
+        [reason] = appliance.ctl_json("status")["reasons"]
+        assert "the audit checkpoint of entry" in reason and "is gone from the database" in reason
+        assert "critical the audit chain is not signed: " in appliance.log.read_text()
+        refused = appliance.try_ctl("audit", "export", "--file", tmp_path / "audit.jsonl")
+        assert refused.returncode == 3 and "is gone from the database" in refused.stderr
