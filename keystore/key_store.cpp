@@ -52,6 +52,8 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   SKMS_TRY(const int version, ReadSchemaVersion(*database));
   if (version == 0) return StorageError(options.path + " is empty; make the database with: skmsctl init");
   SKMS_TRYV(MigrateWithCopy(*database, options.path));
+  // Without it nothing could be decided: told at once and not to the first who asks.
+  SKMS_TRYV(ReadAuditHead(*database));
   // A process that was killed may have left octets there that it had wiped.
   SKMS_TRYV(database->EmptyLog());
   SKMS_TRY(std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));
