@@ -1,12 +1,14 @@
 """A server that starts without a PIN: locked until an administrator types it, and what it says and refuses meanwhile."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import select
 import sqlite3
 import subprocess
+import termios
 import time
 
 from appliance import BIN, DEADLINE, PIN, Appliance, wait_for
@@ -86,9 +88,11 @@ def test_the_pin_is_typed_without_echo(tmp_path):
         leader, follower = pty.openpty()
         command = [BIN / "skmsctl", "--config", appliance.config, "unlock"]
         process = subprocess.Popen(command, env=appliance.environment, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
-                                   preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
+                                   preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(follower)
         shown = read_until(leader, b"PIN of token 'skms': ")
+        # The terminal is told after the prompt, and nobody types as fast as this.
+        wait_for(lambda: not termios.tcgetattr(leader)[3] & termios.ECHO, "the echo's end")
         os.write(leader, PIN.encode() + b"\n")
         shown += read_until(leader, b"unlocked")
         assert process.wait(DEADLINE) == 0
