@@ -125,7 +125,9 @@ std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration,
     };
     members.push_back({TokenOptionsFrom(section), [section, pins] { return pins->PinOf(section); },
                        section.weight, accept,
-                       [label = section.label, pins](const SecretBytes& pin) { pins->Refused(label, pin); }});
+                       [label = section.label, pins](const SecretBytes& pin, bool took) {
+                         pins->Answered(label, pin, took);
+                       }});
   }
   return members;
 }

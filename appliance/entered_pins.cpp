@@ -19,9 +19,13 @@ void EnteredPins::Restore(const std::string& label, std::optional<SecretBytes> f
   if (former) pins_.emplace(label, std::move(*former));
 }
 
-void EnteredPins::Refused(const std::string& label, const SecretBytes& pin) {
+void EnteredPins::Answered(const std::string& label, const SecretBytes& pin, bool took) {
   const std::lock_guard lock(mutex_);
-  refused_[label].insert(Sha256(pin.ExposeSecret()));
+  if (took) {
+    refused_.erase(label);
+  } else {
+    refused_[label].insert(Sha256(pin.ExposeSecret()));
+  }
 }
 
 Result<SecretBytes> EnteredPins::PinOf(const TokenSection& token) const {

@@ -24,8 +24,9 @@ class EnteredPins {
   std::optional<SecretBytes> Keep(const std::string& label, SecretBytes pin);
   /// As it was before Keep.
   void Restore(const std::string& label, std::optional<SecretBytes> former);
-  /// The token sent it back. Of a PIN that works no digest is kept.
-  void Refused(const std::string& label, const SecretBytes& pin);
+  /// What the token said to it. Of a PIN that works no digest is kept; once one does, what was refused before
+  /// may be right another day.
+  void Answered(const std::string& label, const SecretBytes& pin, bool took);
   /// One that was typed; else that of its file or credential. Errors: as ReadPin; kPinIncorrect for one that
   /// was refused before.
   Result<SecretBytes> PinOf(const TokenSection& token) const;

@@ -39,7 +39,7 @@ Result<std::unique_ptr<TokenKeeper>> TokenKeeper::Open(TokenMember member, std::
   {
     SKMS_TRY(const SecretBytes first, keeper->member_.pin());
     auto opened = OpenToken::Open(keeper->member_.options, first, missing, keeper->Reporter());
-    if (opened.has_error()) keeper->TellRefused(opened.error(), first);
+    keeper->TellAnswer(opened.has_error() ? &opened.error() : nullptr, first);
     SKMS_TRY(keeper->current_, keeper->Admitted(std::move(opened)));
   }
   keeper->known_ = keeper->current_->known;
@@ -287,16 +287,17 @@ Result<SecretBytes> TokenKeeper::Pin() {
   return pin;
 }
 
-/// Where it was sent: a token may also say beforehand that it takes none.
-void TokenKeeper::TellRefused(const Error& error, const SecretBytes& pin) const {
-  if (error.code == ErrorCode::kPinIncorrect && error.rv != 0 && member_.refused) member_.refused(pin);
+/// nullptr: the token took it. A token may also say beforehand that it takes none; then it was not sent.
+void TokenKeeper::TellAnswer(const Error* error, const SecretBytes& pin) const {
+  if (!member_.answered) return;
+  if (error == nullptr) return member_.answered(pin, true);
+  if (error->code == ErrorCode::kPinIncorrect && error->rv != 0) member_.answered(pin, false);
 }
 
 /// Under opening_.
 void TokenKeeper::Refuse(const Error& error, const SecretBytes& pin) {
-  if (error.code != ErrorCode::kPinIncorrect) return;
-  refused_pin_ = Sha256(pin.ExposeSecret());
-  TellRefused(error, pin);
+  TellAnswer(&error, pin);
+  if (error.code == ErrorCode::kPinIncorrect) refused_pin_ = Sha256(pin.ExposeSecret());
 }
 
 Result<OpenTokenPtr> TokenKeeper::Admitted(Result<OpenTokenPtr> opened) {
@@ -313,7 +314,10 @@ Result<OpenTokenPtr> TokenKeeper::TryOpen() {
   const std::optional<KnownToken> former = known();
   auto opened = former ? OpenToken::Reopen(member_.options, pin, *former, Reporter())
                        : OpenToken::Open(member_.options, pin, MissingKeys::kRefuseUntried, Reporter());
-  if (opened.has_value()) refused_pin_.reset();
+  if (opened.has_value()) {
+    refused_pin_.reset();
+    TellAnswer(nullptr, pin);
+  }
   if (opened.has_error()) Refuse(opened.error(), pin);
   return Admitted(std::move(opened));
 }

@@ -125,7 +125,7 @@ class TokenKeeper {
   Result<OpenTokenPtr> TryOpen();
   Result<OpenTokenPtr> Admitted(Result<OpenTokenPtr> opened);
   Result<SecretBytes> Pin();
-  void TellRefused(const Error& error, const SecretBytes& pin) const;
+  void TellAnswer(const Error* error, const SecretBytes& pin) const;
   void Refuse(const Error& error, const SecretBytes& pin);
 
   const TokenMember member_;

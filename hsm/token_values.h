@@ -77,8 +77,8 @@ struct TokenMember {
   std::uint32_t weight = 1;  ///< 1 to 100, beside the others' weights; 0: only while no other is well
   /// Judges what it can do at each opening; an error keeps it out. Empty: any will do.
   std::function<Status(const Capabilities&)> accept{};
-  /// Told of a PIN that the token refused. Empty: nobody wants to know.
-  std::function<void(const SecretBytes&)> refused{};
+  /// Told what the token said to a PIN. Empty: nobody wants to know.
+  std::function<void(const SecretBytes& pin, bool took)> answered{};
 };
 
 /// How a token of the list fares.
