@@ -201,21 +201,11 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"skms", ReadSkms},
-    {"token", ReadToken},
-    {"store", ReadStore},
-    {"listen", ReadListen},
-    {"listen_ue", ReadListenUe},
-    {"edge", ReadEdge},
-    {"limits", ReadLimits},
-    {"admin", ReadAdmin},
-    {"access_token", ReadAccessToken},
-    {"rotation", ReadRotation},
-    {"rewrap", ReadRewrap},
-    {"notify", ReadNotify},
-    {"audit", ReadAudit},
-    {"memory", ReadMemory},
-    {"log", ReadLog},
+    {"skms", ReadSkms},         {"token", ReadToken},        {"store", ReadStore},
+    {"listen", ReadListen},     {"listen_ue", ReadListenUe}, {"edge", ReadEdge},
+    {"limits", ReadLimits},     {"admin", ReadAdmin},        {"access_token", ReadAccessToken},
+    {"rotation", ReadRotation}, {"rewrap", ReadRewrap},      {"notify", ReadNotify},
+    {"audit", ReadAudit},       {"memory", ReadMemory},      {"log", ReadLog},
 };
 
 Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
