@@ -150,7 +150,9 @@ Status VerifyAuditChain(Database& database, AuditVerifier& verifier) {
       return Ok();
     };
     if (archived > 0) SKMS_TRYV(take_up_to(archived));
-    Entries entries(session, "seq > :archived ORDER BY seq", soci::use(archived));
+    // A number that no entry can have is somebody's, too.
+    const long long from = archived > 0 ? archived + 1 : std::numeric_limits<long long>::min();
+    Entries entries(session, "seq >= :from OR seq IS NULL ORDER BY seq", soci::use(from));
     while (const AuditRecord* record = entries.Next()) {
       SKMS_TRYV(verifier.Take(*record));
       SKMS_TRYV(take_up_to(record->seq));

@@ -142,6 +142,7 @@ TEST_CASE("the audit chain shows an entry that was changed, dropped, put in or m
       "UPDATE audit SET time_ms = time_ms + 1 WHERE seq = 4",
       "DELETE FROM audit WHERE seq = 4",
       "DELETE FROM audit WHERE seq = 1",
+      "UPDATE audit SET seq = -1 WHERE seq = 6",
       "UPDATE audit SET seq = CASE seq WHEN 3 THEN -4 WHEN 4 THEN -3 END WHERE seq IN (3, 4);",
       kPutInAudit,
   };
