@@ -21,14 +21,21 @@ constexpr std::size_t kPage = 16384;
 // Larger bodies go on to the daemon as they come, and wait in its threads.
 constexpr std::size_t kLargestBuffer = std::size_t{1} << 20;
 
-/// "{name}" of `text` replaced; every name must be there.
-std::string Fill(std::string text, const std::vector<std::pair<std::string_view, std::string>>& values) {
-  for (const auto& [name, value] : values) {
-    const std::string place = "{" + std::string(name) + "}";
-    for (std::size_t at = text.find(place); at != std::string::npos; at = text.find(place, at + value.size()))
-      text.replace(at, place.size(), value);
+/// `text` with each "{name}" replaced. A value is never read for names itself: it is the administrator's.
+std::string Fill(std::string_view text, const std::vector<std::pair<std::string_view, std::string>>& values) {
+  std::string filled;
+  while (!text.empty()) {
+    const std::size_t place = std::min(text.find('{'), text.size());
+    filled += text.substr(0, place);
+    text.remove_prefix(place);
+    const std::string_view name = text.substr(std::min<std::size_t>(1, text.size()), text.find('}') - 1);
+    const auto value =
+        std::find_if(values.begin(), values.end(), [&name](const auto& each) { return each.first == name; });
+    const bool named = !text.empty() && value != values.end();
+    filled += named ? std::string_view(value->second) : text.substr(0, 1);
+    text.remove_prefix(std::min(named ? name.size() + 2 : 1, text.size()));
   }
-  return text;
+  return filled;
 }
 
 /// One word of HAProxy's configuration. Nothing can be escaped between its strong quotes.

@@ -21,6 +21,8 @@ std::optional<std::int64_t> Seconds(const ASN1_TIME* time) {
 }  // namespace
 
 bool IsCertificateBundle(const std::string& pem) {
+  // OpenSSL ends a line at a zero, and takes the rest of it for whatever fits.
+  if (pem.find('\0') != std::string::npos) return false;
   const std::unique_ptr<BIO, decltype(&BIO_free)> in(
       BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
   int certificates = 0;

@@ -62,7 +62,7 @@ repack "$older"
 # --- installation, without systemd running
 installs() {
   apt update && apt install -y --no-install-recommends "/root/skms-server_$older.deb" "/root/skms-client_$older.deb" \
-    softhsm2 haproxy openssl curl ca-certificates 2>&1 | tee "$base/root/install.log" && is "$(state)" "ii $older"
+    softhsm2 haproxy openssl curl ca-certificates sqlite3 2>&1 | tee "$base/root/install.log" && is "$(state)" "ii $older"
 }
 starts_nothing() {
   grep -q 'installed, not started' "$base/root/install.log" && ! pgrep -x skmsd && [ ! -e "$base/run/skms/admin.sock" ] &&
@@ -150,7 +150,7 @@ downgrade_refused() {
   grep -q "is not replaced by the older $older" "$log.run" && is "$(state)" "ii $version" && pgrep -x skmsd &&
     is "$(sha256sum "$base/usr/sbin/skmsd")" "$sum" && same_key
 }
-database() { setpriv --reuid "$(inside id -u skms)" --clear-groups sqlite3 "$base/var/lib/skms/skms.db" "$@"; }
+database() { inside setpriv --reuid skms --regid skms --clear-groups sqlite3 /var/lib/skms/skms.db "$@"; }
 migrates() {
   inside systemctl stop skmsd && database "DROP TABLE audit_checkpoints; ALTER TABLE services DROP COLUMN recipients; UPDATE meta SET value = '5' WHERE name = 'schema_version'" &&
     inside systemctl start skmsd && same_key && is "$(database "SELECT value FROM meta WHERE name = 'schema_version'")" "$schema" &&
