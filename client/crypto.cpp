@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 #include <array>
 #include <memory>
@@ -120,6 +121,15 @@ PkeyPtr RsaPublicKey(const Bytes& modulus, const Bytes& exponent) {
       OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get()) != 1)
     return nullptr;
   return PublicKey("RSA", builder.get());
+}
+
+Result<Bytes> SpkiOf(EVP_PKEY* key) {
+  unsigned char* der = nullptr;
+  const int size = key != nullptr ? i2d_PUBKEY(key, &der) : 0;
+  if (size <= 0) return IntegrityError("the members of a JWK are no public key");
+  Bytes out(der, der + size);
+  OPENSSL_free(der);
+  return out;
 }
 
 Result<SecretBytes> Unwrap(const EVP_CIPHER* cipher, ByteView kek, const Bytes& wrapped) {
@@ -247,6 +257,17 @@ Result<Sealed> SealGcm(ByteView key, ByteView plain, ByteView aad) {
     return InternalError("AES-GCM failed");
   }
   return sealed;
+}
+
+Result<Bytes> EcSpki(const EphemeralKey& point) {
+  for (const NamedCurve& curve : kCurves) {
+    if (point.curve == curve.jose) return SpkiOf(EcPublicKey(curve, point).get());
+  }
+  return IntegrityError("a key of curve '" + point.curve + "', which is not known here");
+}
+
+Result<Bytes> RsaSpki(const Bytes& modulus, const Bytes& exponent) {
+  return SpkiOf(RsaPublicKey(modulus, exponent).get());
 }
 
 Result<SecretBytes> RandomOctets(std::size_t size) {

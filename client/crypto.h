@@ -35,6 +35,10 @@ struct Sealed {
 Result<SecretBytes> OpenGcm(ByteView key, const Sealed& sealed, ByteView aad);
 Result<Sealed> SealGcm(ByteView key, ByteView plain, ByteView aad);
 
+/// SubjectPublicKeyInfo DER. kIntegrity: no point of the curve; no RSA key of 2048 bits or more.
+Result<Bytes> EcSpki(const EphemeralKey& point);
+Result<Bytes> RsaSpki(const Bytes& modulus, const Bytes& exponent);
+
 /// Random octets. kInternal: the generator failed.
 Result<SecretBytes> RandomOctets(std::size_t size);
 

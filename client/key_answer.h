@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/digest.h"
 #include "base/result.h"
 #include "base/secret_bytes.h"
 
@@ -22,6 +23,8 @@ struct KeyQuery {
   std::string group =
       {};  ///< of the keys that come with the user's or UE's: this group's only; empty: his own
   std::string client = {};  ///< KM-UU only: KM-S cannot name a VAL client
+  bool receipt =
+      false;  ///< ask for a signed receipt (client/receipt.h) to come along; a server may pass it over
 };
 
 /// A point that the server sent, as in a JWK (RFC 7518 6.2.1); unchecked.
@@ -66,6 +69,8 @@ struct KeyAnswer {
   std::string user_uri;  ///< for whom the answer is
   std::vector<ReceivedKey> keys;
   std::vector<ReceivedPayload> payloads;
+  std::string receipt;         ///< JWS that came with it; empty: none
+  Sha256Digest body_sha256{};  ///< of the answer as it came, which a receipt names
 };
 
 /// The keys and payloads that were asked for, in the order they came, out of a ValKeyInfo. A user's answer

@@ -18,6 +18,7 @@ using nlohmann::json;
 
 constexpr int kMostRedirects = 3;
 constexpr const char* kKeyRequest = "/skm/v1/key-request";
+constexpr const char* kPreferReceipt = "Prefer: skms-receipt";
 constexpr const char* kProvision = "/ss-kpp/v1/request";
 
 std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
@@ -37,6 +38,15 @@ Discovery::TransferKey DecodeTransferKey(const json& jwk) {
   return key;
 }
 
+/// nullopt: of a kind that is not known here, and so of no use.
+std::optional<SigningKey> DecodeSigningKey(const json& jwk) {
+  const auto octets = [&jwk](const char* name) { return FromBase64Url(Text(jwk, name)).value_or(Bytes()); };
+  auto spki = Text(jwk, "kty") == "EC" ? EcSpki({Text(jwk, "crv"), octets("x"), octets("y")})
+                                       : RsaSpki(octets("n"), octets("e"));
+  if (spki.has_error()) return std::nullopt;
+  return SigningKey{Text(jwk, "kid"), std::move(spki).value()};
+}
+
 Result<Discovery> DecodeDiscovery(const std::string& body) {
   const json said = ParseJson(body);
   const json& apis = Member(said, "apis");
@@ -51,8 +61,11 @@ Result<Discovery> DecodeDiscovery(const std::string& body) {
   }
   for (const json& alg : Member(said, "wrapping"))
     if (alg.is_string()) out.wrapping.push_back(alg.get<std::string>());
-  for (const json& jwk : Member(Member(said, "jwks"), "keys"))
+  for (const json& jwk : Member(Member(said, "jwks"), "keys")) {
     if (Text(jwk, "use") == "enc" && Text(jwk, "kty") == "RSA") out.transfer_key = DecodeTransferKey(jwk);
+    if (Text(jwk, "use") != "sig") continue;
+    if (auto key = DecodeSigningKey(jwk)) out.signing_keys.push_back(std::move(*key));
+  }
   return out;
 }
 
@@ -117,15 +130,18 @@ Result<Discovery> KeyManagementClient::Discover() {
   return DecodeDiscovery(answer.body);
 }
 
+Result<Discovery> KeyManagementClient::DiscoveryOf(HttpsClient& server) {
+  SKMS_TRY(const HttpAnswer answer, server.Send({"GET", "/.well-known/skms", {"Accept: application/json"}}));
+  if (answer.status != 200)
+    return Error{ErrorCode::kUnsupported,
+                 server.endpoint().url + " publishes no keys (" + std::to_string(answer.status) + ")"};
+  return DecodeDiscovery(answer.body);
+}
+
 /// The transfer key of `server`, which need not be the one this client began with.
 Result<Discovery::TransferKey> KeyManagementClient::TransferKeyOf(HttpsClient& server,
                                                                   const std::string& thumbprint) {
-  SKMS_TRY(const HttpAnswer answer, server.Send({"GET", "/.well-known/skms", {"Accept: application/json"}}));
-  if (answer.status != 200)
-    return Error{ErrorCode::kUnsupported, server.endpoint().url +
-                                              " publishes no transfer key to seal the payload to (" +
-                                              std::to_string(answer.status) + ")"};
-  SKMS_TRY(const Discovery found, DecodeDiscovery(answer.body));
+  SKMS_TRY(const Discovery found, DiscoveryOf(server));
   if (!found.transfer_key)
     return Error{ErrorCode::kUnsupported,
                  server.endpoint().url + " publishes no transfer key to seal the payload to"};
@@ -151,15 +167,36 @@ Result<HttpAnswer> KeyManagementClient::SendKeyQuery(const KeyQuery& query, cons
     return InvalidArgument("KM-S has no way to name a VAL client (TS 29.549 7.3.1.4.2.3)");
   Ask ask{"GET", KeyRecordsTarget(query), {"Accept: application/json"}, {}, &access_token};
   if (!etag.empty()) ask.headers.push_back("If-None-Match: " + etag);
+  if (query.receipt) ask.headers.emplace_back(kPreferReceipt);
   ask.conditional = !etag.empty();
   return Send(ask);
 }
 
-Result<KeyAnswer> KeyManagementClient::RetrieveKeys(const KeyQuery& query, const SecretBytes& access_token) {
-  SKMS_TRY(HttpAnswer answer, SendKeyQuery(query, access_token, ""));
-  auto decoded = DecodeAnswer(answer.body, query);
+/// What was decoded, with the receipt; the body is wiped.
+Result<KeyAnswer> KeyManagementClient::Taken(HttpAnswer& answer, Result<KeyAnswer> decoded) {
+  if (decoded.has_value()) {
+    decoded.value().receipt = answer.headers["skms-receipt"];
+    decoded.value().body_sha256 = Sha256(AsBytes(answer.body));
+  }
   Wipe(answer.body);
   return decoded;
+}
+
+Result<DeliveryReceipt> KeyManagementClient::CheckReceipt(const KeyAnswer& answer) {
+  if (answer.receipt.empty()) return NotFound("no receipt came with the answer");
+  const std::string root = asked_root_;
+  Endpoint endpoint = https_.endpoint();
+  endpoint.url = root;
+  HttpsClient server(std::move(endpoint));
+  SKMS_TRY(const Discovery found, DiscoveryOf(server));
+  SKMS_TRY(DeliveryReceipt receipt, VerifyReceipt(answer.receipt, found.signing_keys));
+  SKMS_TRYV(CheckReceiptOf(receipt, answer, root));
+  return receipt;
+}
+
+Result<KeyAnswer> KeyManagementClient::RetrieveKeys(const KeyQuery& query, const SecretBytes& access_token) {
+  SKMS_TRY(HttpAnswer answer, SendKeyQuery(query, access_token, ""));
+  return Taken(answer, DecodeAnswer(answer.body, query));
 }
 
 Result<std::optional<KeyAnswer>> KeyManagementClient::RetrieveKeysIfChanged(const KeyQuery& query,
@@ -167,8 +204,7 @@ Result<std::optional<KeyAnswer>> KeyManagementClient::RetrieveKeysIfChanged(cons
                                                                             std::string& etag) {
   SKMS_TRY(HttpAnswer answer, SendKeyQuery(query, access_token, etag));
   if (answer.status == 304) return std::optional<KeyAnswer>();
-  auto decoded = DecodeAnswer(answer.body, query);
-  Wipe(answer.body);
+  auto decoded = Taken(answer, DecodeAnswer(answer.body, query));
   if (decoded.has_error()) return std::move(decoded).error();
   etag = answer.headers["etag"];
   return std::optional<KeyAnswer>(std::move(decoded).value());
@@ -190,10 +226,10 @@ Result<KeyAnswer> KeyManagementClient::RequestKeys(const KeyQuery& query, const 
     message["dateTime"] = clock_.NowSeconds();
     return Dump(message);
   };
-  SKMS_TRY(HttpAnswer answer, Send({"POST", kKeyRequest, {"Accept: application/json"}, body, &access_token}));
-  auto decoded = DecodeKmResponse(answer.body, query, asked_root_);
-  Wipe(answer.body);
-  return decoded;
+  Ask ask{"POST", kKeyRequest, {"Accept: application/json"}, body, &access_token};
+  if (query.receipt) ask.headers.emplace_back(kPreferReceipt);
+  SKMS_TRY(HttpAnswer answer, Send(ask));
+  return Taken(answer, DecodeKmResponse(answer.body, query, asked_root_));
 }
 
 Status KeyManagementClient::Provision(const ProvisionRequest& request, const SecretBytes& access_token) {

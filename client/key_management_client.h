@@ -20,6 +20,7 @@
 #include "client/https.h"
 #include "client/key_answer.h"
 #include "client/problem.h"
+#include "client/receipt.h"
 
 namespace skms::client {
 
@@ -50,6 +51,7 @@ struct Discovery {
   std::string skms_uri;
   std::vector<Api> apis;
   std::vector<std::string> wrapping;        ///< values that ReceivedKey::wrap_alg may have
+  std::vector<SigningKey> signing_keys;     ///< of receipts and of the audit chain
   std::optional<TransferKey> transfer_key;  ///< what is sent to the server may be encrypted to it
 };
 
@@ -102,6 +104,11 @@ class KeyManagementClient {
   /// also for a transfer key of another thumbprint.
   Status Provision(const ProvisionRequest& request, const SecretBytes& access_token);
 
+  /// The receipt of the answer that came last, checked against the answer and the keys that its server
+  /// publishes. kNotFound: none came with it. kIntegrity: it is not of this answer, or not signed by that
+  /// server.
+  Result<DeliveryReceipt> CheckReceipt(const KeyAnswer& answer);
+
   /// Of the last call, if the server refused it.
   const std::optional<Problem>& problem() const { return problem_; }
 
@@ -112,6 +119,8 @@ class KeyManagementClient {
                                   const std::string& etag);
   Result<Discovery::TransferKey> TransferKeyOf(HttpsClient& server, const std::string& thumbprint);
   Result<HttpAnswer> Refuse(const HttpAnswer& answer);
+  static Result<KeyAnswer> Taken(HttpAnswer& answer, Result<KeyAnswer> decoded);
+  static Result<Discovery> DiscoveryOf(HttpsClient& server);
 
   HttpsClient https_;
   const Clock& clock_;

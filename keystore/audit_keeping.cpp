@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "base/delivery_receipt.h"
 #include "base/jws.h"
 #include "base/log.h"
 #include "keystore/audit_checkpoint.h"
@@ -17,13 +18,18 @@ namespace {
 std::string SignKid(std::uint32_t generation) { return "skms-sign-" + std::to_string(generation); }
 
 /// Signs with the token's key of that generation.
+Result<std::string> SignJws(hsm::CryptoModule& module, std::uint32_t generation, const char* type,
+                            std::string_view payload) {
+  const std::string signed_part =
+      JwsSignedPart({module.signature_algorithm(generation), SignKid(generation), type}, payload);
+  SKMS_TRY(const Bytes signature, module.Sign(generation, AsBytes(signed_part)));
+  return JwsText(signed_part, signature);
+}
+
 Result<AuditCheckpoint> Sign(hsm::CryptoModule& module, std::uint32_t generation,
                              AuditCheckpoint checkpoint) {
   checkpoint.kid = SignKid(generation);
-  const JwsHeader header{module.signature_algorithm(generation), checkpoint.kid, kCheckpointType};
-  const std::string signed_part = JwsSignedPart(header, CheckpointPayload(checkpoint));
-  SKMS_TRY(const Bytes signature, module.Sign(generation, AsBytes(signed_part)));
-  checkpoint.jws = JwsText(signed_part, signature);
+  SKMS_TRY(checkpoint.jws, SignJws(module, generation, kCheckpointType, CheckpointPayload(checkpoint)));
   return checkpoint;
 }
 
@@ -35,6 +41,10 @@ std::set<std::uint32_t> HeldSigningKeys(const hsm::CryptoModule& module) {
 }
 
 }  // namespace
+
+Result<std::string> KeyStore::SignReceipt(const DeliveryReceipt& receipt) {
+  return SignJws(state_->module, state_->module.generations().sign, kReceiptType, ReceiptPayload(receipt));
+}
 
 Result<AuditSummary> KeyStore::Audit() { return ReadAuditHead(*state_->database); }
 

@@ -111,7 +111,7 @@ long long ArchivedIn(soci::session& session) {
 
 }  // namespace
 
-Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry) {
+Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry, AuditSummary* place) {
   AuditSummary head = HeadOf(session);
   const auto insert = PreparedStatements::Of<InsertEntry>(session);
   AuditRecord& record = insert->record;
@@ -121,6 +121,7 @@ Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry&
   record.previous = std::move(head.head);
   record.hash = AuditHash(record);
   insert->statement.execute(true);
+  if (place != nullptr) *place = {record.seq, record.hash};
   return Ok();
 }
 

@@ -16,8 +16,10 @@
 
 namespace skms::keystore {
 
-/// Appends within the caller's transaction. Throws SOCI's exceptions, as all DatabaseWork may.
-Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry);
+/// Appends within the caller's transaction; `place`, where given, is where it stands. Throws SOCI's
+/// exceptions, as all DatabaseWork may.
+Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry,
+                   AuditSummary* place = nullptr);
 
 /// Entries and newest hash. Errors: kStorage.
 Result<AuditSummary> ReadAuditHead(Database& database);

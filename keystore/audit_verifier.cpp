@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/delivery_receipt.h"
+
 namespace skms::keystore {
 namespace {
 
@@ -21,17 +23,28 @@ bool EndsWith(std::string_view text, std::string_view end) {
 
 Status AuditVerifier::MustReach(std::string_view text) {
   SKMS_TRY(Jws jws, ReadJws(text));
-  SKMS_TRY(must_reach_, ReadCheckpoint(jws, text));
-  must_reach_jws_ = std::move(jws);
+  SKMS_TRY(AuditCheckpoint checkpoint, ReadCheckpoint(jws, text));
+  kept_.push_back({"the kept checkpoint", std::move(jws), checkpoint.seq, std::move(checkpoint.hash)});
+  return Ok();
+}
+
+Status AuditVerifier::MustHoldReceipt(std::string_view text) {
+  SKMS_TRY(Jws jws, ReadJws(text));
+  SKMS_TRY(DeliveryReceipt receipt, ReadReceipt(jws));
+  kept_.push_back({"the receipt of request " + receipt.request_id, std::move(jws), receipt.entry,
+                   std::move(receipt.entry_hash)});
   return Ok();
 }
 
 Status AuditVerifier::CheckReached(std::int64_t seq, const std::string& hash) {
-  if (!must_reach_ || seq != must_reach_->seq) return Ok();
-  reached_ = true;
-  if (hash == must_reach_->hash) return Ok();
-  return IntegrityError("the chain was made anew: " + Entry(seq) +
-                        " is another than the one that the kept checkpoint speaks of");
+  for (Kept& kept : kept_) {
+    if (kept.seq != seq) continue;
+    kept.reached = true;
+    if (hash != kept.hash)
+      return IntegrityError("the chain was made anew: " + Entry(seq) + " is another than the one that " +
+                            kept.what + " speaks of");
+  }
+  return Ok();
 }
 
 Status AuditVerifier::Take(const AuditRecord& record) {
@@ -107,23 +120,20 @@ Status AuditVerifier::TakeCheckpoint(std::string_view text) {
   return Ok();
 }
 
-Status AuditVerifier::CheckKept() const {
-  if (!must_reach_) return Ok();
-  if (!IsSigned(*must_reach_jws_, ever_known_)) {
-    return IntegrityError("the checkpoint that was kept is signed by no key that is given ('" +
-                          must_reach_->kid + "')");
-  }
-  if (must_reach_->seq > seq_) {
-    return IntegrityError("the tail was cut: the kept checkpoint speaks of " + Entry(must_reach_->seq) +
+Status AuditVerifier::CheckKept(const Kept& kept) const {
+  if (!IsSigned(kept.jws, ever_known_))
+    return IntegrityError(kept.what + " is signed by no key that is given ('" + kept.jws.header.kid + "')");
+  if (kept.seq > seq_) {
+    return IntegrityError("the tail was cut: " + kept.what + " speaks of " + Entry(kept.seq) +
                           ", and the last one here is " + Entry(seq_));
   }
-  if (reached_) return Ok();
-  return IntegrityError("the kept checkpoint speaks of " + Entry(must_reach_->seq) +
+  if (kept.reached) return Ok();
+  return IntegrityError(kept.what + " speaks of " + Entry(kept.seq) +
                         ", which is not here: give the archive that holds it, too");
 }
 
 Status AuditVerifier::Finish(Strictness strictness) const {
-  SKMS_TRYV(CheckKept());
+  for (const Kept& kept : kept_) SKMS_TRYV(CheckKept(kept));
   if (unknown_up_to_ > verdict_.signed_up_to) {
     return IntegrityError("the checkpoint of " + Entry(unknown_up_to_) + " is signed by '" + unknown_kid_ +
                           "', which no key that is given vouches for");

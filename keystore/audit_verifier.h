@@ -24,6 +24,9 @@ class AuditVerifier {
   /// The chain must hold what this checkpoint says, which was kept elsewhere: else its tail was cut, or it
   /// was made anew. Before the first Take. Errors: kInvalidArgument.
   Status MustReach(std::string_view jws);
+  /// The chain must hold the entry that a receipt of a delivery (base/delivery_receipt.h) names. Before the
+  /// first Take. Errors: kInvalidArgument.
+  Status MustHoldReceipt(std::string_view jws);
 
   /// Errors of both: kIntegrity.
   Status Take(const AuditRecord& record);
@@ -41,15 +44,21 @@ class AuditVerifier {
   const AuditVerdict& verdict() const { return verdict_; }
 
  private:
+  /// What somebody kept elsewhere says of an entry.
+  struct Kept {
+    std::string what;  ///< "the kept checkpoint"
+    Jws jws;
+    std::int64_t seq = 0;
+    std::string hash;
+    bool reached = false;
+  };
   Status CheckReached(std::int64_t seq, const std::string& hash);
-  Status CheckKept() const;
+  Status CheckKept(const Kept& kept) const;
   Status Misplaced(const AuditCheckpoint& checkpoint) const;
 
   std::vector<Bytes> keys_;
   std::vector<Bytes> ever_known_;
-  std::optional<AuditCheckpoint> must_reach_;
-  std::optional<Jws> must_reach_jws_;
-  bool reached_ = false;
+  std::vector<Kept> kept_;
   std::string anchor_;         ///< hash before the first entry, where that is not entry 1
   bool archive_told_ = false;  ///< an entry says that those before the first were archived
   bool anchored_ = false;      ///< the place before the next entry is known

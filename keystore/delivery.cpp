@@ -39,9 +39,9 @@ std::string KeyStore::State::Pseudonym(ByteView fields) const {
   return ToHex(ByteView(HmacSha256(lasting_key_.ExposeSecret(), fields)).first(8));
 }
 
-Status KeyStore::State::Record(std::span<const AuditEntry> entries) {
+Status KeyStore::State::Record(std::span<const AuditEntry> entries, AuditSummary* place) {
   return database->Write([&](soci::session& session) -> Status {
-    for (const AuditEntry& entry : entries) SKMS_TRYV(AppendAudit(session, clock, entry));
+    for (const AuditEntry& entry : entries) SKMS_TRYV(AppendAudit(session, clock, entry, place));
     return Ok();
   });
 }
@@ -130,6 +130,7 @@ Result<DeliveryAnswer> KeyStore::State::WrapAll(const Requester& by, const Servi
                                                 std::vector<AuditEntry>& entries) {
   DeliveryAnswer answer;
   answer.service = service;
+  answer.actor = by.principal.value();
   for (KeyVersion& version : versions) {
     AuditEntry entry = EntryFor(by, "deliver", version.selector);
     entry.kid = version.kid.value();
@@ -246,7 +247,7 @@ Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, con
     return all;
   }();
   if (answer.has_error()) return Refuse(entry, std::string(Name(answer.error().code)), answer.error());
-  SKMS_TRYV(Record(entries));
+  SKMS_TRYV(Record(entries, &answer.value().recorded));
   return answer;
 }
 

@@ -419,7 +419,9 @@ Result<std::vector<DeliveryAnswer>> KeyStore::DeliverGroup(const Requester& by, 
                                                     State::Ranked(std::move(versions)), entries));
       answers.push_back(std::move(answer));
     }
-    SKMS_TRYV(state.Record(entries));
+    AuditSummary recorded;
+    SKMS_TRYV(state.Record(entries, &recorded));
+    for (DeliveryAnswer& answer : answers) answer.recorded = recorded;
     return answers;
   };
   auto answers = State::WithRetries(attempt);

@@ -21,6 +21,10 @@
 #include "keystore/directory_entries.h"
 #include "keystore/key_store_values.h"
 
+namespace skms {
+struct DeliveryReceipt;
+}
+
 namespace skms::keystore {
 
 struct StoreOptions {
@@ -192,6 +196,8 @@ class KeyStore {
 
   Result<std::int64_t> CountKeyVersions();
   Result<AuditSummary> Audit();
+  /// A JWS by the token's key that signs the audit chain. Errors: the token's.
+  Result<std::string> SignReceipt(const DeliveryReceipt& receipt);
   /// Walks the whole chain that is here, and its checkpoints by the token's keys. kIntegrity names the first
   /// entry that does not fit.
   Result<AuditVerdict> VerifyAudit();

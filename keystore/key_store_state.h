@@ -53,7 +53,8 @@ class KeyStore::State {
   std::string Pseudonym(ByteView fields) const;
   /// Writes the refusal, then returns `error` — or kStorage if the entry could not be written.
   Error Refuse(AuditEntry entry, std::string reason, const Error& error);
-  Status Record(std::span<const AuditEntry> entries);
+  /// `place`, where given, is that of the last of them.
+  Status Record(std::span<const AuditEntry> entries, AuditSummary* place = nullptr);
 
   /// Every version of the selector; version 1 is made if the policy says so.
   Result<Versions> OwnVersions(const Requester& by, const Service& service, const Selector& selector);

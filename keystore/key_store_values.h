@@ -69,6 +69,8 @@ struct DeliveryAnswer {
   /// What protects now, will, and did, in this order; then likewise those of the user's or UE's groups.
   std::vector<DeliveredVersion> keys;
   std::vector<DeliveredPayload> payloads;  ///< of the selector itself, by payload id
+  std::string actor;                       ///< who asked, as in the audit chain
+  AuditSummary recorded;                   ///< the last entry of it there; 0: there is none
 };
 
 /// What a VAL server provisions.

@@ -8,12 +8,12 @@
 #include "base/date_time.h"
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/public_key_file.h"
 #include "keystore/audit_verifier.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/audit_file.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
-#include "provisioning/pem_file.h"
 
 namespace skms::provisioning {
 namespace {
@@ -86,6 +86,11 @@ Result<AuditVerdict> VerifyFiles(const Options& options) {
     SKMS_TRY(const std::string kept, KeptCheckpoint(path));
     SKMS_TRYV(verifier.MustReach(kept));
   }
+  for (const std::string& path : Texts(options, "receipt")) {
+    SKMS_TRY(const std::string kept, KeptCheckpoint(path));
+    const Status taken = verifier.MustHoldReceipt(kept);
+    if (taken.has_error()) return InvalidArgument(path + ": " + taken.error().detail);
+  }
   for (const std::string& file : Texts(options, "file")) SKMS_TRYV(ReadAuditFile(file, verifier));
   SKMS_TRYV(verifier.Finish(
       {.unsigned_tail = options.count("unsigned-tail") > 0, .part = options.count("part") > 0}));
@@ -138,6 +143,8 @@ void DescribeAuditVerify(OptionsDescription& options) {
       "what skmsctl audit key printed (PEM); the one that was first is enough")(
       "checkpoint", po::value<std::string>()->value_name("FILE"),
       "a checkpoint that was kept elsewhere: the chain must reach it")(
+      "receipt", po::value<std::vector<std::string>>()->value_name("FILE"),
+      "a receipt that skmc kept: the chain must hold the entry of that delivery")(
       "as-of", po::value<std::string>()->value_name("TIME"),
       "the chain must be signed at this time or later")("unsigned-tail",
                                                         "let entries pass that no checkpoint covers yet")(
@@ -151,7 +158,7 @@ Status RunAuditVerify(const Session& session, const Options& options) {
     SKMS_TRYV(CheckAsOf(found, Text(options, "as-of")));
     verdict = VerdictJson(found);
   } else {
-    for (const char* name : {"public-key", "checkpoint", "as-of", "unsigned-tail", "part"}) {
+    for (const char* name : {"public-key", "checkpoint", "receipt", "as-of", "unsigned-tail", "part"}) {
       if (options.count(name) > 0) return InvalidArgument("--" + std::string(name) + " needs --file");
     }
     SKMS_TRY(verdict, AdminGet(session, "/admin/v1/audit/verification"));

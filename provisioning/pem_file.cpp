@@ -43,21 +43,6 @@ Result<Bytes> ReadCertificate(const std::string& path) {
   return Der(certificate.get(), i2d_X509);
 }
 
-Result<Bytes> ReadPublicKey(const std::string& path) {
-  SKMS_TRY(const std::string text, ReadFile(path));
-  if (text.find("PRIVATE KEY") != std::string::npos) {
-    return ConfigurationError(path + ": is a private key; give the public one: openssl pkey -in KEY -pubout");
-  }
-  const BioPtr pem = Memory(text);
-  KeyPtr key(PEM_read_bio_PUBKEY(pem.get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
-  if (!key) {
-    const BioPtr der = Memory(text);
-    key.reset(d2i_PUBKEY_bio(der.get(), nullptr));
-  }
-  if (!key) return ConfigurationError(path + ": holds no public key (SubjectPublicKeyInfo, PEM or DER)");
-  return Der(key.get(), i2d_PUBKEY);
-}
-
 Result<Bytes> PublicKeyOfCertificate(const Bytes& certificate) {
   const unsigned char* data = certificate.data();
   const CertificatePtr parsed(d2i_X509(nullptr, &data, static_cast<long>(certificate.size())), &X509_free);

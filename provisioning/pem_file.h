@@ -1,4 +1,4 @@
-// Certificates and public keys from files, PEM or DER. Pure but for reading; thread-safe.
+// Certificates from files, PEM or DER, and what their keys are good for. Pure but for reading; thread-safe.
 #pragma once
 
 #include <string>
@@ -10,9 +10,6 @@ namespace skms::provisioning {
 
 /// DER of the first certificate in the file. Errors: kIo, kConfiguration.
 Result<Bytes> ReadCertificate(const std::string& path);
-/// SubjectPublicKeyInfo DER of a public key file. Errors: kIo, kConfiguration (also for a private key: name
-/// the public half).
-Result<Bytes> ReadPublicKey(const std::string& path);
 /// SubjectPublicKeyInfo DER of a certificate's key.
 Result<Bytes> PublicKeyOfCertificate(const Bytes& certificate);
 /// What can be wrapped to the key in a SubjectPublicKeyInfo.

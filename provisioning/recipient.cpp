@@ -10,6 +10,7 @@
 
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/public_key_file.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"

@@ -1,5 +1,6 @@
 // What the token's security officer does for strict recipients: the one PIN that the daemon never has.
 #include "hsm/security_officer.h"
+#include "base/public_key_file.h"
 
 #include <boost/program_options.hpp>
 #include <iostream>

@@ -6,6 +6,7 @@
 
 #include "api/http/negotiation.h"
 #include "api/seal/key_info.h"
+#include "api/seal/receipt.h"
 #include "api/seal/reception.h"
 #include "api/seal/val_target.h"
 
@@ -54,6 +55,7 @@ class KeyRecords {
     if (body.has_error()) return Reception::Fail(body.error(), context);
     Response response = http::JsonAnswer(200, std::move(body).value());
     response.headers.Set("ETag", tag);
+    AddReceipt(reception_, request, context, {&answer.value(), 1}, response);
     return response;
   }
 

@@ -11,6 +11,7 @@
 #include "api/seal/key_info.h"
 #include "api/seal/km_message.h"
 #include "api/seal/public_jwk.h"
+#include "api/seal/receipt.h"
 #include "api/seal/replay_guard.h"
 #include "api/seal/seal_problem.h"
 #include "base/digest.h"
@@ -161,7 +162,9 @@ class KeyRequest {
              {"dateTime", frame.time},
              {"payload", std::move(payload).value()}};
     for (const auto& [name, value] : Echo(message.selector)) out[name] = value;
-    return http::JsonAnswer(200, out.dump());
+    Response response = http::JsonAnswer(200, out.dump());
+    AddReceipt(reception_, call.request, call.context, {&answer.value(), 1}, response);
+    return response;
   }
 
   const KmUuOptions options_;

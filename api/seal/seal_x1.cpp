@@ -10,6 +10,7 @@
 #include "api/http/negotiation.h"
 #include "api/seal/group_document.h"
 #include "api/seal/key_info.h"
+#include "api/seal/receipt.h"
 #include "api/seal/seal_problem.h"
 #include "base/document_sizes.h"
 #include "base/encoding.h"
@@ -107,8 +108,10 @@ class Groups {
                          {"valService", answer.service.id.value()},
                          {"keyInfo", std::move(key_info).value()}});
     }
-    return http::JsonAnswer(
-        200, nlohmann::json{{"valGroupId", Group(call).value()}, {"keyRecords", std::move(records)}}.dump());
+    const nlohmann::json whole{{"valGroupId", Group(call).value()}, {"keyRecords", std::move(records)}};
+    Response response = http::JsonAnswer(200, whole.dump());
+    AddReceipt(reception_, call.request, call.context, answers.value(), response);
+    return response;
   }
 
   Response Rekey(const Call& call) {

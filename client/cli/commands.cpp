@@ -6,6 +6,7 @@
 #include "client/cli/conform_command.h"
 #include "client/cli/get_command.h"
 #include "client/cli/provision_command.h"
+#include "client/cli/receipt_command.h"
 
 namespace skms::client {
 namespace {
@@ -60,6 +61,12 @@ constexpr Command kCommands[] = {
     {"discover", "", "--url URL --ca FILE [--cert FILE --key FILE]",
      "Print names, APIs and keys of a server.", "They are what it says of itself (GET /.well-known/skms).",
      "skmc discover --url https://localhost:8443 --ca ca.pem", "", &DescribeDiscover, &RunDiscover},
+    {"receipt", "FILE", "--public-key FILE",
+     "Verify a receipt that get or request kept, and print what it says.",
+     "It is a JWS by the server's token, and names the entry of the audit chain that was written before the "
+     "answer went "
+     "out: skmsctl audit verify --receipt finds it there.",
+     "skmc receipt val-1.receipt --public-key audit.pem", "", &DescribeReceipt, &RunReceipt},
     {"completion", "bash|zsh", "", "Print the completion script for a shell.", "", "skmc completion bash", "",
      &NoOptions, &RunCompletion},
     {"manual", "", "", "Print the man page.", "", "skmc manual | man -l -", "", &NoOptions, &RunManual},

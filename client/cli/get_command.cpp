@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "client/cli/command.h"
+#include "client/cli/receipt_command.h"
 #include "client/printable.h"
 
 namespace skms::client {
@@ -31,6 +32,8 @@ void AddOutputOptions(Options& options, const char* recipient_key) {
       "instead of the key, the provisioned payload of this id (no id: the one without); raw")(
       "format", Text("raw|hex|base64url|pem"), "of a key (default: hex; pem for EC keys)")(
       "out", Text("FILE"), "write to this file (mode 0600) instead of standard output")(
+      "receipt", Text("FILE"),
+      "have the server sign what it delivered, check that, and keep it here: who got which keys, and when")(
       "info", "print what is known of the keys and payloads instead");
 }
 
@@ -131,6 +134,7 @@ KeyQuery QueryOf(const Given& given) {
   KeyQuery query{
       Value(given, "service"), Value(given, "user"), Value(given, "ue"), Value(given, "group"), {}};
   if (given.count("client") > 0) query.client = Value(given, "client");
+  query.receipt = given.count("receipt") > 0;
   return query;
 }
 
@@ -157,6 +161,7 @@ int RunGet(const Given& given) {
   const auto answer = client.RetrieveKeys(query, token.value());
   if (answer.has_error())
     return ComplainOf(answer.error(), client, "skmc get --help", "skmsctl service set ID --add-reader");
+  if (const int failed = KeepReceipt(client, answer.value(), given); failed != 0) return failed;
   return Show(answer.value(), given, Value(given, "key"));
 }
 
@@ -172,6 +177,7 @@ int RunRequest(const Given& given) {
   if (answer.has_error())
     return ComplainOf(answer.error(), client, "skmc request --help",
                       "skmsctl service set ID --add-ue-issuer");
+  if (const int failed = KeepReceipt(client, answer.value(), given); failed != 0) return failed;
   return Show(answer.value(), given, Value(given, given.count("bound-key") > 0 ? "bound-key" : "key"));
 }
 

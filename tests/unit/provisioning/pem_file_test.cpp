@@ -1,5 +1,7 @@
 #include "provisioning/pem_file.h"
 
+#include "base/public_key_file.h"
+
 #include <doctest/doctest.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
