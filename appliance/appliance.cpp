@@ -187,6 +187,8 @@ void Appliance::WireKeepers(const Configuration& configuration) {
                              static_cast<int>(configuration.rewrap.share_percent)});
 
   audit_keeper_ = std::make_unique<AuditKeeper>(*store_, configuration.audit, configuration.store.path);
+  audit_exporter_ =
+      std::make_unique<AuditExporter>(*store_, configuration.audit, MakeAuditSink(configuration.audit));
 
   NotifierOptions notify;
   notify.skms_id = configuration.skms.id;
@@ -217,7 +219,7 @@ Status Appliance::WireAdmin(const Configuration& configuration) {
                        [this](const keystore::IssuerId& id) { return issuer_keys_->report(id); }},
        .token_keys = {[this] { return rewrapper_->report(); }, [this] { rewrapper_->Begin(); },
                       [this] { return MayRetire(); }},
-       .audit = {[this] { return audit_keeper_->report(); }, [this] { audit_keeper_->BeginDeleting(); }},
+       .audit = {[this] { return AuditReport(); }, [this] { audit_keeper_->BeginDeleting(); }},
        .unlock =
            [this, configuration](const std::string& label, SecretBytes pin, const keystore::Requester& by) {
              return Unlock(configuration, label, std::move(pin), by);
@@ -348,10 +350,17 @@ Status Appliance::MayRetire() const {
   return Ok();
 }
 
+admin::AuditReport Appliance::AuditReport() const {
+  admin::AuditReport report = audit_keeper_->report();
+  report.exported = audit_exporter_->report();
+  return report;
+}
+
 Status Appliance::Start() {
   rotation_->Start();
   rewrapper_->Start();
   audit_keeper_->Start();
+  SKMS_TRYV(audit_exporter_->Start());
   issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
@@ -374,6 +383,7 @@ void Appliance::Stop() {
   if (issuer_keys_) issuer_keys_->Stop();
   // The last: the others append to what it signs.
   if (audit_keeper_) audit_keeper_->Stop();
+  if (audit_exporter_) audit_exporter_->Stop();
 }
 
 Status Appliance::CheckAnswers() const {

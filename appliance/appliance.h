@@ -12,6 +12,7 @@
 #include "api/http/inherited_listeners.h"
 #include "api/http/router.h"
 #include "api/http/transport.h"
+#include "appliance/audit_exporter.h"
 #include "appliance/audit_keeper.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
@@ -56,6 +57,7 @@ class Appliance {
   /// Do the database and a token answer, or is the token known to be lost? May hang where they do. Errors:
   /// kIo (a listener ended), kStorage, the token's.
   Status CheckAnswers() const;
+  admin::AuditReport AuditReport() const;
   hsm::TokenInfo token() const { return module_->info(); }
   keystore::KeyStore& store() { return *store_; }
 
@@ -91,6 +93,7 @@ class Appliance {
   std::unique_ptr<RotationScheduler> rotation_;
   std::unique_ptr<KeyRewrapper> rewrapper_;
   std::unique_ptr<AuditKeeper> audit_keeper_;
+  std::unique_ptr<AuditExporter> audit_exporter_;
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;

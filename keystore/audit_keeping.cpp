@@ -158,8 +158,23 @@ std::string KeyStore::AuditPseudonym(const Selector& selector) const {
   return state_->EntryFor({}, "", selector).target_pseudonym;
 }
 
+void KeyStore::KeepUntilExported() { state_->exports = true; }
+
+Result<std::int64_t> KeyStore::ExportedAudit() { return ReadExported(*state_->database); }
+
+Status KeyStore::SetExportedAudit(std::int64_t seq) { return WriteExported(*state_->database, seq); }
+
+void KeyStore::RefuseDecisions(std::string why) { state_->database->RefuseWrites(std::move(why)); }
+
 Status KeyStore::ArchiveAudit(const Requester& by, std::int64_t seq, const std::string& hash) {
   State& state = *state_;
+  if (state.exports) {
+    SKMS_TRY(const std::int64_t exported, ExportedAudit());
+    if (seq > exported) {
+      return Conflict("entries after " + std::to_string(exported) +
+                      " are not exported yet (audit.export); archive no more than those that are");
+    }
+  }
   SKMS_TRY(const std::optional<AuditCheckpoint> checkpoint, ReadCheckpointOf(*state.database, seq));
   if (!checkpoint || checkpoint->seq != seq || checkpoint->hash != hash) {
     return Conflict("no checkpoint speaks of entry " + std::to_string(seq) +

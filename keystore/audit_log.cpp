@@ -261,7 +261,7 @@ Result<std::optional<AuditCheckpoint>> ReadCheckpointOf(Database& database, std:
 }
 
 Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& checkpoints) {
-  return database.Write([&checkpoints](soci::session& session) -> Status {
+  return database.WriteAnyway([&checkpoints](soci::session& session) -> Status {
     long long number = 0;
     session << "SELECT COALESCE(MAX(number), 0) FROM audit_checkpoints", soci::into(number);
     for (const AuditCheckpoint& one : checkpoints) {
@@ -288,6 +288,25 @@ Result<std::int64_t> ReadArchived(Database& database) {
   return seq;
 }
 
+Result<std::int64_t> ReadExported(Database& database) {
+  long long seq = 0;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    session << "SELECT CAST(value AS BIGINT) FROM meta WHERE name = 'audit_exported'", soci::into(seq);
+    if (!session.got_data()) seq = 0;
+    return Ok();
+  }));
+  return seq;
+}
+
+Status WriteExported(Database& database, std::int64_t seq) {
+  return database.WriteAnyway([seq](soci::session& session) -> Status {
+    const std::string value = std::to_string(seq);
+    session << "DELETE FROM meta WHERE name = 'audit_exported'";
+    session << "INSERT INTO meta (name, value) VALUES ('audit_exported', :value)", soci::use(value);
+    return Ok();
+  });
+}
+
 Status Archive(soci::session& session, const Clock& clock, std::int64_t seq, const std::string& hash,
                AuditEntry entry) {
   const long long before = ArchivedIn(session);
@@ -303,7 +322,7 @@ Status Archive(soci::session& session, const Clock& clock, std::int64_t seq, con
 
 Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most) {
   long long deleted = 0;
-  SKMS_TRYV(database.Write([&](soci::session& session) -> Status {
+  SKMS_TRYV(database.WriteAnyway([&](soci::session& session) -> Status {
     const long long archived = ArchivedIn(session);
     long long first = 0;
     session << "SELECT COALESCE(MIN(seq), 0) FROM audit", soci::into(first);

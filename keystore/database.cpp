@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -148,7 +149,20 @@ class Database::State {
     return status;
   }
 
-  Status Write(DatabaseWork work) { return Queue({std::move(work), false, {}}).get(); }
+  Status Write(DatabaseWork work) {
+    if (refusing_) {
+      const std::lock_guard lock(mutex_);
+      if (!refusal_.empty()) return Error{ErrorCode::kStorage, refusal_};
+    }
+    return WriteAnyway(std::move(work));
+  }
+  Status WriteAnyway(DatabaseWork work) { return Queue({std::move(work), false, {}}).get(); }
+
+  void RefuseWrites(std::string why) {
+    const std::lock_guard lock(mutex_);
+    refusal_ = std::move(why);
+    refusing_ = !refusal_.empty();
+  }
 
   std::future<Status> BeginPatientWrite(DatabaseWork work) {
     Change change{std::move(work), false, {}};
@@ -277,6 +291,8 @@ class Database::State {
 
   const std::string path_;
   const int lock_;
+  std::atomic<bool> refusing_{false};  // refusal_ is not empty
+  std::string refusal_;
   std::mutex mutex_;
   std::condition_variable queued_;
   std::condition_variable reader_free_;
@@ -367,6 +383,8 @@ Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Database::~Database() = default;
 Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
 Status Database::Write(DatabaseWork work) { return state_->Write(std::move(work)); }
+Status Database::WriteAnyway(DatabaseWork work) { return state_->WriteAnyway(std::move(work)); }
+void Database::RefuseWrites(std::string why) { state_->RefuseWrites(std::move(why)); }
 std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
   return state_->BeginPatientWrite(std::move(work));
 }

@@ -44,6 +44,11 @@ class Database {
   Status ReadSnapshot(const DatabaseWork& work);
   /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
   Status Write(DatabaseWork work);
+  /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not
+  /// be told as it must be. WriteAnyway and what is patient go on.
+  void RefuseWrites(std::string why);
+  /// As Write, for what is no decision.
+  Status WriteAnyway(DatabaseWork work);
   /// A write that nobody waits for and that can wait itself: it goes along with somebody else's commit, or
   /// after some hundredths of a second with one of its own, so that it costs a request no commit more. Does
   /// not wait: what `work` looks at must live until the outcome is there. Not ordered with Write.

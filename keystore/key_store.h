@@ -194,6 +194,14 @@ class KeyStore {
   /// of hsm::TokenCeremony.
   Result<hsm::HeldGenerations> RetireTokenKeys(const Requester& by);
 
+  /// From now on, for good: what was not exported is not archived.
+  void KeepUntilExported();
+  Result<std::int64_t> ExportedAudit();  ///< the last entry that was; 0: none. kStorage
+  Status SetExportedAudit(std::int64_t seq);
+  /// While `why` is not empty, everything that would need an entry in the audit chain fails with it, as
+  /// kStorage.
+  void RefuseDecisions(std::string why);
+
   Result<std::int64_t> CountKeyVersions();
   Result<AuditSummary> Audit();
   /// A JWS by the token's key that signs the audit chain. Errors: the token's.

@@ -164,6 +164,7 @@ class KeyStore::State {
   const std::unique_ptr<Database> database;
   const std::unique_ptr<Directory> directory;
   AnswerCache answers;
+  std::atomic<bool> exports{false};               ///< the audit chain is sent elsewhere before it is archived
   std::atomic<bool> payloads_exist{false};        ///< there may be some: a delivery looks for them
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;

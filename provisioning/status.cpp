@@ -121,6 +121,12 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
        "up to entry " + Cell(status.at("audit"), "signedUpTo") +
            (status.at("audit").contains("signedAt") ? ", " + Cell(status.at("audit"), "signedAt")
                                                     : std::string())}};
+  if (const json& audit = status.at("audit"); audit.contains("export")) {
+    const json& exported = audit.at("export");
+    lines.emplace_back("audit exported",
+                       "up to entry " + Cell(exported, "upTo") + ", " + Cell(exported, "behind") + " to go" +
+                           (exported.contains("trouble") ? ": " + Cell(exported, "trouble") : ""));
+  }
   const auto state = State(status);
   lines.insert(lines.begin(), state.begin(), state.end());
   const auto several = SeveralTokens(tokens.at("tokens"));

@@ -58,6 +58,16 @@ struct IssuerKeysControl {
 };
 
 /// How well the audit chain is kept.
+/// How the chain gets to where it is sent.
+struct AuditExportReport {
+  bool on = false;
+  std::int64_t exported = 0;  ///< the last entry that went
+  std::int64_t behind = 0;    ///< entries that did not yet
+  bool late = false;          ///< for long, or many
+  bool shut = false;          ///< so many that nothing is decided any more
+  std::string trouble;        ///< why the last try failed; empty: it did not
+};
+
 struct AuditReport {
   std::int64_t signed_up_to = 0;  ///< the last entry that a checkpoint covers
   std::int64_t signed_at_ms = 0;  ///< 0: there is none yet
@@ -65,6 +75,7 @@ struct AuditReport {
   std::string trouble;            ///< why the last try to sign failed; empty: it did not
   bool disk_low = false;
   std::int64_t free_mib = 0;  ///< on the database's disk
+  AuditExportReport exported;
 };
 
 struct AuditControl {

@@ -38,6 +38,13 @@ ApplianceState JudgeState(const AdminDependencies& dependencies) {
   if (audit.late)
     reasons.push_back("the audit chain is signed up to entry " + std::to_string(audit.signed_up_to) +
                       " only: " + (audit.trouble.empty() ? "it takes long" : audit.trouble));
+  const AuditExportReport& exported = audit.exported;
+  if (exported.late || exported.shut) {
+    reasons.push_back("the export of the audit chain is " + std::to_string(exported.behind) +
+                      " entries behind" +
+                      (exported.trouble.empty() ? std::string() : ": " + exported.trouble) +
+                      (exported.shut ? "; every request is refused until it has caught up" : ""));
+  }
   if (audit.disk_low)
     reasons.push_back(
         "the database's disk has " + std::to_string(audit.free_mib) +

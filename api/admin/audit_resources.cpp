@@ -10,49 +10,26 @@
 #include "base/date_time.h"
 #include "base/encoding.h"
 #include "keystore/audit_checkpoint.h"
+#include "keystore/audit_json.h"
 
 namespace skms::admin {
 namespace {
 
 using http::Response;
 using keystore::AuditCheckpoint;
-using keystore::AuditEntry;
+using keystore::AuditCheckpointJson;
 using keystore::AuditPage;
 using keystore::AuditQuery;
 using keystore::AuditRecord;
+using keystore::AuditRecordJson;
 using keystore::Selector;
 using keystore::TargetKind;
 using nlohmann::json;
 
-json RecordJson(const AuditRecord& record) {
-  const AuditEntry& entry = record.entry;
-  return {{"seq", record.seq},
-          {"timeMs", record.time_ms},
-          {"actor", entry.actor},
-          {"action", entry.action},
-          {"outcome", entry.outcome},
-          {"service", entry.service},
-          {"targetKind", entry.target_kind},
-          {"target", entry.target_pseudonym},
-          {"kid", entry.kid},
-          {"reason", entry.reason},
-          {"requestId", entry.request_id},
-          {"previous", record.previous},
-          {"hash", record.hash}};
-}
-
-json CheckpointJson(const AuditCheckpoint& checkpoint) {
-  return {{"seq", checkpoint.seq},
-          {"hash", checkpoint.hash},
-          {"timeMs", checkpoint.time_ms},
-          {"kid", checkpoint.kid},
-          {"checkpoint", checkpoint.jws}};
-}
-
 json PageJson(const AuditPage& page) {
   json out{{"entries", json::array()}, {"checkpoints", json::array()}, {"more", page.more}};
-  for (const AuditRecord& one : page.entries) out["entries"].push_back(RecordJson(one));
-  for (const AuditCheckpoint& one : page.checkpoints) out["checkpoints"].push_back(CheckpointJson(one));
+  for (const AuditRecord& one : page.entries) out["entries"].push_back(AuditRecordJson(one));
+  for (const AuditCheckpoint& one : page.checkpoints) out["checkpoints"].push_back(AuditCheckpointJson(one));
   return out;
 }
 
@@ -121,7 +98,7 @@ Result<json> Search(const AdminDependencies& deps, Call& call) {
   SKMS_TRY(const AuditQuery query, QueryFrom(deps, body, call.invalid));
   SKMS_TRY(const std::vector<AuditRecord> found, deps.store.SearchAudit(query));
   json list = json::array();
-  for (const AuditRecord& one : found) list.push_back(RecordJson(one));
+  for (const AuditRecord& one : found) list.push_back(AuditRecordJson(one));
   return json{{"entries", std::move(list)}};
 }
 
@@ -151,7 +128,7 @@ Result<json> Sign(const AdminDependencies& deps) {
   SKMS_TRYV(deps.store.SignAudit());
   SKMS_TRY(const std::optional<AuditCheckpoint> last, deps.store.LastCheckpoint());
   if (!last) return json{{"seq", 0}, {"hash", keystore::kAuditGenesis}};
-  return CheckpointJson(*last);
+  return AuditCheckpointJson(*last);
 }
 
 Status Archive(const AdminDependencies& deps, Call& call) {
@@ -171,6 +148,10 @@ json AuditJson(const AdminDependencies& deps, const keystore::AuditSummary& head
   const AuditReport report = deps.audit.report();
   json out{{"entries", head.entries}, {"head", head.head}, {"signedUpTo", report.signed_up_to}};
   if (report.signed_at_ms > 0) out["signedAt"] = FormatUtc(report.signed_at_ms / 1000);
+  if (report.exported.on) {
+    out["export"] = {{"upTo", report.exported.exported}, {"behind", report.exported.behind}};
+    if (!report.exported.trouble.empty()) out["export"]["trouble"] = report.exported.trouble;
+  }
   return out;
 }
 

@@ -181,10 +181,26 @@ void ReadNotify(SectionReader& reader, Configuration& out) {
   reader.Number("drop_after_s", out.notify.drop_after_s, 1, 31536000);
 }
 
+bool IsSyslogAddress(const std::string& text) {
+  constexpr std::string_view kTcp = "tcp://";
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+  if (text.rfind(kTcp, 0) != 0) return plain && text.size() > 1 && text.front() == '/';
+  const std::size_t colon = text.rfind(':');
+  const std::string port = text.substr(colon + 1);
+  return plain && colon > kTcp.size() && !port.empty() && port.size() <= 5 &&
+         port.find_first_not_of("0123456789") == std::string::npos;
+}
+
 void ReadAudit(SectionReader& reader, Configuration& out) {
   reader.Number("checkpoint_entries", out.audit.checkpoint_entries, 1, 1000000);
   reader.Number("checkpoint_s", out.audit.checkpoint_s, 1, 86400);
   reader.Number("warn_free_mib", out.audit.warn_free_mib, 0, 1000000000);
+  reader.OneOf("export", out.audit.export_to, {"off", "file", "syslog", "journald"});
+  reader.Path("export_path", out.audit.export_path, out.audit.export_to == "file");
+  reader.Text("export_address", out.audit.export_address);
+  if (!IsSyslogAddress(out.audit.export_address))
+    reader.Fail("export_address", "must be the absolute path of a socket, or tcp://host:port");
+  reader.Number("export_most_behind", out.audit.export_most_behind, 1, 1000000000);
 }
 
 void ReadMemory(SectionReader& reader, Configuration& out) {
@@ -219,7 +235,7 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
           path, entry.first.Mark(),
           "unknown section '" + key +
               "'; known sections: skms, token, tokens, store, listen, listen_ue, edge, limits, "
-              "admin, access_token, rotation, rewrap, notify, memory, log");
+              "admin, access_token, rotation, rewrap, notify, audit, memory, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");

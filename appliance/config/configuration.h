@@ -147,6 +147,11 @@ struct AuditSection {
   std::uint32_t checkpoint_entries = 1000;  ///< the token signs the audit chain after so many entries,
   std::uint32_t checkpoint_s = 60;          ///< or after so long where there are fewer
   std::uint32_t warn_free_mib = 512;        ///< of the database's disk: below it the state is degraded
+  std::string export_to = "off";            ///< off, file, syslog, journald
+  std::string export_path;                  ///< file
+  std::string export_address =
+      "/dev/log";  ///< syslog: absolute path of a datagram socket, or tcp://host:port
+  std::uint32_t export_most_behind = 1000000;  ///< entries: so many wait at most, then nothing is decided
 };
 
 struct MemorySection {

@@ -1,0 +1,63 @@
+// AuditExporter: sends the audit chain to a sink (appliance/audit_sink.h) as the token signs it: up to the
+// last checkpoint.
+//
+// What has not gone yet stays in the database: it is the spool. How far it has gone is kept there, too, and
+// is told forward only when the sink has taken it, so that an entry may go twice and never not at all. Where
+// the sink falls too far behind, the key store refuses every decision until it has caught up.
+//
+// A thread of its own; thread-safe. Borrows the KeyStore, which must outlive it.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "api/admin/admin_api.h"
+#include "appliance/audit_sink.h"
+#include "appliance/config/configuration.h"
+#include "base/seldom.h"
+#include "keystore/key_store.h"
+
+namespace skms::appliance {
+
+class AuditExporter {
+ public:
+  /// `sink`: nullptr for none; then this does nothing.
+  AuditExporter(keystore::KeyStore& store, const AuditSection& options, std::unique_ptr<AuditSink> sink);
+  AuditExporter(const AuditExporter&) = delete;
+  AuditExporter& operator=(const AuditExporter&) = delete;
+  ~AuditExporter();
+
+  /// Returns once it is known whether the sink is too far behind. Errors: kStorage.
+  Status Start();
+  /// Sends what was signed until now. Idempotent.
+  void Stop();
+  admin::AuditExportReport report() const;
+
+ private:
+  void Loop();
+  /// One try to send all that is signed.
+  Status Send();
+  Status SendPage(std::int64_t up_to);
+  Status FindPosition();
+  Status Measure();
+  void Told(const Status& outcome);
+
+  keystore::KeyStore& store_;
+  const AuditSection options_;
+  const std::unique_ptr<AuditSink> sink_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  admin::AuditExportReport report_;
+  std::chrono::steady_clock::time_point went_well_{};
+  bool placed_ = false;  ///< the position was compared with what the sink knows
+  bool stop_ = false;
+  Seldom tells_;
+  std::thread thread_;
+};
+
+}  // namespace skms::appliance
