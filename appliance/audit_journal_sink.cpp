@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include "appliance/audit_sink.h"
 
@@ -27,7 +28,8 @@ Status Reach() {
   const int error = errno;
   if (descriptor >= 0) ::close(descriptor);
   if (there) return Ok();
-  return Error{ErrorCode::kIo, "journald at " + std::string(kSocket) + ": " + std::strerror(error)};
+  return Error{ErrorCode::kIo,
+               "journald at " + std::string(kSocket) + ": " + std::generic_category().message(error)};
 }
 
 class JournalSink final : public AuditSink {
@@ -43,7 +45,8 @@ class JournalSink final : public AuditSink {
       for (std::size_t i = 0; i < fields.size(); ++i)
         vectors.at(i) = {const_cast<char*>(fields.at(i).data()), fields.at(i).size()};
       const int sent = ::sd_journal_sendv(vectors.data(), static_cast<int>(vectors.size()));
-      if (sent < 0) return Error{ErrorCode::kIo, std::string("journald: ") + std::strerror(-sent)};
+      if (sent < 0)
+        return Error{ErrorCode::kIo, std::string("journald: ") + std::generic_category().message(-sent)};
     }
     return Ok();
   }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "appliance/audit_sink.h"
@@ -80,7 +81,7 @@ class SyslogSink final : public AuditSink {
     for (std::size_t done = 0; done < message.size();) {
       const ssize_t sent = ::send(descriptor_, message.data() + done, message.size() - done, MSG_NOSIGNAL);
       if (sent < 0 && errno == EINTR) continue;
-      if (sent < 0) return CannotReach(std::strerror(errno));
+      if (sent < 0) return CannotReach(std::generic_category().message(errno));
       done += static_cast<std::size_t>(sent);
     }
     return Ok();
@@ -105,10 +106,10 @@ class SyslogSink final : public AuditSink {
     if (address_.size() >= sizeof address.sun_path) return CannotReach("the path is too long");
     std::memcpy(address.sun_path, address_.data(), address_.size());
     const int descriptor = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0) return CannotReach(std::strerror(errno));
+    if (descriptor < 0) return CannotReach(std::generic_category().message(errno));
     SetPatience(descriptor);
     if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-      const Error error = CannotReach(std::strerror(errno));
+      const Error error = CannotReach(std::generic_category().message(errno));
       ::close(descriptor);
       return error;
     }
@@ -136,7 +137,7 @@ class SyslogSink final : public AuditSink {
         descriptor_ = descriptor;
         status = Ok();
       } else {
-        status = CannotReach(std::strerror(errno));
+        status = CannotReach(std::generic_category().message(errno));
         ::close(descriptor);
       }
     }
