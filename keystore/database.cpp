@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,7 +11,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
-#include <filesystem>
 #include <future>
 #include <mutex>
 #include <stdexcept>
@@ -22,6 +20,8 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/new_file.h"
+#include "keystore/database_lock.h"
 #include "keystore/prepared_statements.h"
 
 namespace skms::keystore {
@@ -104,7 +104,7 @@ std::unique_ptr<Connection> Connect(const std::string& path) {
 
 class Database::State {
  public:
-  State(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  State(std::string path, DatabaseLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
@@ -116,7 +116,6 @@ class Database::State {
     if (writer_.joinable()) writer_.join();
     writing_.reset();
     readers_.clear();
-    ::close(lock_);
   }
 
   Status Start() {
@@ -290,7 +289,7 @@ class Database::State {
   }
 
   const std::string path_;
-  const int lock_;
+  const DatabaseLock lock_;
   std::atomic<bool> refusing_{false};  // refusal_ is not empty
   std::string refusal_;
   std::mutex mutex_;
@@ -304,19 +303,6 @@ class Database::State {
   std::unique_ptr<Connection> writing_;
   std::thread writer_;
 };
-
-namespace {
-
-/// Of a file, or of a directory for the names in it.
-Status SyncFile(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return IoError(path, errno);
-  const int failed = ::fsync(fd) == 0 ? 0 : errno;
-  ::close(fd);
-  return failed == 0 ? Ok() : Status(IoError(path, failed));
-}
-
-}  // namespace
 
 Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
   session << "SAVEPOINT one_part";
@@ -347,11 +333,10 @@ Status Database::CopyTo(const std::string& path) {
     return error;
   };
   if (copied.has_error()) return fail(copied.error());
-  const Status synced = SyncFile(unfinished);
+  const Status synced = SyncToDisk(unfinished);
   if (synced.has_error()) return fail(synced.error());
   if (::rename(unfinished.c_str(), path.c_str()) != 0) return fail(IoError(path, errno));
-  const std::string directory = std::filesystem::path(path).parent_path().string();
-  return SyncFile(directory.empty() ? "." : directory);
+  return SyncToDisk(DirectoryOf(path));
 }
 
 Status Database::CreateFile(const std::string& path) {
@@ -367,14 +352,8 @@ Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
     Error error = IoError(path, errno);
     return StorageError("no usable database: " + error.detail + "; make one with: skmsctl init");
   }
-  const std::string lock_path = path + ".lock";
-  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (lock < 0) return IoError(lock_path, errno);
-  if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    ::close(lock);
-    return Conflict(path + " is in use by another skmsd or skmsctl init");
-  }
-  auto state = std::make_unique<State>(path, lock);
+  SKMS_TRY(DatabaseLock lock, DatabaseLock::Take(path));
+  auto state = std::make_unique<State>(path, std::move(lock));
   SKMS_TRYV(state->Start());
   return std::unique_ptr<Database>(new Database(std::move(state)));
 }

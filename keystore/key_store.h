@@ -27,6 +27,11 @@ struct DeliveryReceipt;
 
 namespace skms::keystore {
 
+struct BackupContents;
+struct BackupMade;
+struct BackupOrder;
+struct RowCheck;
+
 struct StoreOptions {
   std::string path;                    ///< SQLite file
   std::size_t answer_cache_bytes = 0;  ///< at most kept of what the token answered (AnswerCache); 0: nothing
@@ -225,6 +230,23 @@ class KeyStore {
   /// Some of the entries that were archived are deleted; how many, 0: all are. Errors: kStorage.
   Result<std::int64_t> DeleteArchivedAudit(std::uint32_t most);
   int schema_version() const;
+
+  // Backups (keystore/backup.h).
+  /// Has the token sign the chain, writes all that is committed then into `order.path`, encrypted and signed
+  /// (backup_file.h), and an entry of it. Takes as long as it takes; requests go on, and only what empties
+  /// the write-ahead log may be refused meanwhile. Errors: kIntegrity (the chain), kStorage, kIo (no room;
+  /// nothing is left), the token's.
+  Result<BackupMade> MakeBackup(const Requester& by, const BackupOrder& order);
+  /// Somebody verified a backup, or tried it in a drill: `statement` is the JWS of the token that says so,
+  /// and becomes an entry. Errors: kInvalidArgument: no token of ours signed it, or it speaks of something
+  /// else.
+  Status RecordBackupCheck(const Requester& by, const std::string& statement);
+  /// In a database that came from a backup: the chain goes on with an entry that says so, signed. Errors:
+  /// kIntegrity (the chain ends otherwise than the backup's header says), kStorage, the token's.
+  Status RecordRestore(const Requester& by, const BackupContents& from);
+  /// Every row's MAC, and up to `sample` keys of each state opened in the token. Those that do not fit are
+  /// counted and named. Errors: kIntegrity (a row cannot even be read), kStorage, kTokenUnavailable.
+  Result<RowCheck> CheckRows(std::size_t sample);
 
  private:
   class State;

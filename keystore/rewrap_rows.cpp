@@ -64,6 +64,25 @@ RowCount CountRows(soci::session& session, const hsm::TokenKeyGenerations& use) 
   return count;
 }
 
+RowGenerations ReadRowGenerations(soci::session& session) {
+  RowGenerations out;
+  int generation = 0;
+  const auto add = [&](const std::string& query, std::set<std::uint32_t>& to) {
+    soci::statement select = (session.prepare << query, soci::into(generation));
+    for (select.execute(); select.fetch();) to.insert(static_cast<std::uint32_t>(generation));
+  };
+  for (const MacTable& table : kTables) {
+    const std::string from = std::string(" FROM ") + table.name;
+    add("SELECT DISTINCT mac_generation" + from, out.mac);
+    if (!table.wrapped) continue;
+    const std::string keys =
+        "SELECT DISTINCT kek_generation" + from + " WHERE wrapped <> '' AND wrap_format ";
+    add(keys + "<> 'RFC5649-TRUSTED'", out.kek);
+    add(keys + "= 'RFC5649-TRUSTED'", out.strict_kek);
+  }
+  return out;
+}
+
 std::uint32_t HighestGeneration(soci::session& session) {
   int highest = 0;
   for (const MacTable& table : kTables) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "hsm/token_values.h"
@@ -42,6 +43,13 @@ struct RowCount {
   std::int64_t old = 0;
 };
 RowCount CountRows(soci::session& session, const hsm::TokenKeyGenerations& use);
+/// Generations that rows are under.
+struct RowGenerations {
+  std::set<std::uint32_t> kek;         ///< of rows that hold a key
+  std::set<std::uint32_t> strict_kek;  ///< of those, under a strict one
+  std::set<std::uint32_t> mac;
+};
+RowGenerations ReadRowGenerations(soci::session& session);
 /// The newest generation that any row is under.
 std::uint32_t HighestGeneration(soci::session& session);
 

@@ -1,0 +1,108 @@
+#include "keystore/database_snapshot.h"
+
+#include <soci/soci.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+
+namespace skms::keystore {
+namespace {
+
+struct CloseHandle {
+  void operator()(sqlite_api::sqlite3* handle) const { sqlite_api::sqlite3_close(handle); }
+};
+using Handle = std::unique_ptr<sqlite_api::sqlite3, CloseHandle>;
+
+Error Refused(const std::string& path, int code) {
+  std::string detail =
+      path + ": the database cannot be copied there (" + sqlite_api::sqlite3_errstr(code) + ")";
+  if (code == SQLITE_FULL || (code & 0xff) == SQLITE_IOERR)
+    detail += ": check the free space of its file system";
+  return StorageError(std::move(detail));
+}
+
+Status CopyPages(soci::session& from, const std::string& path) {
+  if (from.get_backend_name() != "sqlite3")
+    return InternalError("the snapshot of a database that is not SQLite's");
+  // SOCI's library does not show this class's type information.
+  auto* backend = static_cast<soci::sqlite3_session_backend*>(from.get_backend());  // NOLINT(*-downcast)
+  sqlite_api::sqlite3* opened = nullptr;
+  const int open_code = sqlite_api::sqlite3_open_v2(path.c_str(), &opened,
+                                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
+  const Handle to(opened);
+  if (open_code != SQLITE_OK) return Refused(path, open_code);
+  sqlite_api::sqlite3_backup* backup =
+      sqlite_api::sqlite3_backup_init(to.get(), "main", backend->conn_, "main");
+  if (backup == nullptr) return Refused(path, sqlite_api::sqlite3_errcode(to.get()));
+  // All in one step: one read transaction, so that no writer makes it begin anew.
+  const int step = sqlite_api::sqlite3_backup_step(backup, -1);
+  const int finished = sqlite_api::sqlite3_backup_finish(backup);
+  if (step != SQLITE_DONE) return Refused(path, step);
+  return finished == SQLITE_OK ? Ok() : Status(Refused(path, finished));
+}
+
+std::unique_ptr<soci::session> OpenAsIs(const std::string& path) {
+  auto session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + path + "\"");
+  *session << "PRAGMA trusted_schema=OFF";
+  return session;
+}
+
+}  // namespace
+
+Status WriteSnapshot(Database& database, const std::string& path) {
+  if (::access(path.c_str(), F_OK) == 0) return AlreadyExists(path + " is there already");
+  // SQLite takes an empty file as it is, and would make one that others can read.
+  SKMS_TRYV(Database::CreateFile(path));
+  Status copied = database.Read([&](soci::session& session) { return CopyPages(session, path); });
+  if (copied.has_error()) SKMS_TRYV(RemoveDatabase(path));
+  return copied;
+}
+
+Status CheckDatabaseFile(const std::string& path) {
+  std::string found;
+  try {
+    const auto session = OpenAsIs(path);
+    *session << "PRAGMA integrity_check(1)", soci::into(found);
+  } catch (const std::exception&) {
+    return IntegrityError("what is in it is no whole SQLite database");
+  }
+  return found == "ok" ? Ok() : Status(IntegrityError("SQLite finds the database damaged: " + found));
+}
+
+Result<bool> HasContent(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error == std::errc::no_such_file_or_directory) return false;
+  if (error) return IoError(path, error.value());
+  if (size == 0) return false;
+  try {
+    const auto session = OpenAsIs(path);
+    int tables = 0;
+    *session << "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('meta', 'audit', "
+                "'services')",
+        soci::into(tables);
+    if (tables != 3) return StorageError(path + " is another database than ours; move it away");
+    // Every change has an entry in the audit chain; a chain that was archived leaves a mark.
+    int rows = 0;
+    *session << "SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM services)"
+                " + (SELECT count(*) FROM key_versions) + (SELECT count(*) FROM meta WHERE name = "
+                "'audit_archived')",
+        soci::into(rows);
+    return rows > 0;
+  } catch (const std::exception&) {
+    return StorageError(path + " cannot be read as a database; move it away");
+  }
+}
+
+Status RemoveDatabase(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    const std::string file = path + suffix;
+    if (::unlink(file.c_str()) != 0 && errno != ENOENT) return IoError(file, errno);
+  }
+  return Ok();
+}
+
+}  // namespace skms::keystore
