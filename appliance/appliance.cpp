@@ -190,6 +190,8 @@ void Appliance::WireKeepers(const Configuration& configuration) {
   audit_exporter_ =
       std::make_unique<AuditExporter>(*store_, configuration.audit, MakeAuditSink(configuration.audit));
 
+  backup_keeper_ = std::make_unique<BackupKeeper>(*store_, configuration, kVersion);
+
   NotifierOptions notify;
   notify.skms_id = configuration.skms.id;
   notify.time_limit = std::chrono::milliseconds(configuration.notify.time_limit_ms);
@@ -220,6 +222,7 @@ Status Appliance::WireAdmin(const Configuration& configuration) {
        .token_keys = {[this] { return rewrapper_->report(); }, [this] { rewrapper_->Begin(); },
                       [this] { return MayRetire(); }},
        .audit = {[this] { return AuditReport(); }, [this] { audit_keeper_->BeginDeleting(); }},
+       .backups = backup_keeper_->control(),
        .unlock =
            [this, configuration](const std::string& label, SecretBytes pin, const keystore::Requester& by) {
              return Unlock(configuration, label, std::move(pin), by);
@@ -361,6 +364,7 @@ Status Appliance::Start() {
   rewrapper_->Start();
   audit_keeper_->Start();
   SKMS_TRYV(audit_exporter_->Start());
+  backup_keeper_->RemoveLeft();
   issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.

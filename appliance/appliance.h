@@ -14,6 +14,7 @@
 #include "api/http/transport.h"
 #include "appliance/audit_exporter.h"
 #include "appliance/audit_keeper.h"
+#include "appliance/backup_keeper.h"
 #include "appliance/config/configuration.h"
 #include "appliance/directory_adapter.h"
 #include "appliance/entered_pins.h"
@@ -94,6 +95,7 @@ class Appliance {
   std::unique_ptr<KeyRewrapper> rewrapper_;
   std::unique_ptr<AuditKeeper> audit_keeper_;
   std::unique_ptr<AuditExporter> audit_exporter_;
+  std::unique_ptr<BackupKeeper> backup_keeper_;
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;

@@ -16,6 +16,7 @@ using nlohmann::json;
 
 constexpr int kConnectSeconds = 5;
 constexpr int kAnswerSeconds = 60;
+constexpr int kPatientSeconds = 86400;  // a daemon that ends closes the connection
 
 /// The daemon names its ErrorCode as the problem's cause.
 std::optional<ErrorCode> CodeNamed(const std::string& name) {
@@ -55,13 +56,13 @@ Status CheckSocket(const std::string& socket) {
 }
 
 Result<json> Send(const Session& session, const std::string& method, const std::string& path,
-                  const std::string& body) {
+                  const std::string& body, int answer_seconds = kAnswerSeconds) {
   SKMS_TRY(const std::string socket, session.SocketPath());
   SKMS_TRYV(CheckSocket(socket));
   httplib::Client client(socket);
   client.set_address_family(AF_UNIX);
   client.set_connection_timeout(kConnectSeconds);
-  client.set_read_timeout(kAnswerSeconds);
+  client.set_read_timeout(answer_seconds);
   httplib::Request request;
   request.method = method;
   request.path = path;
@@ -104,6 +105,12 @@ Result<json> AdminGet(const Session& session, const std::string& path) {
 Result<json> AdminSend(const Session& session, const std::string& method, const std::string& path,
                        const json& body) {
   return Send(session, method, path, body.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+Result<json> AdminSendPatiently(const Session& session, const std::string& method, const std::string& path,
+                                const json& body) {
+  return Send(session, method, path, body.dump(-1, ' ', false, json::error_handler_t::replace),
+              kPatientSeconds);
 }
 
 Status AdminDelete(const Session& session, const std::string& path) {

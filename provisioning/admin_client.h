@@ -15,6 +15,9 @@ namespace skms::provisioning {
 Result<nlohmann::json> AdminGet(const Session& session, const std::string& path);
 Result<nlohmann::json> AdminSend(const Session& session, const std::string& method, const std::string& path,
                                  const nlohmann::json& body);
+/// As AdminSend, for what takes as long as the database is large.
+Result<nlohmann::json> AdminSendPatiently(const Session& session, const std::string& method,
+                                          const std::string& path, const nlohmann::json& body);
 Status AdminDelete(const Session& session, const std::string& path);
 
 /// The JSON of a successful answer, or the Error that a problem document stands for. `body` empty is an empty

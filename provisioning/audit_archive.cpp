@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "base/new_file.h"
 #include "keystore/audit_verifier.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/audit_file.h"
@@ -83,14 +84,6 @@ Result<Archived> WriteOldPart(const Session& session, std::int64_t before_ms, co
   return done;
 }
 
-Status SyncDirectory(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return IoError(path, errno);
-  const int failed = ::fsync(fd) == 0 ? 0 : errno;
-  ::close(fd);
-  return failed == 0 ? Ok() : Status(IoError(path, failed));
-}
-
 /// The file under its last name, whole and verified.
 Status Settle(const Keys& keys, const std::string& made, const std::string& name, const Archived& archived) {
   keystore::AuditVerifier verifier(keys.spkis);
@@ -101,7 +94,7 @@ Status Settle(const Keys& keys, const std::string& made, const std::string& name
     return InternalError(made + " does not hold what was to be archived");
   if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, name.c_str(), RENAME_NOREPLACE) != 0)
     return IoError(name, errno);
-  return SyncDirectory(std::filesystem::path(name).parent_path().string());
+  return SyncToDisk(DirectoryOf(name));
 }
 
 }  // namespace

@@ -86,6 +86,17 @@ std::string DescribeFailure(const Error& error, std::string_view group) {
     advice =
         "nothing, if the daemon runs well: all is made already; else stop it first: systemctl stop skmsd";
   }
+  if (group == "backup") {
+    if (error.code == ErrorCode::kIntegrity)
+      advice = "do not rely on this file; keep it apart, and take another backup: skmsctl backup verify";
+    if (error.code == ErrorCode::kTokenBlank)
+      advice =
+          "put a token that holds them into the configuration (token or tokens): the one that the backup was "
+          "made "
+          "with, a clone, or one that had joined before it; do not run skmsctl init on another";
+    if (error.code == ErrorCode::kAlreadyExists || error.code == ErrorCode::kIo)
+      advice = "check the path, its free space, and that this user may read or write there";
+  }
   const std::string_view listed = ListedGroup(error.detail, group);
   if (listed.empty() && advice.find("% list") != std::string::npos) advice = "see: skmsctl % --help";
   if (const std::size_t mark = advice.find('%'); mark != std::string::npos)

@@ -1,7 +1,5 @@
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -10,26 +8,12 @@
 #include "keystore/key_store.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
-#include "provisioning/pin_entry.h"
+#include "provisioning/token_opening.h"
 
 namespace skms::provisioning {
 namespace {
 
 using nlohmann::json;
-
-/// Root in a directory of the daemon's user would leave files there that the daemon cannot open.
-Status CheckUser(const std::string& database) {
-  const std::string directory = std::filesystem::absolute(database).parent_path().string();
-  struct stat found {};
-  if (::stat(directory.c_str(), &found) != 0) {
-    return ConfigurationError(directory + ": the directory of store.path is not there; make it first");
-  }
-  if (::geteuid() == 0 && found.st_uid != 0) {
-    return ConfigurationError(directory + " belongs to user " + std::to_string(found.st_uid) +
-                              ", who runs the daemon; run init as that user (see docs/cli.md)");
-  }
-  return Ok();
-}
 
 struct Prepared {
   std::unique_ptr<hsm::CryptoModule> module;
@@ -37,14 +21,7 @@ struct Prepared {
 };
 
 Result<Prepared> PrepareToken(const appliance::Configuration& configuration) {
-  std::vector<hsm::TokenMember> members;
-  for (const appliance::TokenSection& token : configuration.tokens) {
-    // Asked for once, though the token may be opened twice.
-    SKMS_TRY(SecretBytes pin, PinFor(token));
-    const auto kept = std::make_shared<const SecretBytes>(std::move(pin));
-    members.push_back({{token.module, token.init_args, token.label, token.serial},
-                       [kept]() -> Result<SecretBytes> { return kept->Clone(); }});
-  }
+  SKMS_TRY(std::vector<hsm::TokenMember> members, TokenMembers(configuration));
   // Only what lacks keys is provisioned: after any other failure, a wrong PIN above all, nothing is tried
   // again. Of several tokens the first gets keys, and only if none has any: the others join it.
   const hsm::TokenMember first = members.front();
@@ -60,7 +37,7 @@ Result<Prepared> PrepareToken(const appliance::Configuration& configuration) {
 Status RunInit(const Session& session, const Options& /*options*/) {
   SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
   const std::string& database = configuration.store.path;
-  SKMS_TRYV(CheckUser(database));
+  SKMS_TRYV(CheckUser(database, "init"));
   SKMS_TRY(const Prepared token, PrepareToken(configuration));
   const bool was_there = ::access(database.c_str(), F_OK) == 0;
   const SystemClock clock;

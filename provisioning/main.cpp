@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/core_dumps.h"
+#include "base/log.h"
 #include "provisioning/command.h"
 #include "provisioning/failure.h"
 
@@ -15,6 +16,8 @@ int main(int argc, char** argv) {
     return skms::provisioning::kExitFailed;
   }
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return skms::provisioning::kExitFailed;
+  // What the key store or the token's keeper says, apart from the output.
+  skms::OpenLog("skmsctl", skms::LogLevel::kWarning);
   try {
     const int code = skms::provisioning::RunCommandLine(argc - 1, argv + 1);
     if (std::cout.flush()) return code;

@@ -9,6 +9,7 @@
 #include "api/admin/admin_call.h"
 #include "api/admin/appliance_state.h"
 #include "api/admin/audit_resources.h"
+#include "api/admin/backup_resources.h"
 #include "api/admin/entry_json.h"
 #include "api/admin/group_resources.h"
 #include "api/admin/list_json.h"
@@ -83,6 +84,11 @@ class AdminApi {
   Response ListAuditKeys(Call& call) { return admin::ListAuditKeys(deps_, call); }
   Response SignAudit(Call& call) { return admin::SignAudit(deps_, call); }
   Response ArchiveAudit(Call& call) { return admin::ArchiveAudit(deps_, call); }
+
+  Response MakeBackup(Call& call) { return admin::MakeBackup(deps_, call); }
+  Response ReadBackup(Call& call) { return admin::ReadBackup(deps_, call); }
+  Response RemoveBackup(Call& call) { return admin::RemoveBackup(deps_, call); }
+  Response RecordBackupCheck(Call& call) { return admin::RecordBackupCheck(deps_, call); }
 
   Response GetToken(Call& /*call*/) {
     json body = ToJson(deps_.module.info());
@@ -358,6 +364,10 @@ constexpr Route kRoutes[] = {
     {"GET", "/admin/v1/audit/keys", &AdminApi::ListAuditKeys},
     {"POST", "/admin/v1/audit/checkpoints", &AdminApi::SignAudit},
     {"POST", "/admin/v1/audit/archives", &AdminApi::ArchiveAudit},
+    {"POST", "/admin/v1/backups", &AdminApi::MakeBackup},
+    {"POST", "/admin/v1/backups/checks", &AdminApi::RecordBackupCheck},
+    {"GET", "/admin/v1/backups/{id}/content", &AdminApi::ReadBackup},
+    {"DELETE", "/admin/v1/backups/{id}", &AdminApi::RemoveBackup},
     {"GET", "/admin/v1/subscriptions", &AdminApi::ListSubscriptions},
     {"DELETE", "/admin/v1/subscriptions/{id}", &AdminApi::RemoveSubscription},
     {"GET", "/admin/v1/groups", &AdminApi::ListGroups},

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/secret_bytes.h"
 #include "hsm/crypto_module.h"
+#include "keystore/backup.h"
 #include "keystore/key_store.h"
 
 namespace skms::admin {
@@ -110,6 +111,27 @@ struct TokenKeyControl {
   std::function<Status()> may_retire = [] { return Status(Conflict("nothing here re-wraps")); };
 };
 
+/// A backup that lies ready to be fetched.
+struct StoredBackup {
+  std::string id;          ///< 32 hex digits
+  std::int64_t bytes = 0;  ///< of the file
+  keystore::BackupMade made;
+};
+
+struct BackupControl {
+  /// Takes as long as the database is large. Errors: kConflict (one is being made), KeyStore::MakeBackup's.
+  std::function<Result<StoredBackup>(const keystore::Requester& by)> make = [](const keystore::Requester&) {
+    return Result<StoredBackup>(Conflict("nothing here makes backups"));
+  };
+  /// Octets after the first `after`; none: that was the end. kNotFound.
+  std::function<Result<Bytes>(const std::string& id, std::int64_t after)> read =
+      [](const std::string&, std::int64_t) { return Result<Bytes>(NotFound("there is no such backup")); };
+  /// kNotFound.
+  std::function<Status(const std::string& id)> remove = [](const std::string&) {
+    return Status(NotFound("there is no such backup"));
+  };
+};
+
 struct AdminDependencies {
   keystore::KeyStore& store;
   hsm::CryptoModule& module;
@@ -123,6 +145,7 @@ struct AdminDependencies {
   IssuerKeysControl issuer_keys{};
   TokenKeyControl token_keys{};
   AuditControl audit{};
+  BackupControl backups{};
   /// Opens a token that waits for its PIN. The label may be empty where there is one token. Errors:
   /// kConflict (it is open), kPinIncorrect, why it cannot be opened.
   std::function<Status(const std::string& label, SecretBytes pin, const keystore::Requester& by)> unlock =

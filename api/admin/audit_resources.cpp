@@ -1,6 +1,5 @@
 #include "api/admin/audit_resources.h"
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -33,17 +32,9 @@ json PageJson(const AuditPage& page) {
   return out;
 }
 
-std::optional<std::int64_t> NumberIn(const std::string& text) {
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [last, code] = std::from_chars(text.data(), end, number);
-  if (code != std::errc{} || last != end || number < 0) return std::nullopt;
-  return number;
-}
-
 Result<json> Read(const AdminDependencies& deps, Call& call) {
   SKMS_TRY(const Page wanted, PageFromText(call.request.query, call.invalid));
-  const auto after = wanted.after.empty() ? std::optional<std::int64_t>(0) : NumberIn(wanted.after);
+  const auto after = wanted.after.empty() ? std::optional<std::int64_t>(0) : WholeNumber(wanted.after);
   if (!after) {
     call.invalid.push_back({"after", "is no number of an entry"});
     return InvalidArgument("'after' is no number of an entry");

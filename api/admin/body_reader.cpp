@@ -1,6 +1,7 @@
 #include "api/admin/body_reader.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -9,6 +10,14 @@
 namespace skms::admin {
 
 using nlohmann::json;
+
+std::optional<std::int64_t> WholeNumber(const std::string& text) {
+  std::int64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [last, code] = std::from_chars(text.data(), end, number);
+  if (code != std::errc{} || last != end || number < 0) return std::nullopt;
+  return number;
+}
 
 BodyReader::BodyReader(const json& body, InvalidParams& invalid)
     : body_(body), invalid_(invalid), before_(invalid.size()) {}

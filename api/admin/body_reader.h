@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,9 @@
 namespace skms::admin {
 
 using InvalidParams = std::vector<http::InvalidParam>;
+
+/// Decimal, from 0; nullopt for anything else.
+std::optional<std::int64_t> WholeNumber(const std::string& text);
 
 class BodyReader {
  public:

@@ -230,6 +230,8 @@ def ask_admin_api(appliance):
     for command in ("status", "audit verify", "audit key", "audit query", "audit export --file -", "token probe", "service list", "principal list", "recipient list", "issuer list",
                     "payload list", "key list"):
         ctl(*command.split())
+    ctl("backup", "create", "--file", appliance.directory / "backup")
+    ctl("backup", "verify", "--file", appliance.directory / "backup")
     (appliance.directory / "so-pin").write_text("12345678\n")
     (appliance.directory / "so-pin").chmod(0o600)
     ctl("recipient", "trust", "--certificate", appliance.directory / "val-1.pem", "--so-pin-file", appliance.directory / "so-pin")

@@ -1,0 +1,67 @@
+#include "api/admin/backup_resources.h"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "api/admin/entry_json.h"
+#include "api/http/json.h"
+#include "base/encoding.h"
+#include "keystore/backup.h"
+
+namespace skms::admin {
+namespace {
+
+using http::Response;
+using nlohmann::json;
+
+json ToJson(const StoredBackup& backup) {
+  const keystore::BackupHeader& header = backup.made.header;
+  return {{"id", backup.id},
+          {"bytes", backup.bytes},
+          {"sha256", backup.made.statement.hash},
+          {"signedBytes", backup.made.statement.bytes},
+          {"time", FormatUtc(header.time_ms / 1000)},
+          {"services", header.services},
+          {"keyVersions", header.key_versions},
+          {"payloads", header.payloads},
+          {"entries", header.entries},
+          {"head", header.head}};
+}
+
+Result<json> Read(const AdminDependencies& deps, Call& call) {
+  SKMS_TRY(const Page wanted, PageFromText(call.request.query, call.invalid));
+  const auto after = wanted.after.empty() ? std::optional<std::int64_t>(0) : WholeNumber(wanted.after);
+  if (!after) {
+    call.invalid.push_back({"after", "is no number of octets"});
+    return InvalidArgument("'after' is no number of octets");
+  }
+  SKMS_TRY(const Bytes piece, deps.backups.read(call.values[0], *after));
+  return json{{"octets", ToBase64Url(piece)}};
+}
+
+Status Record(const AdminDependencies& deps, Call& call) {
+  SKMS_TRY(const json body, http::ParseJson(call.request.body));
+  BodyReader reader(body, call.invalid);
+  const std::string statement = reader.Text("statement", true);
+  SKMS_TRYV(reader.Finish());
+  return deps.store.RecordBackupCheck(call.by(), statement);
+}
+
+}  // namespace
+
+Response MakeBackup(const AdminDependencies& deps, const Call& call) {
+  const auto made = deps.backups.make(call.by());
+  return made.has_error() ? Failed(made.error(), call) : JsonResponse(201, ToJson(made.value()));
+}
+
+Response ReadBackup(const AdminDependencies& deps, Call& call) { return Answer(Read(deps, call), call); }
+
+Response RemoveBackup(const AdminDependencies& deps, const Call& call) {
+  return NoContent(deps.backups.remove(call.values[0]), call);
+}
+
+Response RecordBackupCheck(const AdminDependencies& deps, Call& call) {
+  return NoContent(Record(deps, call), call);
+}
+
+}  // namespace skms::admin
