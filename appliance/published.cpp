@@ -3,6 +3,8 @@
 #include <set>
 #include <utility>
 
+#include "keystore/token_signature.h"
+
 namespace skms::appliance {
 namespace {
 
@@ -38,8 +40,7 @@ Result<seal::DiscoveryDocument> PublishedDocument::Make(const Basis& basis) {
   SKMS_TRY(Bytes signing, module_.SigningPublicKey());
   document.keys = {
       {seal::TransferKeyId(basis.use.transfer), basis.transfer_algorithm, "enc", std::move(transfer)},
-      {"skms-sign-" + std::to_string(basis.use.sign), module_.signature_algorithm(), "sig",
-       std::move(signing)}};
+      {keystore::SignKid(basis.use.sign), module_.signature_algorithm(), "sig", std::move(signing)}};
   return document;
 }
 

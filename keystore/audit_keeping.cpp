@@ -11,21 +11,12 @@
 #include "keystore/audit_log.h"
 #include "keystore/key_store.h"
 #include "keystore/key_store_state.h"
+#include "keystore/token_signature.h"
 
 namespace skms::keystore {
 namespace {
 
-std::string SignKid(std::uint32_t generation) { return "skms-sign-" + std::to_string(generation); }
-
-/// Signs with the token's key of that generation.
-Result<std::string> SignJws(hsm::CryptoModule& module, std::uint32_t generation, const char* type,
-                            std::string_view payload) {
-  const std::string signed_part =
-      JwsSignedPart({module.signature_algorithm(generation), SignKid(generation), type}, payload);
-  SKMS_TRY(const Bytes signature, module.Sign(generation, AsBytes(signed_part)));
-  return JwsText(signed_part, signature);
-}
-
+/// By the token's key of that generation.
 Result<AuditCheckpoint> Sign(hsm::CryptoModule& module, std::uint32_t generation,
                              AuditCheckpoint checkpoint) {
   checkpoint.kid = SignKid(generation);

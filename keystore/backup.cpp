@@ -19,6 +19,7 @@
 #include "keystore/rewrap_rows.h"
 #include "keystore/schema.h"
 #include "keystore/token_key_use.h"
+#include "keystore/token_signature.h"
 
 namespace skms::keystore {
 namespace {
@@ -108,12 +109,8 @@ Result<BackupMade> WriteBackup(hsm::CryptoModule& module, const BackupOrder& ord
   SKMS_TRYV(writer.WriteHeader(text));
   SKMS_TRYV(WriteParts(order.scratch, writer));
   const BackupStatement statement = writer.Statement(header.time_ms);
-  const std::uint32_t sign = module.generations().sign;
-  const std::string signed_part =
-      JwsSignedPart({module.signature_algorithm(sign), "skms-sign-" + std::to_string(sign), kBackupType},
-                    BackupStatementText(statement));
-  SKMS_TRY(const Bytes signature, module.Sign(sign, AsBytes(signed_part)));
-  const std::string jws = JwsText(signed_part, signature);
+  SKMS_TRY(const std::string jws,
+           SignJws(module, module.generations().sign, kBackupType, BackupStatementText(statement)));
   SKMS_TRYV(writer.WriteStatement(jws));
   // Its keys may have been retired while it was made.
   SKMS_TRYV(CheckTokensHold(module, header));

@@ -9,13 +9,13 @@
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "base/new_file.h"
+#include "base/public_key_file.h"
 #include "base/running_digest.h"
 #include "keystore/backup.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/backup_json.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
-#include "provisioning/pem_file.h"
 
 namespace skms::provisioning {
 namespace {

@@ -14,12 +14,12 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "base/jws.h"
 #include "base/new_file.h"
 #include "keystore/backup.h"
 #include "keystore/database_snapshot.h"
 #include "keystore/key_store.h"
 #include "keystore/scratch_directory.h"
+#include "keystore/token_signature.h"
 #include "provisioning/admin_client.h"
 #include "provisioning/backup_json.h"
 #include "provisioning/commands.h"
@@ -113,15 +113,6 @@ DrillReport ReportOf(const BackupContents& contents, const RowCheck& check,
   report.entries = chain.last;
   report.head = chain.head;
   return report;
-}
-
-Result<std::string> Sign(hsm::CryptoModule& module, const DrillReport& report) {
-  const std::uint32_t sign = module.generations().sign;
-  const std::string signed_part = JwsSignedPart(
-      {module.signature_algorithm(sign), "skms-sign-" + std::to_string(sign), keystore::kDrillType},
-      keystore::DrillReportText(report));
-  SKMS_TRY(const Bytes signature, module.Sign(sign, AsBytes(signed_part)));
-  return JwsText(signed_part, signature);
 }
 
 /// False: no daemon runs here. On a host that is to take over there is none yet.
@@ -227,7 +218,8 @@ Status RunBackupDrill(const Session& session, const Options& options) {
   if (chain.last != contents.header.entries)
     return IntegrityError("the audit chain in the backup is another than its header says");
   const DrillReport report = ReportOf(contents, check, chain);
-  SKMS_TRY(const std::string jws, Sign(*module, report));
+  SKMS_TRY(const std::string jws, keystore::SignJws(*module, module->generations().sign, keystore::kDrillType,
+                                                    keystore::DrillReportText(report)));
   SKMS_TRY(const bool recorded, RecordDrill(session, jws));
   PrintReport(session, report, check, jws, recorded);
   if (report.passed()) return Ok();
