@@ -264,8 +264,10 @@ int Run(int argc, const char* const* argv) {
     std::cout << path << ": configuration OK\n";
     return 0;
   }
-  skms::OpenLog("skmsd",
-                configuration.has_value() ? LeastLogged(configuration.value().log.level) : LogLevel::kInfo);
+  const skms::appliance::LogSection log =
+      configuration.has_value() ? configuration.value().log : skms::appliance::LogSection{};
+  skms::OpenLog("skmsd", LeastLogged(log.level),
+                log.format == "json" ? skms::LogFormat::kJson : skms::LogFormat::kText);
   if (configuration.has_error()) return Fail(configuration.error());
   return Serve(configuration.value());
 }

@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 #include "base/encoding.h"
 
 namespace skms {
@@ -24,9 +26,13 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
   return spdlog::level::critical;
 }
 
+LogFormat chosen_format = LogFormat::kText;  // set before there is a second thread
+thread_local std::string_view request_of_thread;
+
 void Log(spdlog::level::level_enum level, std::string_view line) noexcept {
   try {
-    if (spdlog::should_log(level)) spdlog::log(level, "{}", OnOneLine(line));
+    if (spdlog::should_log(level))
+      spdlog::log(level, "{}", FormatLogLine(line, request_of_thread, chosen_format));
   } catch (...) {
     // No memory for a line: the work that wrote it goes on.
   }
@@ -44,6 +50,17 @@ std::size_t PrintableSize(std::string_view text) {
   return c1 || separator ? 0 : size;
 }
 
+/// Of a text that holds no control character.
+std::string InJsonString(std::string_view text) {
+  std::string escaped;
+  escaped.reserve(text.size() + 8);
+  for (const char c : text) {
+    if (c == '"' || c == '\\') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
 void AppendEscaped(std::string& line, char c) {
   static constexpr std::string_view kDigits = "0123456789abcdef";
   const auto octet = static_cast<unsigned char>(c);
@@ -54,10 +71,14 @@ void AppendEscaped(std::string& line, char c) {
 
 }  // namespace
 
-void OpenLog(std::string_view name, LogLevel least) {
+void OpenLog(std::string_view name, LogLevel least, LogFormat format) {
+  chosen_format = format;
   auto logger = spdlog::stderr_logger_mt(std::string(name));
   // journald adds its own time; elsewhere UTC with milliseconds.
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  logger->set_pattern(format == LogFormat::kJson
+                          ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","program":"%n",%v})"
+                          : "%Y-%m-%dT%H:%M:%S.%eZ %l %v",
+                      spdlog::pattern_time_type::utc);
   logger->set_level(ToSpdlog(least));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(logger);
@@ -67,6 +88,20 @@ void LogInfo(std::string_view line) noexcept { Log(spdlog::level::info, line); }
 void LogWarning(std::string_view line) noexcept { Log(spdlog::level::warn, line); }
 void LogError(std::string_view line) noexcept { Log(spdlog::level::err, line); }
 void LogCritical(std::string_view line) noexcept { Log(spdlog::level::critical, line); }
+
+LogRequest::LogRequest(std::string_view id) noexcept : former_(std::exchange(request_of_thread, id)) {}
+LogRequest::~LogRequest() { request_of_thread = former_; }
+
+std::string FormatLogLine(std::string_view line, std::string_view request_id, LogFormat format) {
+  const std::string text = OnOneLine(line);
+  if (format == LogFormat::kText) {
+    const bool named = request_id.empty() || text.find(request_id) != std::string::npos;
+    return named ? text : text + " [request " + std::string(request_id) + "]";
+  }
+  std::string members = R"("message":")" + InJsonString(text) + '"';
+  if (!request_id.empty()) members += R"(,"requestId":")" + InJsonString(OnOneLine(request_id)) + '"';
+  return members;
+}
 
 std::string OnOneLine(std::string_view text) {
   std::string line;

@@ -12,9 +12,29 @@ namespace skms {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError, kCritical };
 
-/// Sends the lines from `least` up to standard error, as "time level line". Call once, before other threads
-/// start.
-void OpenLog(std::string_view name, LogLevel least);
+enum class LogFormat {
+  kText,  ///< "time level line", and at its end "[request ID]" where the line does not name it itself
+  kJson,  ///< one object a line: time, level, program, message, and requestId within a request
+};
+
+/// Sends the lines from `least` up to standard error. Call once, before other threads start.
+void OpenLog(std::string_view name, LogLevel least, LogFormat format = LogFormat::kText);
+
+/// While it lives, lines that this thread writes bear the id of the request that it serves.
+class LogRequest {
+ public:
+  /// `id` must outlive it.
+  explicit LogRequest(std::string_view id) noexcept;
+  LogRequest(const LogRequest&) = delete;
+  LogRequest& operator=(const LogRequest&) = delete;
+  ~LogRequest();
+
+ private:
+  const std::string_view former_;
+};
+
+/// What kText and kJson make of a line; of kJson the members from "message" on.
+std::string FormatLogLine(std::string_view line, std::string_view request_id, LogFormat format);
 
 void LogInfo(std::string_view line) noexcept;
 void LogWarning(std::string_view line) noexcept;   ///< goes on, and someone should look

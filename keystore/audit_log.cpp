@@ -226,7 +226,7 @@ Result<std::vector<AuditRecord>> SearchAudit(Database& database, const AuditQuer
     const bool prefix = !query.action.empty() && query.action.back() == '.';
     std::string conditions = "seq > :after AND time_ms >= :since AND time_ms < :before";
     // An empty filter is always met; bound all the same, so that the places of the values stay.
-    for (const char* column : {"actor", "outcome", "service", "kid", "target_pseudonym"})
+    for (const char* column : {"actor", "outcome", "service", "kid", "target_pseudonym", "request_id"})
       conditions += std::string(" AND (:") + column + " = '' OR " + column + " = :" + column + "2)";
     conditions += prefix ? " AND substr(action, 1, length(:action)) = :action2"
                          : " AND (:action = '' OR action = :action2)";
@@ -235,7 +235,8 @@ Result<std::vector<AuditRecord>> SearchAudit(Database& database, const AuditQuer
                     soci::use(query.outcome), soci::use(query.outcome), soci::use(query.service),
                     soci::use(query.service), soci::use(query.kid), soci::use(query.kid),
                     soci::use(query.target_pseudonym), soci::use(query.target_pseudonym),
-                    soci::use(query.action), soci::use(query.action), soci::use(most));
+                    soci::use(query.request_id), soci::use(query.request_id), soci::use(query.action),
+                    soci::use(query.action), soci::use(most));
     while (const AuditRecord* record = entries.Next()) found.push_back(*record);
     return Ok();
   }));

@@ -83,6 +83,7 @@ struct AuditQuery {
   std::string service;
   std::string kid;
   std::string target_pseudonym;
+  std::string request_id;
   std::uint32_t limit = 100;  ///< 1 to 1000
 };
 

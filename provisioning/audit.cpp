@@ -233,10 +233,11 @@ void DescribeAuditQuery(OptionsDescription& options) {
                                                           "who did it, as listed: val-1, admin:0")(
       "action", text("TEXT"), "like deliver, or a beginning: service.")(
       "outcome", text("granted|refused"), "how it ended")("service", text("ID"), "VAL service")(
-      "kid", text("KID"), "key version")("target", text("TEXT"), "pseudonym, as listed")(
-      "user", text("ID"), "the user behind a pseudonym")("ue", text("ID"), "the UE behind it")(
-      "client", text("ID"), "the client behind it")("group-id", text("ID"), "the VAL group behind it")(
-      "after", po::value<std::int64_t>()->value_name("N"), "entries after this one")(
+      "kid", text("KID"), "key version")("request-id", text("ID"), "as in X-Request-Id and in the log")(
+      "target", text("TEXT"), "pseudonym, as listed")("user", text("ID"), "the user behind a pseudonym")(
+      "ue", text("ID"), "the UE behind it")("client", text("ID"), "the client behind it")(
+      "group-id", text("ID"), "the VAL group behind it")("after", po::value<std::int64_t>()->value_name("N"),
+                                                         "entries after this one")(
       "limit", po::value<std::int64_t>()->value_name("N"), "at most so many, 1 to 1000; default 100");
 }
 
@@ -245,8 +246,9 @@ Status RunAuditQuery(const Session& session, const Options& options) {
   for (const auto& [option, member] :
        {std::pair("since", "since"), std::pair("before", "before"), std::pair("actor", "actor"),
         std::pair("action", "action"), std::pair("outcome", "outcome"), std::pair("service", "service"),
-        std::pair("kid", "kid"), std::pair("target", "target"), std::pair("user", "userId"),
-        std::pair("ue", "ueId"), std::pair("client", "clientId"), std::pair("group-id", "groupId")}) {
+        std::pair("kid", "kid"), std::pair("request-id", "requestId"), std::pair("target", "target"),
+        std::pair("user", "userId"), std::pair("ue", "ueId"), std::pair("client", "clientId"),
+        std::pair("group-id", "groupId")}) {
     if (options.count(option) > 0) body[member] = options[option].as<std::string>();
   }
   for (const char* number : {"after", "limit"}) {

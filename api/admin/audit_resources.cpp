@@ -65,6 +65,7 @@ Result<AuditQuery> QueryFrom(const AdminDependencies& deps, const json& body, In
   query.outcome = reader.Text("outcome", false);
   query.service = reader.Text("service", false);
   query.kid = reader.Text("kid", false);
+  query.request_id = reader.Text("requestId", false);
   query.target_pseudonym = reader.Text("target", false);
   for (const auto& [member, kind] :
        {std::pair("userId", TargetKind::kUser), std::pair("ueId", TargetKind::kUe),

@@ -247,3 +247,4 @@ std::optional<std::chrono::steady_clock::time_point> Api::OldestRequest() const 
 const Limits& Api::limits() const { return state_->limits(); }
 
 }  // namespace skms::http
+  const LogRequest logged(context.request_id);

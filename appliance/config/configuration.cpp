@@ -209,6 +209,7 @@ void ReadMemory(SectionReader& reader, Configuration& out) {
 
 void ReadLog(SectionReader& reader, Configuration& out) {
   reader.OneOf("level", out.log.level, {"debug", "info", "warn", "error"});
+  reader.OneOf("format", out.log.format, {"text", "json"});
 }
 
 struct Section {

@@ -161,7 +161,8 @@ struct MemorySection {
 };
 
 struct LogSection {
-  std::string level = "info";  ///< debug, info, warn, error
+  std::string level = "info";   ///< debug, info, warn, error
+  std::string format = "text";  ///< text: "time level line"; json: an object a line
 };
 
 struct Configuration {

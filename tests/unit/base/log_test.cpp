@@ -49,6 +49,18 @@ TEST_CASE("every line that is logged is one line on standard error") {
   CHECK(lines[1].find(" error two") != std::string::npos);
 }
 
+TEST_CASE("a line that is written within a request bears its id, once") {
+  CHECK(FormatLogLine("the token is slow", "00f1", LogFormat::kText) == "the token is slow [request 00f1]");
+  CHECK(FormatLogLine("request 00f1: failed", "00f1", LogFormat::kText) == "request 00f1: failed");
+  CHECK(FormatLogLine("started", "", LogFormat::kText) == "started");
+}
+
+TEST_CASE("as JSON a line is one object's members, whatever was sent") {
+  CHECK(FormatLogLine("say \"a\"\nb", "00f1", LogFormat::kJson) ==
+        R"("message":"say \"a\"\\x0ab","requestId":"00f1")");
+  CHECK(FormatLogLine("started", "", LogFormat::kJson) == R"("message":"started")");
+}
+
 TEST_CASE("a written escape is told from one that was made") { CHECK(OnOneLine("\\x0a") == "\\\\x0a"); }
 
 TEST_CASE("other text, UTF-8 with it, stays as it is") {
