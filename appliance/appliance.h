@@ -20,6 +20,7 @@
 #include "appliance/entered_pins.h"
 #include "appliance/issuer_keys.h"
 #include "appliance/key_rewrapper.h"
+#include "appliance/metrics.h"
 #include "appliance/notifier.h"
 #include "appliance/published.h"
 #include "appliance/rotation_scheduler.h"
@@ -99,6 +100,7 @@ class Appliance {
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;
+  std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<http::Transport> admin_;
   std::unique_ptr<http::Transport> km_s_;
   std::unique_ptr<http::Api> ue_api_;

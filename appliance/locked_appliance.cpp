@@ -31,6 +31,9 @@ Result<std::unique_ptr<LockedAppliance>> LockedAppliance::Start(const Configurat
 Status LockedAppliance::Serve() {
   SKMS_TRY(const std::optional<gid_t> group, FindAdminGroup(configuration_.admin.group));
   api_ = std::make_unique<http::Api>(http::Limits{});
+  MetricSources sources{.configuration = configuration_, .clock = clock_, .started = clock_.NowSeconds()};
+  sources.apis = {{"admin", api_.get()}};
+  metrics_ = std::make_unique<Metrics>(std::move(sources));
   admin::RegisterLockedApi(
       *api_, {.admin_group = group,
               .skms_id = configuration_.skms.id,
@@ -38,6 +41,7 @@ Status LockedAppliance::Serve() {
               .clock = clock_,
               .started = clock_.NowSeconds(),
               .reasons = [this] { return Reasons(); },
+              .metrics = [this] { return metrics_->Text(); },
               .unlock = [this](const std::string& label, SecretBytes pin,
                                const keystore::Requester& by) { return Unlock(label, std::move(pin), by); }});
   http::UnixOptions options;

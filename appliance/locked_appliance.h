@@ -17,6 +17,7 @@
 #include "appliance/appliance.h"
 #include "appliance/config/configuration.h"
 #include "appliance/entered_pins.h"
+#include "appliance/metrics.h"
 #include "keystore/key_store.h"
 
 namespace skms::appliance {
@@ -51,6 +52,7 @@ class LockedAppliance {
   std::string own_socket_;  ///< its file; empty: the service manager's
   std::shared_ptr<EnteredPins> pins_;
   std::unique_ptr<http::Api> api_;
+  std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<http::Transport> admin_;
 
   std::mutex unlocking_;  ///< held while the appliance is opened, which may take long

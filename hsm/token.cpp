@@ -212,7 +212,9 @@ void Token::CloseSession(CK_SESSION_HANDLE handle) const noexcept {
 Result<SessionLease> Token::Lease() {
   std::unique_lock lock(mutex_);
   const auto at_hand = [this] { return !idle_.empty() || missing_ > 0; };
-  if (!at_hand()) {
+  if (at_hand()) {
+    clock_.Waited(SessionClock::Steady::duration::zero());
+  } else {
     const auto begun = SessionClock::Steady::now();
     returned_.wait_for(lock, wait_, at_hand);
     clock_.Waited(SessionClock::Steady::now() - begun);

@@ -100,6 +100,7 @@ class Token {
   /// TokenError, after the report of what it says of the token. `rv` is not CKR_OK.
   Error Reported(std::string_view function, CK_RV rv) const;
   CryptoModule::SessionUse session_use() const;
+  SessionTimes session_times() const { return clock_.times(); }
   /// Every session is leased, or none of those that are came back for a second.
   bool IsBusy() const;
   /// What OutsideCall calls it.

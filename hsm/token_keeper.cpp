@@ -141,6 +141,7 @@ TokenStatus TokenKeeper::status() const {
   const CryptoModule::SessionUse use = open->token->session_use();
   status.leased = use.leased;
   status.sessions = use.limit;
+  status.times = open->token->session_times();
   return status;
 }
 

@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "base/duration_histogram.h"
 #include "base/result.h"
 #include "base/secret_bytes.h"
 #include "hsm/capabilities.h"
@@ -81,6 +82,13 @@ struct TokenMember {
   std::function<void(const SecretBytes& pin, bool took)> answered{};
 };
 
+/// Of the sessions of a token, since it was opened last.
+struct SessionTimes {
+  DurationHistogram::Snapshot waited;  ///< for a session, by each who asked for one
+  DurationHistogram::Snapshot held;    ///< from a lease to its return
+  DurationHistogram::Snapshot inside;  ///< each call into the module
+};
+
 /// How a token of the list fares.
 struct TokenStatus {
   TokenInfo info;  ///< its label alone until it was opened once
@@ -92,6 +100,7 @@ struct TokenStatus {
   bool holds_all = false;    ///< the generations in use
   std::size_t leased = 0;    ///< sessions
   std::size_t sessions = 0;  ///< the pool's bound, 0 while it is lost
+  SessionTimes times{};      ///< empty while it is lost
 };
 
 }  // namespace skms::hsm

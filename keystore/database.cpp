@@ -23,6 +23,7 @@
 #include "base/new_file.h"
 #include "keystore/database_lock.h"
 #include "keystore/prepared_statements.h"
+#include "keystore/store_meter.h"
 
 namespace skms::keystore {
 namespace {
@@ -133,13 +134,17 @@ class Database::State {
 
   Status Read(const DatabaseWork& work) {
     std::unique_ptr<Connection> reader;
+    const auto asked = std::chrono::steady_clock::now();
     {
       std::unique_lock lock(mutex_);
       reader_free_.wait(lock, [this] { return !readers_.empty(); });
       reader = std::move(readers_.back());
       readers_.pop_back();
     }
+    const auto begun = std::chrono::steady_clock::now();
     Status status = Guarded(work, *reader);
+    meter_.reader_wait.Observe(begun - asked);
+    meter_.reads.Observe(std::chrono::steady_clock::now() - begun);
     {
       const std::lock_guard lock(mutex_);
       readers_.push_back(std::move(reader));
@@ -155,7 +160,21 @@ class Database::State {
     }
     return WriteAnyway(std::move(work));
   }
-  Status WriteAnyway(DatabaseWork work) { return Queue({std::move(work), false, {}}).get(); }
+  Status WriteAnyway(DatabaseWork work) {
+    const auto begun = std::chrono::steady_clock::now();
+    Status done = Queue({std::move(work), false, {}}).get();
+    meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
+    return done;
+  }
+
+  StoreFigures figures() const {
+    StoreFigures now = meter_.Read();
+    now.readers = kReaders;
+    const std::lock_guard lock(mutex_);
+    now.readers_busy = kReaders - readers_.size();
+    now.writes_queued = queue_.size() + patient_.size();
+    return now;
+  }
 
   void RefuseWrites(std::string why) {
     const std::lock_guard lock(mutex_);
@@ -248,6 +267,7 @@ class Database::State {
 
   void Commit(std::vector<Change>& batch) {
     std::vector<Status> outcomes;
+    const auto begun = std::chrono::steady_clock::now();
     Status committed = Guarded(
         [&](soci::session& session) -> Status {
           session << "BEGIN IMMEDIATE";
@@ -256,7 +276,11 @@ class Database::State {
           return Ok();
         },
         *writing_);
-    if (committed.has_error()) Rollback();
+    meter_.commits.Observe(std::chrono::steady_clock::now() - begun);
+    if (committed.has_error()) {
+      meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
+      Rollback();
+    }
     for (std::size_t i = 0; i < batch.size(); ++i) {
       batch[i].done.set_value(committed.has_error() ? committed : outcomes[i]);
     }
@@ -292,7 +316,7 @@ class Database::State {
   const DatabaseLock lock_;
   std::atomic<bool> refusing_{false};  // refusal_ is not empty
   std::string refusal_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable queued_;
   std::condition_variable reader_free_;
   std::deque<Change> queue_;
@@ -301,6 +325,7 @@ class Database::State {
   bool stopping_ = false;
   std::vector<std::unique_ptr<Connection>> readers_;
   std::unique_ptr<Connection> writing_;
+  StoreMeter meter_;
   std::thread writer_;
 };
 
@@ -368,5 +393,6 @@ std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
   return state_->BeginPatientWrite(std::move(work));
 }
 Status Database::EmptyLog() { return state_->EmptyLog(); }
+StoreFigures Database::figures() const { return state_->figures(); }
 
 }  // namespace skms::keystore

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "keystore/store_figures.h"
 
 namespace soci {
 class session;
@@ -59,6 +60,7 @@ class Database {
   /// Writes the whole database as it is now to `path`, a file of mode 0600 in the same directory, which takes
   /// the place of one that is there once it is whole and on disk. Errors: kStorage (also: no room), kIo.
   Status CopyTo(const std::string& path);
+  StoreFigures figures() const;
 
  private:
   class State;

@@ -264,15 +264,6 @@ Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyList
   return page;
 }
 
-Result<std::int64_t> CountVersions(Database& database) {
-  long long count = 0;
-  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    session << "SELECT count(*) FROM key_versions", soci::into(count);
-    return Ok();
-  }));
-  return std::int64_t{count};
-}
-
 Result<std::vector<StoredKeyVersion>> ReadNotUnder(Database& database, const hsm::TokenKeyGenerations& use,
                                                    const std::string& after_kid, int limit) {
   std::vector<StoredKeyVersion> page;

@@ -11,6 +11,7 @@
 #include "keystore/database.h"
 #include "keystore/key_store.h"
 #include "keystore/row_mac.h"
+#include "keystore/store_figures.h"
 
 namespace skms::keystore {
 
@@ -28,7 +29,8 @@ std::string RowName(const KeyVersion& version);
 Result<std::vector<StoredKeyVersion>> ReadVersions(soci::session& session, const Selector& selector);
 Result<std::optional<StoredKeyVersion>> ReadByKid(Database& database, const Kid& kid);
 Result<std::vector<StoredKeyVersion>> ReadPage(Database& database, const KeyListQuery& query);
-Result<std::int64_t> CountVersions(Database& database);
+/// From the counts that stand beside the rows.
+Result<StateCounts> CountStates(Database& database);
 /// In the order of kids, those that are under another MAC key or KEK than `use`.
 Result<std::vector<StoredKeyVersion>> ReadNotUnder(Database& database, const hsm::TokenKeyGenerations& use,
                                                    const std::string& after_kid, int limit);
@@ -45,6 +47,15 @@ Result<std::vector<Selector>> SelectorsToFollow(Database& database, const ValSer
 /// Active with an end at `ends_until` or sooner, and no version after them.
 Result<std::vector<Selector>> SelectorsEndingUnfollowed(Database& database, const ValServiceId& service,
                                                         std::int64_t ends_until, int limit);
+/// At most `most` versions that are due by `now` for activation or their end; and when the first one was.
+struct DueVersions {
+  std::int64_t count = 0;
+  std::optional<std::int64_t> first;
+};
+Result<DueVersions> CountToActivateOrEnd(Database& database, std::int64_t now, std::int64_t most);
+/// The same of those of a service that nothing follows.
+Result<DueVersions> CountToFollow(Database& database, const Service& service, std::int64_t now,
+                                  std::int64_t most);
 /// Of the service's active versions without one after them: the earliest beginning and end.
 struct UnfollowedTimes {
   std::optional<std::int64_t> not_before;

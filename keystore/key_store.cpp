@@ -1,7 +1,10 @@
 #include "keystore/key_store.h"
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
+#include "keystore/key_records.h"
 #include "keystore/key_store_state.h"
 #include "keystore/schema.h"
 #include "keystore/token_key_use.h"
@@ -198,7 +201,28 @@ std::optional<Principal> KeyStore::FindPrincipalBySpkiHash(ByteView spki_sha256)
   return now->principals.at(found->second);
 }
 
-Result<std::int64_t> KeyStore::CountKeyVersions() { return CountVersions(*state_->database); }
+Result<std::int64_t> KeyStore::CountKeyVersions() {
+  SKMS_TRY(const StateCounts counts, CountKeyStates());
+  return std::accumulate(counts.begin(), counts.end(), std::int64_t{0},
+                         [](std::int64_t sum, const auto& one) { return sum + one.second; });
+}
+StoreFigures KeyStore::figures() const { return state_->database->figures(); }
+Result<StateCounts> KeyStore::CountKeyStates() { return CountStates(*state_->database); }
+
+Result<RotationBacklog> KeyStore::ReadRotationBacklog() {
+  const std::int64_t now = state_->clock.NowSeconds();
+  SKMS_TRY(DueVersions due, CountToActivateOrEnd(*state_->database, now, RotationBacklog::kMost));
+  const auto directory = state_->directory->snapshot();
+  for (const auto& [id, service] : directory->services) {
+    if (service.rotation.crypto_period == 0) continue;
+    SKMS_TRY(const DueVersions more,
+             CountToFollow(*state_->database, service, now, RotationBacklog::kMost - due.count));
+    due.count += more.count;
+    if (more.first) due.first = std::min(due.first.value_or(*more.first), *more.first);
+    if (due.count >= RotationBacklog::kMost) break;
+  }
+  return RotationBacklog{due.count, due.first ? std::max<std::int64_t>(0, now - *due.first) : 0};
+}
 int KeyStore::schema_version() const { return kSchemaVersion; }
 
 }  // namespace skms::keystore

@@ -20,6 +20,7 @@
 #include "hsm/crypto_module.h"
 #include "keystore/directory_entries.h"
 #include "keystore/key_store_values.h"
+#include "keystore/store_figures.h"
 
 namespace skms {
 struct DeliveryReceipt;
@@ -208,6 +209,10 @@ class KeyStore {
   void RefuseDecisions(std::string why);
 
   Result<std::int64_t> CountKeyVersions();
+  // For those who watch; none of it reads row by row.
+  StoreFigures figures() const;
+  Result<StateCounts> CountKeyStates();
+  Result<RotationBacklog> ReadRotationBacklog();
   Result<AuditSummary> Audit();
   /// A JWS by the token's key that signs the audit chain. Errors: the token's.
   Result<std::string> SignReceipt(const DeliveryReceipt& receipt);

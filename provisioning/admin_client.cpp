@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "base/encoding.h"
 
@@ -55,8 +56,13 @@ Status CheckSocket(const std::string& socket) {
                "there is no admin socket " + socket + ": no daemon is running"};
 }
 
-Result<json> Send(const Session& session, const std::string& method, const std::string& path,
-                  const std::string& body, int answer_seconds = kAnswerSeconds) {
+struct RawAnswer {
+  int status = 0;
+  std::string body;
+};
+
+Result<RawAnswer> Ask(const Session& session, const std::string& method, const std::string& path,
+                      const std::string& body, int answer_seconds = kAnswerSeconds) {
   SKMS_TRY(const std::string socket, session.SocketPath());
   SKMS_TRYV(CheckSocket(socket));
   httplib::Client client(socket);
@@ -72,11 +78,17 @@ Result<json> Send(const Session& session, const std::string& method, const std::
     request.body = body;
   }
   const httplib::Result result = client.send(request);
-  if (result) return DecodeAnswer(result->status, result->body);
+  if (result) return RawAnswer{result->status, result->body};
   if (result.error() == httplib::Error::Connection)
     return Error{ErrorCode::kResourceExhausted, "nobody answers on " + socket};
   return Error{ErrorCode::kIo,
                socket + ": the daemon's answer broke off; look whether it did what was asked"};
+}
+
+Result<json> Send(const Session& session, const std::string& method, const std::string& path,
+                  const std::string& body, int answer_seconds = kAnswerSeconds) {
+  SKMS_TRY(const RawAnswer answer, Ask(session, method, path, body, answer_seconds));
+  return DecodeAnswer(answer.status, answer.body);
 }
 
 }  // namespace
@@ -100,6 +112,13 @@ Result<json> DecodeAnswer(int status, const std::string& body) {
 
 Result<json> AdminGet(const Session& session, const std::string& path) {
   return Send(session, "GET", path, "");
+}
+
+Result<std::string> AdminGetText(const Session& session, const std::string& path) {
+  SKMS_TRY(RawAnswer answer, Ask(session, "GET", path, ""));
+  if (answer.status >= 200 && answer.status < 300) return std::move(answer.body);
+  SKMS_TRYV(DecodeAnswer(answer.status, answer.body));
+  return InternalError("the daemon's answer is none");
 }
 
 Result<json> AdminSend(const Session& session, const std::string& method, const std::string& path,

@@ -13,6 +13,8 @@
 namespace skms::provisioning {
 
 Result<nlohmann::json> AdminGet(const Session& session, const std::string& path);
+/// The body of a successful answer that is no JSON.
+Result<std::string> AdminGetText(const Session& session, const std::string& path);
 Result<nlohmann::json> AdminSend(const Session& session, const std::string& method, const std::string& path,
                                  const nlohmann::json& body);
 /// As AdminSend, for what takes as long as the database is large.

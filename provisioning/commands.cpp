@@ -8,6 +8,8 @@ constexpr Command kCommands[] = {
      "skmsctl --config /etc/skms/skms.yaml init", NoOptions, RunInit},
     {"status", "", "", "Show the daemon, its token, keys and audit chain.", "skmsctl status", NoOptions,
      RunStatus},
+    {"metrics", "", "", "Print what the daemon measures, in Prometheus' text format.",
+     "skmsctl metrics --to /var/lib/prometheus/node-exporter/skms.prom", DescribeMetrics, RunMetrics},
     {"unlock", "", "", "Give a locked server, or a token that waits for it, the PIN.", "skmsctl unlock",
      DescribeUnlock, RunUnlock},
     {"service", "add", "ID", "Add a VAL service with its key policy.",

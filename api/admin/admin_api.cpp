@@ -74,6 +74,8 @@ class AdminApi {
     return JsonResponse(200, {{"status", "ready"}, {"state", Text(JudgeState(deps_).name)}});
   }
 
+  Response Metrics(Call& /*call*/) { return MetricsResponse(deps_.metrics()); }
+
   Response GetStatus(Call& call) { return Answer(ReadStatus(deps_), call); }
 
   Response Unlock(Call& call) { return NoContent(DoUnlock(call), call); }
@@ -356,6 +358,7 @@ class AdminApi {
 constexpr Route kRoutes[] = {
     {"GET", "/healthz", &AdminApi::Health},
     {"GET", "/readyz", &AdminApi::Ready},
+    {"GET", "/metrics", &AdminApi::Metrics},
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
     {"POST", "/admin/v1/unlock", &AdminApi::Unlock},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},

@@ -152,6 +152,8 @@ struct AdminDependencies {
       [](const std::string&, const SecretBytes&, const keystore::Requester&) {
         return Status(Conflict("nothing here is locked"));
       };
+  /// What is measured, in Prometheus' text format.
+  std::function<std::string()> metrics = [] { return std::string(); };
 };
 
 /// A resource of the API and a method that it knows; both live as long as the program.

@@ -1,6 +1,7 @@
 #include "api/admin/admin_call.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/log.h"
 
@@ -21,6 +22,13 @@ Response JsonResponse(int status, const json& body) {
   response.status = status;
   response.headers.Set("Content-Type", "application/json");
   response.body = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return response;
+}
+
+Response MetricsResponse(std::string text) {
+  Response response;
+  response.headers.Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+  response.body = std::move(text);
   return response;
 }
 

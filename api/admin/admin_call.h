@@ -24,6 +24,8 @@ struct Call {
 };
 
 http::Response JsonResponse(int status, const nlohmann::json& body);
+/// Prometheus' text format 0.0.4.
+http::Response MetricsResponse(std::string text);
 /// The error as a problem, with its detail: the administrator is trusted with it. Logged from 500 on.
 http::Response Failed(const Error& error, const Call& call);
 /// 204, or Failed.

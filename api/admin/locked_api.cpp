@@ -31,6 +31,7 @@ class LockedApi {
       return NotAnAdministrator(call);
     }
     if (pattern == "/healthz") return JsonResponse(200, {{"status", "ok"}});
+    if (pattern == "/metrics") return MetricsResponse(deps_.metrics());
     if (pattern == "/admin/v1/status") return JsonResponse(200, ReadStatus());
     if (pattern == "/admin/v1/unlock") return NoContent(Unlock(call), call);
     return Failed({ErrorCode::kLocked, "locked: " + deps_.reasons().front()}, call);

@@ -27,6 +27,7 @@ struct LockedDependencies {
   const Clock& clock;
   std::int64_t started = 0;                           ///< seconds since 1970
   std::function<std::vector<std::string>()> reasons;  ///< what it waits for
+  std::function<std::string()> metrics;               ///< in Prometheus' text format
   /// The label is empty where there is one token. Errors: kPinIncorrect, and why it cannot be opened.
   std::function<Status(const std::string& label, SecretBytes pin, const keystore::Requester& by)> unlock;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -11,6 +12,7 @@
 
 #include "api/http/problem_details.h"
 #include "api/http/query.h"
+#include "api/http/route_meter.h"
 #include "api/http/router.h"
 #include "base/encoding.h"
 #include "base/log.h"
@@ -43,9 +45,11 @@ std::string NewRequestId() {
 
 struct Route {
   std::string method;
+  std::string text;  ///< of the pattern
   std::vector<std::string> pattern;
   Handler handler;
   RouteOptions options;
+  std::unique_ptr<RouteMeter> meter = std::make_unique<RouteMeter>();
 };
 
 /// The values of "{…}" segments, or nullopt when the path is another.
@@ -75,7 +79,7 @@ class Api::State {
 
   void Add(std::string method, const std::string& pattern, Handler handler, const RouteOptions& options) {
     methods_.insert(method);
-    routes_.push_back({std::move(method), Segments(pattern), std::move(handler), options});
+    routes_.push_back({std::move(method), pattern, Segments(pattern), std::move(handler), options});
   }
 
   bool MayRunTwice(const Request& request) const {
@@ -97,20 +101,30 @@ class Api::State {
   }
 
   Response Handle(const Request& request, RequestContext& context) {
-    if (const auto problem = CheckLimits(request)) return ToResponse(*problem, context.request_id);
-    const std::vector<std::string> path = Segments(request.path);
-    // RFC 9110 9.3.2: as GET, and the transport sends no content.
-    const std::string& method = request.method == "HEAD" ? kGet : request.method;
-    std::string allowed;
-    for (const Route& route : routes_) {
-      const auto values = Match(route.pattern, path);
-      if (!values) continue;
-      if (route.method == method) return Admitted(route, request, context, *values);
-      allowed += (allowed.empty() ? "" : ", ") + route.method + (route.method == kGet ? ", HEAD" : "");
-    }
-    if (!allowed.empty()) allowed += ", OPTIONS";
-    if (request.method == "OPTIONS" && !allowed.empty()) return Options(allowed);
-    return ToResponse(NoRoute(request.method, allowed), context.request_id);
+    const auto begun = std::chrono::steady_clock::now();
+    RouteMeter* meter = &unrouted_;
+    Response response = Dispatch(request, context, meter);
+    // The first run of a request is counted when it comes back.
+    if (!context.second_run) meter->Count(response.status, std::chrono::steady_clock::now() - begun);
+    return response;
+  }
+
+  void CountRefusal(int status) { unrouted_.Count(status); }
+  void CountConnectionWait(std::chrono::steady_clock::duration waited) { connections_.Observe(waited); }
+
+  ApiFigures figures() const {
+    ApiFigures now;
+    now.routes.reserve(routes_.size() + 1);
+    for (const Route& route : routes_) now.routes.push_back(route.meter->Read(route.method, route.text));
+    now.routes.push_back(unrouted_.Read("", ""));
+    now.admission = admission_.Read();
+    now.connections = connections_.Read();
+    now.limit = limits_.max_concurrent_requests;
+    const std::lock_guard lock(mutex_);
+    now.running = running_.size();
+    now.waiting = waiting_;
+    if (!running_.empty()) now.oldest = std::chrono::steady_clock::now() - *running_.begin();
+    return now;
   }
 
   const Limits& limits() const { return limits_; }
@@ -122,6 +136,26 @@ class Api::State {
   }
 
  private:
+  Response Dispatch(const Request& request, RequestContext& context, RouteMeter*& meter) {
+    if (const auto problem = CheckLimits(request)) return ToResponse(*problem, context.request_id);
+    const std::vector<std::string> path = Segments(request.path);
+    // RFC 9110 9.3.2: as GET, and the transport sends no content.
+    const std::string& method = request.method == "HEAD" ? kGet : request.method;
+    std::string allowed;
+    for (const Route& route : routes_) {
+      const auto values = Match(route.pattern, path);
+      if (!values) continue;
+      if (route.method == method) {
+        meter = route.meter.get();
+        return Admitted(route, request, context, *values);
+      }
+      allowed += (allowed.empty() ? "" : ", ") + route.method + (route.method == kGet ? ", HEAD" : "");
+    }
+    if (!allowed.empty()) allowed += ", OPTIONS";
+    if (request.method == "OPTIONS" && !allowed.empty()) return Options(allowed);
+    return ToResponse(NoRoute(request.method, allowed), context.request_id);
+  }
+
   std::optional<ProblemDetails> CheckLimits(const Request& request) const {
     if (request.path.size() + request.query.size() > limits_.max_target_bytes) {
       return Problem(414, "URI Too Long", "the path and query are longer than accepted", "");
@@ -192,13 +226,20 @@ class Api::State {
   std::optional<Running::iterator> Enter(bool has_place) {
     const auto has_room = [this] { return running_.size() < limits_.max_concurrent_requests; };
     std::unique_lock lock(mutex_);
+    auto waited = std::chrono::steady_clock::duration::zero();
     if (!has_place && !has_room()) {
       if (waiting_ >= limits_.max_waiting_requests) return std::nullopt;
+      const auto begun = std::chrono::steady_clock::now();
       ++waiting_;
       const bool admitted = left_.wait_for(lock, limits_.max_wait, has_room);
       --waiting_;
-      if (!admitted) return std::nullopt;
+      waited = std::chrono::steady_clock::now() - begun;
+      if (!admitted) {
+        admission_.Observe(waited);
+        return std::nullopt;
+      }
     }
+    admission_.Observe(waited);
     return running_.insert(std::chrono::steady_clock::now());
   }
 
@@ -217,6 +258,9 @@ class Api::State {
   std::condition_variable left_;
   Running running_;  ///< when each of them began
   std::size_t waiting_ = 0;
+  RouteMeter unrouted_;  ///< what belongs to no route
+  DurationHistogram admission_;
+  DurationHistogram connections_;
 };
 
 Api::Api(Limits limits) : state_(std::make_unique<State>(limits)) {}
@@ -234,6 +278,7 @@ std::size_t Api::BodyLimit(std::string_view method, std::string_view path) const
 
 Response Api::Handle(const Request& request, RequestContext& context) {
   if (context.request_id.empty()) context.request_id = NewRequestId();
+  const LogRequest logged(context.request_id);
   Response response = state_->Handle(request, context);
   response.headers.Set("X-Request-Id", context.request_id);
   if (response.headers.Find("Cache-Control") == nullptr) response.headers.Set("Cache-Control", "no-store");
@@ -245,6 +290,28 @@ std::optional<std::chrono::steady_clock::time_point> Api::OldestRequest() const 
 }
 
 const Limits& Api::limits() const { return state_->limits(); }
+ApiFigures Api::figures() const { return state_->figures(); }
+void Api::CountRefusal(int status) { state_->CountRefusal(status); }
+void Api::CountConnectionWait(std::chrono::steady_clock::duration waited) {
+  state_->CountConnectionWait(waited);
+}
+
+Outcome OutcomeOf(int status) {
+  if (status < 400) return Outcome::kOk;
+  switch (status) {
+    case 401:
+      return Outcome::kUnauthenticated;
+    case 403:
+      return Outcome::kForbidden;
+    case 404:
+      return Outcome::kNotFound;
+    case 429:
+      return Outcome::kRateLimited;
+    case 503:
+      return Outcome::kUnavailable;
+    default:
+      return status < 500 ? Outcome::kBadRequest : Outcome::kError;
+  }
+}
 
 }  // namespace skms::http
-  const LogRequest logged(context.request_id);

@@ -135,8 +135,9 @@ class Server final : public httplib::Server {
   }
   int stop_fd() const { return stop_fd_; }
 
-  /// Serves a connection, which it owns, to its end.
-  void Serve(int fd) {
+  /// Serves a connection, which it owns and which has waited since `accepted`, to its end.
+  void Serve(int fd, Time accepted) {
+    api_.CountConnectionWait(steady_clock::now() - accepted);
     Connection connection(fd, stop_fd_, tls_.get());
     if (!connection.Handshake(steady_clock::now() + options_.request_time)) return;
     RequestContext peer;
@@ -291,7 +292,8 @@ class Server final : public httplib::Server {
     return true;
   }
 
-  static bool Refuse(Connection& connection, const ProblemDetails& problem) {
+  bool Refuse(Connection& connection, const ProblemDetails& problem) {
+    api_.CountRefusal(problem.status);
     const Time deadline = steady_clock::now() + kDrainTime;
     if (connection.WriteAll(FinalAnswer(problem), deadline)) connection.Drain(kDrainBytes, deadline);
     return false;
@@ -346,7 +348,9 @@ class HttplibTransport final : public Transport {
 
  private:
   void Take(int connection) {
-    std::function<void()> task = [this, connection] { server_.Serve(connection); };
+    std::function<void()> task = [this, connection, at = steady_clock::now()] {
+      server_.Serve(connection, at);
+    };
     if (tasks_->Enqueue(task)) return;
     ::close(connection);
     if (tells_full_.Now())

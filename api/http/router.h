@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/http/api_figures.h"
 #include "api/http/message.h"
 
 namespace skms::http {
@@ -59,6 +60,12 @@ class Api {
   Response Handle(const Request& request, RequestContext& context);
 
   const Limits& limits() const;
+  /// How requests have fared since the start.
+  ApiFigures figures() const;
+  /// A transport has refused a request that never came to Handle.
+  void CountRefusal(int status);
+  /// How long a connection waited for a thread of its transport.
+  void CountConnectionWait(std::chrono::steady_clock::duration waited);
   /// When the oldest request that is still being handled began, also where its client has had a 503
   /// meanwhile.
   std::optional<std::chrono::steady_clock::time_point> OldestRequest() const;

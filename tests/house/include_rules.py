@@ -36,6 +36,7 @@ THIRD_PARTY = {
     "nlohmann/json.hpp": ({"api", "client", "provisioning"}, False),
     "nlohmann/json_fwd.hpp": ({"api", "client", "provisioning"}, True),
     "spdlog/": ({"base/log.cpp"}, False),
+    "prometheus/": ({"appliance/metric_text.cpp"}, False),
     "systemd/": ({"appliance"}, False),
     "boost/program_options": ({"appliance", "provisioning", "client", "base/manual"}, True),
 }

@@ -18,7 +18,7 @@ def settings(name):
     return parser
 
 
-@pytest.mark.parametrize(("unit", "most"), [("skmsd.service", 1.5), ("skms-edge.service", 1.5)])
+@pytest.mark.parametrize(("unit", "most"), [("skmsd.service", 1.5), ("skms-edge.service", 1.5), ("skms-metrics.service", 1.5)])
 def test_the_exposure_is_low(unit, most):
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", UNITS / unit], capture_output=True, text=True, check=True)
     [score] = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
@@ -45,7 +45,7 @@ def test_the_edges_sockets_are_for_its_group_and_the_administrators_for_the_daem
 
 def test_units_are_installed():
     installed = (UNITS / "CMakeLists.txt").read_text()
-    assert all(path.name in installed for path in [*UNITS.glob("*.service"), *UNITS.glob("*.socket")])
+    assert all(path.name in installed for path in [*UNITS.glob("*.service"), *UNITS.glob("*.socket"), *UNITS.glob("*.timer")])
 
 
 def test_the_daemon_is_not_killed_before_it_ends_by_itself():

@@ -2,6 +2,7 @@
 // leaves.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -99,6 +100,44 @@ TEST_CASE("a week's stop is caught up in small runs, and each key once") {
   CHECK(f.RunAll(8) == 32);
   CHECK(f.Number("SELECT count(*) FROM key_versions") == 80);
   CHECK(f.Number("SELECT count(*) FROM key_versions WHERE state = 'active' AND superseded = 0") == 40);
+}
+
+TEST_CASE("how many versions are in each state is counted beside the rows, whatever happens to them") {
+  Rotating f;
+  const auto counted = [&f](const std::string& state) {
+    const StateCounts counts = Must(f.store->CountKeyStates());
+    CHECK(counts.size() == 6);
+    const auto found =
+        std::find_if(counts.begin(), counts.end(), [&](const auto& one) { return one.first == state; });
+    REQUIRE(found != counts.end());
+    CHECK(found->second == f.Number("SELECT count(*) FROM key_versions WHERE state = '" + state + "'"));
+    return found->second;
+  };
+  for (int i = 0; i < 3; ++i) f.Keys(ForUser("user-" + std::to_string(i)));
+  CHECK(counted("active") == 3);
+  for (int day = 0; day < 60; ++day) {
+    f.clock.Advance(kDay);
+    f.RunAll();
+  }
+  CHECK(counted("pre-active") + counted("active") + counted("deactivated") + counted("destroyed") >= 6);
+  CHECK(counted("deactivated") > 0);
+  CHECK(Must(f.store->CountKeyVersions()) == f.Number("SELECT count(*) FROM key_versions"));
+  f.Tamper("DELETE FROM key_versions WHERE state = 'deactivated'");
+  CHECK(counted("deactivated") == 0);
+}
+
+TEST_CASE("how far rotation is behind is told without doing it") {
+  Rotating f;
+  for (int i = 0; i < 3; ++i) f.Keys(ForUser("user-" + std::to_string(i)));
+  CHECK(Must(f.store->ReadRotationBacklog()).due == 0);
+  CHECK(Must(f.store->ReadRotationBacklog()).late == 0);
+  f.clock.Advance(37 * kDay);
+  const RotationBacklog behind = Must(f.store->ReadRotationBacklog());
+  CHECK(behind.due >= 3);
+  CHECK(behind.late > 10 * 86400);
+  CHECK(behind.late < 37 * 86400);
+  f.RunAll();
+  CHECK(Must(f.store->ReadRotationBacklog()).due == 0);
 }
 
 TEST_CASE("the switch of a policy from none to a period takes the keys along that are there") {

@@ -32,6 +32,48 @@ Response Ask(Api& api, const Request& request) {
   return api.Handle(request, context);
 }
 
+const RouteFigures& Of(const ApiFigures& figures, const std::string& method, const std::string& pattern) {
+  for (const RouteFigures& route : figures.routes) {
+    if (route.method == method && route.pattern == pattern) return route;
+  }
+  FAIL("no such route");
+  return figures.routes.front();
+}
+
+std::uint64_t Count(const RouteFigures& route, Outcome outcome) {
+  return route.outcomes.at(static_cast<std::size_t>(outcome));
+}
+
+TEST_CASE("requests are counted by the route they took and how they ended") {
+  Api api{Limits{}};
+  api.Add("GET", "/a/{id}", Echo("get"));
+  api.Add("POST", "/a/{id}", [](const Request& request, RequestContext&, const PathValues&) {
+    Response response;
+    response.status = std::stoi(request.body);
+    return response;
+  });
+  Ask(api, To("GET", "/a/1"));
+  Ask(api, To("HEAD", "/a/2"));
+  Ask(api, To("GET", "/b"));
+  Ask(api, To("PUT", "/a/1"));
+  api.CountRefusal(431);
+  for (const char* status : {"304", "400", "401", "403", "404", "429", "503", "500", "502"}) {
+    Request request = To("POST", "/a/1");
+    request.body = status;
+    Ask(api, request);
+  }
+  const ApiFigures figures = api.figures();
+  CHECK(Count(Of(figures, "GET", "/a/{id}"), Outcome::kOk) == 2);
+  CHECK(Of(figures, "GET", "/a/{id}").duration.count() == 2);
+  const RouteFigures& post = Of(figures, "POST", "/a/{id}");
+  CHECK(post.outcomes == std::array<std::uint64_t, 8>{1, 1, 1, 1, 1, 1, 1, 2});
+  const RouteFigures& none = Of(figures, "", "");
+  CHECK(Count(none, Outcome::kNotFound) == 1);
+  CHECK(Count(none, Outcome::kBadRequest) == 2);
+  CHECK(figures.admission.count() == 11);
+  CHECK(figures.running == 0);
+}
+
 TEST_CASE("a path leads to its handler with its values decoded") {
   Api api{Limits{}};
   api.Add("GET", "/a/{id}/b", Echo("get"));
