@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "hsm/token_error.h"
+#include "hsm/token_presence.h"
 
 namespace skms::hsm {
 namespace {
@@ -145,6 +146,13 @@ Result<std::unique_ptr<Token>> Token::Open(const TokenOptions& options, const Se
   SKMS_TRYV(token->Login(pin, role));
   SKMS_TRYV(token->OpenPool());
   return token;
+}
+
+Result<TokenInfo> FindUsableToken(const TokenOptions& options) {
+  SKMS_TRY(const std::shared_ptr<Module> module, Module::Share(options.module_path, options.init_args));
+  SKMS_TRY(const Found found, FindToken(*module, options));
+  SKMS_TRYV(CheckUsable(found.info, options, LoginAs::kUser));
+  return InfoFrom(found.info);
 }
 
 Token::~Token() {

@@ -70,6 +70,8 @@ Status RunSubscriptionRemove(const Session& session, const Options& options);
 Status RunRotationResume(const Session& session, const Options& options);
 void DescribeUnlock(OptionsDescription& options);
 Status RunUnlock(const Session& session, const Options& options);
+void DescribeDoctor(OptionsDescription& options);
+Status RunDoctor(const Session& session, const Options& options);
 void DescribeMetrics(OptionsDescription& options);
 Status RunMetrics(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);

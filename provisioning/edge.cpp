@@ -1,8 +1,5 @@
 // edge: HAProxy's configuration, made of ours.
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,14 +15,12 @@
 #include "provisioning/commands.h"
 #include "provisioning/edge_config.h"
 #include "provisioning/output.h"
+#include "provisioning/program.h"
 
 namespace skms::provisioning {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kDirectory = "/etc/skms/edge";
-constexpr std::size_t kMostOutput = 8192;
 
 /// A new directory beside the files that it is to replace; removed at the end.
 class Draft {
@@ -59,42 +54,18 @@ Status WriteAll(const Draft& draft, const EdgeFiles& files) {
   return Ok();
 }
 
-/// What `program -c -q -f file` prints, and whether it found nothing wrong.
+/// Whether `program -c -q -f file` finds nothing wrong.
 Status Check(const std::string& program, const std::string& file) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return IoError("pipe", errno);
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-  std::string arguments[] = {program, "-c", "-q", "-f", file};
-  char* argv[] = {arguments[0].data(), arguments[1].data(), arguments[2].data(),
-                  arguments[3].data(), arguments[4].data(), nullptr};
-  pid_t child = 0;
-  const int failed = ::posix_spawn(&child, program.c_str(), &actions, nullptr, argv, environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  ::close(ends[1]);
-  std::string said;
-  char chunk[1024];
-  for (ssize_t got = 1; failed == 0 && got != 0;) {
-    got = ::read(ends[0], chunk, sizeof chunk);
-    if (got < 0 && errno != EINTR) break;
-    if (got > 0 && said.size() < kMostOutput) said.append(chunk, static_cast<std::size_t>(got));
-  }
-  ::close(ends[0]);
-  if (failed != 0) {
+  const auto said = RunProgram({program, "-c", "-q", "-f", file});
+  if (said.has_error()) {
     return ConfigurationError(
-        program + " cannot be run (" + std::system_category().message(failed) +
+        "HAProxy cannot be run (" + said.error().detail +
         "); install HAProxy (apt-get install haproxy), say where it is with --haproxy, or "
         "do without the check with --no-check");
   }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Ok();
+  if (said.value().exit_code == 0) return Ok();
   return ConfigurationError("HAProxy refuses what these settings make, and nothing was changed; it says:\n" +
-                            said);
+                            said.value().text);
 }
 
 /// Links first and HAProxy's file last: it never names what is not there yet.
@@ -130,7 +101,8 @@ Status CheckKeyModes(const EdgeFiles& files) {
   return Ok();
 }
 
-/// HAProxy reads what lies elsewhere by whole paths.
+}  // namespace
+
 Result<appliance::Configuration> LoadWithWholePaths(Session session) {
   std::error_code failed;
   session.config_path = fs::absolute(session.config_path, failed).string();
@@ -138,14 +110,12 @@ Result<appliance::Configuration> LoadWithWholePaths(Session session) {
   return session.LoadConfiguration();
 }
 
-}  // namespace
-
 void DescribeEdgeConfig(OptionsDescription& options) {
   namespace po = boost::program_options;
-  options.add_options()("directory", po::value<std::string>()->value_name("FILE")->default_value(kDirectory),
-                        "where to write haproxy.cfg and what it refers to")(
-      "print", "show haproxy.cfg, write nothing")(
-      "haproxy", po::value<std::string>()->value_name("FILE")->default_value("/usr/sbin/haproxy"),
+  options.add_options()(
+      "directory", po::value<std::string>()->value_name("FILE")->default_value(kEdgeDirectory),
+      "where to write haproxy.cfg and what it refers to")("print", "show haproxy.cfg, write nothing")(
+      "haproxy", po::value<std::string>()->value_name("FILE")->default_value(kHaproxy),
       "the program that checks it")("no-check", "do not have HAProxy check it");
 }
 

@@ -10,6 +10,7 @@
 
 #include "appliance/config/configuration.h"
 #include "base/result.h"
+#include "provisioning/command.h"
 
 namespace skms::provisioning {
 
@@ -21,6 +22,11 @@ struct EdgeFiles {
 };
 
 inline constexpr const char* kHaproxyFile = "haproxy.cfg";
+inline constexpr const char* kEdgeDirectory = "/etc/skms/edge";
+inline constexpr const char* kHaproxy = "/usr/sbin/haproxy";
+
+/// HAProxy reads what lies elsewhere by whole paths. Errors: as Session::LoadConfiguration.
+Result<appliance::Configuration> LoadWithWholePaths(Session session);
 
 /// Errors: kConfiguration (`listen.mode` is not edge; listeners that share a port and differ in what a port
 /// has once; a path that HAProxy's configuration cannot hold).

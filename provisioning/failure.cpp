@@ -97,6 +97,7 @@ std::string DescribeFailure(const Error& error, std::string_view group) {
     if (error.code == ErrorCode::kAlreadyExists || error.code == ErrorCode::kIo)
       advice = "check the path, its free space, and that this user may read or write there";
   }
+  if (group == "doctor") advice = "type the cures above, the first one first; then: skmsctl doctor";
   const std::string_view listed = ListedGroup(error.detail, group);
   if (listed.empty() && advice.find("% list") != std::string::npos) advice = "see: skmsctl % --help";
   if (const std::size_t mark = advice.find('%'); mark != std::string::npos)

@@ -1,0 +1,26 @@
+// What a database file says of itself to whoever only looks: no token, no lock, no change; beside a daemon
+// that has it open, or without one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace skms::keystore {
+
+struct DatabaseFacts {
+  int schema_version = 0;            ///< 0: there are no tables
+  int known_schema_version = 0;      ///< this program's
+  std::int64_t newest_entry = 0;     ///< of the audit chain; 0: there is none
+  std::int64_t newest_entry_ms = 0;  ///< when it was made
+  std::int64_t signed_up_to =
+      0;               ///< the last entry that a checkpoint speaks of; its signature is not looked at
+  std::string damage;  ///< what SQLite found in its pages; empty: nothing, or they were not looked at
+};
+
+/// `look_at_pages`: reads the whole file, which takes as long as that. Errors: kStorage (missing, unreadable,
+/// no database).
+Result<DatabaseFacts> InspectDatabase(const std::string& path, bool look_at_pages);
+
+}  // namespace skms::keystore

@@ -1,0 +1,76 @@
+// doctor: what is wrong with a server and its host, each finding with the command that cures it. Works
+// whether the daemon runs or not; asks for no PIN, changes nothing.
+//
+// One thread. The Judge… functions are pure: they get what was read.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "appliance/config/configuration.h"
+#include "base/error.h"
+#include "provisioning/command.h"
+
+namespace skms::provisioning {
+
+enum class Verdict { kOk, kWarn, kFail };
+
+struct Finding {
+  std::string check;
+  Verdict verdict = Verdict::kOk;
+  std::string seen;
+  std::string cure;                            ///< to be typed; empty where all is well
+  ErrorCode code = ErrorCode::kConfiguration;  ///< of a failure: what decides the exit code
+};
+
+class Findings {
+ public:
+  void Ok(std::string check, std::string seen) {
+    all_.push_back({std::move(check), Verdict::kOk, std::move(seen), ""});
+  }
+  void Warn(std::string check, std::string seen, std::string cure) {
+    all_.push_back({std::move(check), Verdict::kWarn, std::move(seen), std::move(cure)});
+  }
+  void Fail(std::string check, std::string seen, std::string cure,
+            ErrorCode code = ErrorCode::kConfiguration) {
+    all_.push_back({std::move(check), Verdict::kFail, std::move(seen), std::move(cure), code});
+  }
+  const std::vector<Finding>& all() const { return all_; }
+
+ private:
+  std::vector<Finding> all_;
+};
+
+/// What the daemon's state means to the other checks.
+struct DaemonSeen {
+  bool answers = false;
+  bool locked = false;
+};
+
+// Checks; each adds at least one finding for each thing that it looks at.
+void ExamineFiles(const appliance::Configuration& configuration, Findings& found);
+void ExamineCertificates(const appliance::Configuration& configuration, std::int64_t now, Findings& found);
+DaemonSeen ExamineDaemon(const Session& session, Findings& found);
+void ExamineTokens(const Session& session, const appliance::Configuration& configuration,
+                   const DaemonSeen& daemon, Findings& found);
+void ExamineDatabase(const appliance::Configuration& configuration, const DaemonSeen& daemon, bool thorough,
+                     std::int64_t now, Findings& found);
+void ExamineEdge(const appliance::Configuration& configuration, const std::string& directory,
+                 const std::string& haproxy, const DaemonSeen& daemon, Findings& found);
+void ExamineHost(const appliance::Configuration* configuration, Findings& found);
+
+/// `state`, `status`: what adjtimex(2) returns and tells.
+void JudgeClock(int state, int status, Findings& found);
+/// Of /proc/swaps; `encrypted` says of a device whether what is written to it is.
+void JudgeSwap(std::string_view swaps, bool (*encrypted)(const std::string& device), Findings& found);
+/// One that ends at `until`.
+void JudgeExpiry(const std::string& check, const std::string& what, std::int64_t until, std::int64_t now,
+                 std::int64_t warn_before, const std::string& cure, Findings& found);
+/// What `systemctl show` says of a unit: LoadState, ActiveState, Result.
+void JudgeUnit(const std::string& unit, std::string_view shown, Findings& found);
+
+}  // namespace skms::provisioning
