@@ -53,11 +53,11 @@ Status Outcome(const std::vector<Finding>& all) {
   };
   const Verdict worst = Worst(all);
   if (worst == Verdict::kOk) return Ok();
-  if (worst == Verdict::kWarn) return Error{ErrorCode::kInvalidArgument, count(worst) + " warnings"};
+  if (worst == Verdict::kWarn) return Error{ErrorCode::kInvalidArgument, "warnings: " + count(worst)};
   const auto first =
       std::find_if(all.begin(), all.end(), [](const Finding& one) { return one.verdict == Verdict::kFail; });
-  return Error{first->code, count(Verdict::kFail) + " failures and " + count(Verdict::kWarn) +
-                                " warnings; the first: " + first->check};
+  return Error{first->code, "failures: " + count(Verdict::kFail) + ", warnings: " + count(Verdict::kWarn) +
+                                "; the first failure: " + first->check};
 }
 
 void ExamineAll(const Session& session, const Options& options, Findings& found) {

@@ -203,6 +203,9 @@ def test_a_daemon_that_is_down_is_found_and_the_token_is_looked_for_without_a_pi
         (tmp_path / "pin").unlink()
         appliance.write_pin("000000")  # wrong: it is not tried
         only(appliance, "daemon", "fail", "no daemon is running", "systemctl start skmsd", 4)
+        said = appliance.try_ctl("doctor")
+        assert "failures: 1, warnings: " in said.stderr and "the first failure: daemon\n  what to do: type the cures above" in said.stderr
+        assert "fail     daemon" in said.stdout and "cure: systemctl start skmsd" in said.stdout
         _, findings = doctor(appliance)
         assert any(one["check"] == "token skms" and "not logged in to" in one["seen"] for one in findings)
         appliance.write_config(token__label="other")
