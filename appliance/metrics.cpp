@@ -257,6 +257,13 @@ Status Metrics::AddAudit(MetricText& out) const {
             Flag(report.late));
   out.Gauge("skms_audit_disk_low", "Whether the database's disk has less free than audit.warn_free_mib.", {},
             Flag(report.disk_low));
+  out.Gauge("skms_audit_export_waiting_entries",
+            "Entries that audit.export has not sent yet; 0 also where it is off.", {},
+            Real(report.exported.behind));
+  out.Gauge(
+      "skms_audit_export_late",
+      "Whether the export of the audit chain does not get through, or is far behind; 0 also where it is off.",
+      {}, Flag(report.exported.late || report.exported.shut));
   return Ok();
 }
 
