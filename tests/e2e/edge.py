@@ -31,6 +31,9 @@ class Edge(Appliance):
 
     def start_edge(self):
         self.configure_edge()
+        return self.spawn_edge()
+
+    def spawn_edge(self):
         with open(self.edge_log, "ab") as log:
             self.haproxy = subprocess.Popen([HAPROXY, "-W", "-f", self.directory / "edge/haproxy.cfg"], stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log)

@@ -52,6 +52,50 @@ def test_a_full_disk_is_told_before_refuses_everything_and_is_got_over(tmp_path)
             assert appliance.ctl_json("audit", "verify")["whole"]
 
 
+def remount(directory, mode):
+    subprocess.run(["mount", "-o", f"remount,{mode}", directory], check=True, capture_output=True)
+
+
+def test_a_disk_that_is_read_only_is_told_at_the_start(tmp_path):
+    with small_disk(tmp_path / "disk", 64) as disk:
+        appliance = Appliance(tmp_path, store__path=disk / "skms.db").prepare()
+        appliance.ctl("init")
+        with ended(appliance.start()):
+            appliance.provision()
+            kid = appliance.key()["kid"]
+            appliance.stop()
+            remount(disk, "ro")
+            try:
+                refused = appliance.run_skmsd()
+                assert refused.returncode == 3 and "read" in refused.stderr and "skms.db" in refused.stderr, refused.stderr
+            finally:
+                remount(disk, "rw")
+            appliance.start()
+            assert appliance.key()["kid"] == kid
+
+
+def test_a_full_disk_of_the_log_refuses_nobody(tmp_path):
+    with small_disk(tmp_path / "disk", 1) as disk:
+        appliance = Appliance(tmp_path).prepare()
+        appliance.log = disk / "log"
+        with ended(appliance.start().provision()):
+            kid = appliance.key()["kid"]
+            with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+                while True:
+                    ballast.write(bytes(4096))
+            before = appliance.log.stat().st_size
+            for _ in range(200):
+                assert appliance.key()["kid"] == kid
+                assert appliance.get("val-service-id=nowhere").status == 404
+            assert appliance.log.stat().st_size - before < 8192, "the disk was not full"
+            assert appliance.ask_admin("/readyz")["status"] == "ready"
+            (disk / "ballast").unlink()
+            size = appliance.log.stat().st_size
+            appliance.get("val-service-id=nowhere")
+            wait_for(lambda: appliance.log.stat().st_size > size, "the log going on")
+            assert appliance.ctl_json("audit", "verify")["whole"]
+
+
 def test_a_database_that_another_process_holds_is_waited_for_and_told(tmp_path):
     with running(tmp_path) as appliance:
         kid = appliance.key()["kid"]
