@@ -19,8 +19,10 @@ struct DatabaseFacts {
   std::string damage;  ///< what SQLite found in its pages; empty: nothing, or they were not looked at
 };
 
-/// `look_at_pages`: reads the whole file, which takes as long as that. Errors: kStorage (missing, unreadable,
-/// no database).
+/// `look_at_pages`: reads the whole file, which takes as long as that. SQLite may make the file's -wal and
+/// -shm beside it. Errors: kNotFound (there is no file), kPermissionDenied (this user may not read it),
+/// kResourceExhausted (another process holds it), kIntegrity (damaged, or no database), kStorage (the disk:
+/// full, or failing).
 Result<DatabaseFacts> InspectDatabase(const std::string& path, bool look_at_pages);
 
 }  // namespace skms::keystore

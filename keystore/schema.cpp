@@ -172,24 +172,31 @@ Status ToVersion7(soci::session& session) {
   return Ok();
 }
 
+constexpr const char* kCountMade =
+    "CREATE TRIGGER key_versions_counted AFTER INSERT ON key_versions BEGIN"
+    " INSERT INTO state_counts (state, versions) VALUES (NEW.state, 1)"
+    " ON CONFLICT (state) DO UPDATE SET versions = versions + 1; END";
+constexpr const char* kCountChanged =
+    "CREATE TRIGGER key_versions_recounted AFTER UPDATE OF state ON key_versions WHEN OLD.state <> NEW.state "
+    "BEGIN"
+    " UPDATE state_counts SET versions = versions - 1 WHERE state = OLD.state;"
+    " INSERT INTO state_counts (state, versions) VALUES (NEW.state, 1)"
+    " ON CONFLICT (state) DO UPDATE SET versions = versions + 1; END";
+constexpr const char* kCountDeleted =
+    "CREATE TRIGGER key_versions_uncounted AFTER DELETE ON key_versions BEGIN"
+    " UPDATE state_counts SET versions = versions - 1 WHERE state = OLD.state; END";
+
 constexpr const char* kVersion8[] = {
     // Counts that are there already may be wrong, and are made anew.
     "DROP TRIGGER IF EXISTS key_versions_counted",
     "DROP TRIGGER IF EXISTS key_versions_recounted",
     "DROP TRIGGER IF EXISTS key_versions_uncounted",
     "DROP TABLE IF EXISTS state_counts",
-    "CREATE TABLE state_counts (state TEXT PRIMARY KEY, versions BIGINT NOT NULL)",
+    "CREATE TABLE state_counts (state TEXT NOT NULL PRIMARY KEY, versions BIGINT NOT NULL)",
     "INSERT INTO state_counts (state, versions) SELECT state, count(*) FROM key_versions GROUP BY state",
-    "CREATE TRIGGER key_versions_counted AFTER INSERT ON key_versions BEGIN"
-    " INSERT INTO state_counts (state, versions) VALUES (NEW.state, 1)"
-    " ON CONFLICT (state) DO UPDATE SET versions = versions + 1; END",
-    "CREATE TRIGGER key_versions_recounted AFTER UPDATE OF state ON key_versions WHEN OLD.state <> NEW.state "
-    "BEGIN"
-    " UPDATE state_counts SET versions = versions - 1 WHERE state = OLD.state;"
-    " INSERT INTO state_counts (state, versions) VALUES (NEW.state, 1)"
-    " ON CONFLICT (state) DO UPDATE SET versions = versions + 1; END",
-    "CREATE TRIGGER key_versions_uncounted AFTER DELETE ON key_versions BEGIN"
-    " UPDATE state_counts SET versions = versions - 1 WHERE state = OLD.state; END",
+    kCountMade,
+    kCountChanged,
+    kCountDeleted,
 };
 
 /// How many versions are in each state, kept by the database itself beside the rows: whoever watches asks

@@ -11,6 +11,8 @@
 namespace skms::keystore {
 namespace {
 
+constexpr long long kMostVersions = 1LL << 50;
+
 /// `condition` has :until and may have :service; `column` is what an index orders them by.
 Status AddDue(soci::session& session, const std::string& column, const std::string& condition,
               const std::string& service, std::int64_t until, std::int64_t since_due, std::int64_t most,
@@ -43,14 +45,14 @@ Result<StateCounts> CountStates(Database& database) {
   StateCounts counts;
   for (const StateRule& rule : StateRules()) counts.emplace_back(std::string(Name(rule.state)), 0);
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    std::string state;
-    long long versions = 0;
-    soci::statement select = (session.prepare << "SELECT state, versions FROM state_counts",
-                              soci::into(state), soci::into(versions));
-    for (bool more = select.execute(true); more; more = select.fetch()) {
-      for (auto& [name, count] : counts) {
-        if (name == state) count = versions;
-      }
+    // Whoever writes the database may have written anything here: it is for those who watch, and decides
+    // nothing.
+    for (auto& [name, count] : counts) {
+      long long versions = 0;
+      soci::indicator known = soci::i_null;
+      session << "SELECT max(versions) FROM state_counts WHERE state = :state", soci::into(versions, known),
+          soci::use(name);
+      count = known == soci::i_ok ? std::clamp<long long>(versions, 0, kMostVersions) : 0;
     }
     return Ok();
   }));

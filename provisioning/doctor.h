@@ -47,9 +47,13 @@ class Findings {
 
 /// What the daemon's state means to the other checks.
 struct DaemonSeen {
+  bool there = false;  ///< something holds its socket, whether it answers or not
   bool answers = false;
   bool locked = false;
 };
+
+/// The cure of what this user may not look at.
+inline constexpr const char* kAsRoot = "sudo skmsctl doctor";
 
 // Checks; each adds at least one finding for each thing that it looks at.
 void ExamineFiles(const appliance::Configuration& configuration, Findings& found);
@@ -70,7 +74,8 @@ void JudgeSwap(std::string_view swaps, bool (*encrypted)(const std::string& devi
 /// One that ends at `until`.
 void JudgeExpiry(const std::string& check, const std::string& what, std::int64_t until, std::int64_t now,
                  std::int64_t warn_before, const std::string& cure, Findings& found);
-/// What `systemctl show` says of a unit: LoadState, ActiveState, Result.
-void JudgeUnit(const std::string& unit, std::string_view shown, Findings& found);
+/// What `systemctl show` says of a unit: LoadState, ActiveState, Result. `needed`: without it nobody is
+/// served.
+void JudgeUnit(const std::string& unit, bool needed, std::string_view shown, Findings& found);
 
 }  // namespace skms::provisioning

@@ -44,34 +44,49 @@ struct Wanted {
   std::string mode;        ///< for the cure
   std::optional<uid_t> owner{};
   std::string if_missing{};  ///< the cure; empty: it need not be there
+  bool may_be_link = false;  ///< of root's; elsewhere whoever made it would have root change what it leads to
 };
 
 void ExamineFile(const Wanted& wanted, Findings& found) {
   struct stat seen {};
-  if (::stat(wanted.path.c_str(), &seen) != 0) {
+  const bool there =
+      (wanted.may_be_link ? ::stat(wanted.path.c_str(), &seen) : ::lstat(wanted.path.c_str(), &seen)) == 0;
+  if (!there && (errno == EACCES || errno == EPERM))
+    return found.Warn(wanted.check, wanted.path + ": this user may not look at it", kAsRoot);
+  if (!there) {
     if (!wanted.if_missing.empty())
       found.Fail(wanted.check, wanted.path + ": " + std::system_category().message(errno), wanted.if_missing);
     return;
   }
   const std::string path = ShellWord(wanted.path);
-  if ((seen.st_mode & wanted.forbidden) != 0) {
+  if (S_ISLNK(seen.st_mode)) {
+    found.Fail(wanted.check, wanted.path + " is a symbolic link, which nothing here makes",
+               "ls -l " + path + "  # who made it, and why? put the file itself there");
+  } else if ((seen.st_mode & wanted.forbidden) != 0) {
     found.Fail(wanted.check, wanted.path + " has mode " + Octal(seen.st_mode) + ": too open",
                "chmod " + wanted.mode + " " + path);
   } else if (wanted.owner && seen.st_uid != *wanted.owner) {
     found.Fail(wanted.check,
                wanted.path + " is " + UserName(seen.st_uid) + "'s, and the rest of the server " +
                    UserName(*wanted.owner) + "'s",
-               "chown " + UserName(*wanted.owner) + " " + path);
+               "chown -h " + UserName(*wanted.owner) + " " + path);
   } else {
     found.Ok(wanted.check,
              wanted.path + ", mode " + Octal(seen.st_mode) + ", " + UserName(seen.st_uid) + "'s");
   }
 }
 
-/// The daemon's user, by whom the directory of its database belongs to.
-std::optional<uid_t> OwnerOf(const std::string& path) {
+/// The daemon's user: the package's where the configuration is the package's, else whom the state directory
+/// belongs to.
+std::optional<uid_t> DaemonUser(const appliance::Configuration& configuration, const std::string& directory) {
+  std::array<char, 4096> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  const bool packaged = configuration.path.rfind("/etc/skms/", 0) == 0;
+  if (packaged && ::getpwnam_r("skms", &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
+    return found->pw_uid;
   struct stat seen {};
-  if (::stat(path.c_str(), &seen) != 0) return std::nullopt;
+  if (::lstat(directory.c_str(), &seen) != 0) return std::nullopt;
   return seen.st_uid;
 }
 
@@ -88,8 +103,8 @@ void ExaminePins(const appliance::Configuration& configuration, std::optional<ui
                   found);
     } else {
       ExamineFile({check, token.pin_file, 0077, "0400", owner,
-                   "install -m 0400 /dev/stdin " + ShellWord(token.pin_file) +
-                       "  # then type the PIN, Enter, Ctrl-D"},
+                   "systemd-ask-password -n PIN: | install -m 0400 -o " + UserName(owner.value_or(0)) +
+                       " /dev/stdin " + ShellWord(token.pin_file)},
                   found);
     }
   }
@@ -108,8 +123,12 @@ void ExamineSoftTokens(const appliance::Configuration& configuration, Findings& 
   for (std::string line; std::getline(lines, line);) {
     const std::size_t equals = line.find('=');
     if (line.rfind("directories.tokendir", 0) != 0 || equals == std::string::npos) continue;
-    directory = line.substr(line.find_first_not_of(" \t", equals + 1));
+    const std::size_t first = line.find_first_not_of(" \t", equals + 1);
+    directory = first == std::string::npos ? "" : line.substr(first);
   }
+  if (directory.empty())
+    return found.Fail("token directory", "SoftHSM's configuration names none (directories.tokendir)",
+                      "softhsm2-util --show-slots");
   ExamineFile({"token directory", directory, 0022, "go-w", std::nullopt, "softhsm2-util --show-slots"},
               found);
   std::error_code failed;
@@ -158,7 +177,7 @@ void ExamineListener(const appliance::Configuration& configuration, const Listen
         listener.name + ".certificate", chain.error().detail,
         "put leaf first, then its issuers, into " + ShellWord(section.certificate) + "; then: " + then);
   ExamineFile({listener.name + ".private_key", section.private_key, S_IRWXO | S_IWGRP, "0600", std::nullopt,
-               "put the certificate's key there; then: " + then},
+               "put the certificate's key there; then: " + then, true},
               found);
   if (const Status key = CheckKeyBelongs(section.certificate, section.private_key); key.has_error())
     found.Fail(listener.name + ".private_key", key.error().detail,
@@ -185,13 +204,13 @@ void ExamineListener(const appliance::Configuration& configuration, const Listen
 void ExamineFiles(const appliance::Configuration& configuration, Findings& found) {
   const std::string& database = configuration.store.path;
   const std::string directory = fs::path(database).parent_path().string();
-  const std::optional<uid_t> owner = OwnerOf(directory);
-  ExamineFile(
-      {"state directory", directory, 0022, "0700", std::nullopt, "systemd-tmpfiles --create skms.conf"},
-      found);
-  ExamineFile({"database file", database, 0077, "0600", owner,
-               "skmsctl --config " + ShellWord(configuration.path) + " init"},
+  const std::optional<uid_t> owner = DaemonUser(configuration, directory);
+  // Whoever writes it decides which library is loaded into this process, too.
+  ExamineFile({"configuration file", configuration.path, 0022, "go-w", std::nullopt, "", true}, found);
+  ExamineFile({"state directory", directory, 0022, "0700", owner, "systemd-tmpfiles --create skms.conf"},
               found);
+  // That there is one is told where it is looked into.
+  ExamineFile({"database file", database, 0077, "0600", owner}, found);
   for (const char* ending : {"-wal", "-shm"})
     ExamineFile({"database file", database + ending, 0077, "0600", owner}, found);
   ExaminePins(configuration, owner, found);

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "base/file.h"
 #include "provisioning/doctor.h"
@@ -72,13 +73,17 @@ void ExamineMemory(const appliance::Configuration& configuration, Findings& foun
   }
 }
 
-void ExamineUnits(Findings& found) {
+void ExamineUnits(const appliance::Configuration* configuration, Findings& found) {
   std::error_code failed;
   if (!fs::is_directory("/run/systemd/system", failed)) return;
-  for (const char* unit : {"skmsd.service", "skmsd-admin.socket", "skms-edge.service"}) {
+  const bool edge = configuration != nullptr && appliance::BehindEdge(*configuration);
+  for (const auto& [unit, needed] :
+       {std::pair("skmsd.service", true), std::pair("skmsd-admin.socket", false),
+        std::pair("skmsd-edge.socket", edge), std::pair("skmsd-edge-ue.socket", false),
+        std::pair("skms-edge.service", edge), std::pair("skms-metrics.timer", false)}) {
     const auto said = RunProgram({"/usr/bin/systemctl", "show", "-p", "LoadState,ActiveState,Result", unit});
     if (said.has_error() || said.value().exit_code != 0) continue;
-    JudgeUnit(unit, said.value().text, found);
+    JudgeUnit(unit, needed, said.value().text, found);
   }
 }
 
@@ -100,7 +105,7 @@ void ExamineHost(const appliance::Configuration* configuration, Findings& found)
   if (swaps.has_value()) JudgeSwap(swaps.value(), &IsEncrypted, found);
   ExamineRandomness(found);
   if (configuration != nullptr) ExamineMemory(*configuration, found);
-  ExamineUnits(found);
+  ExamineUnits(configuration, found);
 }
 
 void JudgeClock(int state, int status, Findings& found) {
@@ -135,7 +140,7 @@ void JudgeSwap(std::string_view swaps, bool (*encrypted)(const std::string& devi
   if (!any) found.Ok("swap", "none");
 }
 
-void JudgeUnit(const std::string& unit, std::string_view shown, Findings& found) {
+void JudgeUnit(const std::string& unit, bool needed, std::string_view shown, Findings& found) {
   if (Property(shown, "LoadState") != "loaded") return;
   const std::string state = Property(shown, "ActiveState");
   if (state == "failed") {
@@ -143,6 +148,9 @@ void JudgeUnit(const std::string& unit, std::string_view shown, Findings& found)
         unit, "failed (" + Property(shown, "Result") + ")",
         "journalctl -u " + unit + " -n 50; systemctl reset-failed " + unit + "; systemctl start " + unit,
         ErrorCode::kResourceExhausted);
+  } else if (needed && state != "active" && state != "reloading") {
+    found.Fail(unit, state + ", and nobody is served without it", "systemctl start " + unit,
+               ErrorCode::kResourceExhausted);
   } else {
     found.Ok(unit, state);
   }

@@ -1,4 +1,5 @@
 // The daemon, its tokens and its database.
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -42,6 +43,12 @@ std::string TokenCure(const Error& error, const appliance::TokenSection& token) 
 
 void ExamineWithoutDaemon(const appliance::Configuration& configuration, Findings& found) {
   for (const appliance::TokenSection& token : configuration.tokens) {
+    struct stat module {};
+    if (::stat(token.module.c_str(), &module) == 0 && (module.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+      found.Fail("token " + token.label, token.module + " can be written by others, and is not loaded",
+                 "chmod go-w " + ShellWord(token.module));
+      continue;
+    }
     hsm::TokenOptions options;
     options.module_path = token.module;
     options.init_args = token.init_args;
@@ -88,16 +95,37 @@ void ExamineByDaemon(const Session& session, const appliance::Configuration& con
   }
 }
 
+/// What is lost can be restored; what is only out of reach must not be.
+std::string DatabaseCure(ErrorCode code, const std::string& path) {
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  switch (code) {
+    case ErrorCode::kNotFound:
+      return "ls -la " + ShellWord(directory) +
+             "  # on a new server: skmsctl init; else: skmsctl backup restore --file FILE";
+    case ErrorCode::kPermissionDenied:
+      return kAsRoot;
+    case ErrorCode::kResourceExhausted:
+      return "fuser -v " + ShellWord(path) + "  # who holds it; then look again";
+    case ErrorCode::kIntegrity:
+      return "systemctl stop skmsd 'skmsd-*.socket'; cp -a " + ShellWord(directory) +
+             " /root/  # a copy first; then restore the last backup: docs/backup.md";
+    default:
+      return "df -h " + ShellWord(directory) +
+             "; dmesg | tail  # make room, or look at the disk: the database itself may be well";
+  }
+}
+
 void ExamineSpace(const appliance::Configuration& configuration, Findings& found) {
   struct statvfs disk {};
   const std::string& path = configuration.store.path;
-  if (::statvfs(path.c_str(), &disk) != 0) return;  // the file itself was looked at
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  if (::statvfs(directory.c_str(), &disk) != 0) return;  // the directory itself was looked at
   const std::uint64_t free = disk.f_bavail * disk.f_frsize / 1048576;
   const std::string seen = std::to_string(free) + " MiB free for " + path;
   if (free < configuration.audit.warn_free_mib) {
-    found.Fail("disk", seen + "; when it is full every request is refused",
-               "du -xh --max-depth=2 " + ShellWord(std::filesystem::path(path).parent_path().string()) +
-                   "  # make room, or: skmsctl audit archive --help");
+    found.Fail(
+        "disk", seen + "; when it is full every request is refused",
+        "du -xh --max-depth=2 " + ShellWord(directory) + "  # make room, or: skmsctl audit archive --help");
   } else {
     found.Ok("disk", seen);
   }
@@ -130,7 +158,10 @@ void ExamineChain(const keystore::DatabaseFacts& facts, const DaemonSeen& daemon
   const std::int64_t open = facts.newest_entry - facts.signed_up_to;
   const std::string seen = "signed up to entry " + std::to_string(facts.signed_up_to) + " of " +
                            std::to_string(facts.newest_entry);
-  if (open > 0 && !daemon.answers) {
+  if (open < 0) {
+    found.Fail("audit chain", seen + ": entries that the token has signed are gone",
+               "keep a copy of the database; skmsctl audit verify; docs/audit.md", ErrorCode::kIntegrity);
+  } else if (open > 0 && !daemon.answers) {
     found.Warn("audit chain", seen + "; the daemon did not end by itself, and signs the rest when it starts",
                "systemctl start skmsd && skmsctl audit verify");
   } else {
@@ -143,45 +174,49 @@ void ExamineChain(const keystore::DatabaseFacts& facts, const DaemonSeen& daemon
 DaemonSeen ExamineDaemon(const Session& session, Findings& found) {
   const auto status = AdminGet(session, "/admin/v1/status");
   if (status.has_error()) {
-    found.Fail("daemon", status.error().Describe(), "systemctl start skmsd; journalctl -u skmsd -n 50",
-               ErrorCode::kResourceExhausted);
-    return {};
+    const ErrorCode code = status.error().code;
+    const bool absent = code == ErrorCode::kResourceExhausted;
+    std::string cure = "journalctl -u skmsd -n 50";
+    if (absent) cure = "systemctl start skmsd; journalctl -u skmsd -n 50";
+    if (code == ErrorCode::kUnauthenticated) cure = kAsRoot;
+    found.Fail("daemon", status.error().Describe(), cure, code);
+    return {.there = !absent, .answers = false, .locked = false};
   }
   const json& body = status.value();
   const std::string state = Cell(body, "state");
   if (state == "locked") {
     found.Fail("daemon", "locked: it waits for a PIN", "skmsctl unlock", ErrorCode::kLocked);
-    return {true, true};
+    return {.there = true, .answers = true, .locked = true};
   }
   for (const json& reason : body.at("reasons"))
     found.Warn("daemon", state + ": " + reason.get<std::string>(), "skmsctl status");
   if (body.at("reasons").empty()) found.Ok("daemon", state + ", version " + Cell(body, "version"));
-  return {true, false};
+  return {.there = true, .answers = true, .locked = false};
 }
 
 void ExamineTokens(const Session& session, const appliance::Configuration& configuration,
                    const DaemonSeen& daemon, Findings& found) {
   // Two processes with a module may disturb each other: the daemon is asked where there is one.
   if (daemon.answers && !daemon.locked) return ExamineByDaemon(session, configuration, found);
+  if (daemon.there && !daemon.locked)
+    return found.Warn("tokens", "the daemon has them, and does not tell of them", "skmsctl token list");
   ExamineWithoutDaemon(configuration, found);
 }
 
 void ExamineDatabase(const appliance::Configuration& configuration, const DaemonSeen& daemon, bool thorough,
                      std::int64_t now, Findings& found) {
   const std::string& path = configuration.store.path;
+  ExamineSpace(configuration, found);
   std::error_code failed;
   const std::uintmax_t size = std::filesystem::file_size(path, failed);
   const bool reads_all = thorough || (!failed && size <= kQuicklyRead);
   const auto facts = keystore::InspectDatabase(path, reads_all);
   if (facts.has_error()) {
-    return found.Fail("database", facts.error().detail,
-                      failed ? "skmsctl init" : "restore the last backup of " + ShellWord(path),
-                      ErrorCode::kStorage);
+    return found.Fail("database", facts.error().detail, DatabaseCure(facts.error().code, path),
+                      facts.error().code);
   }
   if (!facts.value().damage.empty()) {
-    found.Fail("database", path + ": " + facts.value().damage,
-               "systemctl stop skmsd 'skmsd-*.socket'; keep a copy of " + ShellWord(path) +
-                   "; restore the last backup",
+    found.Fail("database", path + ": " + facts.value().damage, DatabaseCure(ErrorCode::kIntegrity, path),
                ErrorCode::kIntegrity);
   } else {
     found.Ok("database", path + (reads_all ? ": its pages are whole"
@@ -189,7 +224,6 @@ void ExamineDatabase(const appliance::Configuration& configuration, const Daemon
   }
   ExamineSchema(facts.value(), found);
   ExamineChain(facts.value(), daemon, now, found);
-  ExamineSpace(configuration, found);
 }
 
 }  // namespace skms::provisioning

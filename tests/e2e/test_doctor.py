@@ -5,11 +5,12 @@ import json
 import os
 import pwd
 import sqlite3
+import subprocess
 import time
 
 import pytest
 
-from appliance import Appliance, running
+from appliance import BIN, DEADLINE, Appliance, running
 from edge import Edge, ending
 from pki import DAY, NOW
 from test_edge_reload import write_crl
@@ -132,7 +133,7 @@ def test_a_file_of_another_user_is_found(healthy):
     path = healthy.directory / "pin"
     os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
     try:
-        only(healthy, "PIN of skms", "fail", "is nobody's", "chown root ", 3)
+        only(healthy, "PIN of skms", "fail", "is nobody's", "chown -h root ", 3)
     finally:
         os.chown(path, os.geteuid(), -1)
 
@@ -140,7 +141,7 @@ def test_a_file_of_another_user_is_found(healthy):
 def test_a_pin_file_that_is_not_there_is_found(healthy):
     (healthy.directory / "pin").rename(healthy.directory / "kept")
     try:
-        only(healthy, "PIN of skms", "fail", "No such file", "install -m 0400 /dev/stdin ", 3)
+        only(healthy, "PIN of skms", "fail", "No such file", "install -m 0400 -o root /dev/stdin ", 3)
     finally:
         (healthy.directory / "kept").rename(healthy.directory / "pin")
 
@@ -275,7 +276,65 @@ def test_a_damaged_or_missing_database_is_found(tmp_path):
     for path in tmp_path.glob("skms.db*"):
         path.unlink()
     found = found_in_database(appliance)
-    assert [one[0] for one in found] == ["database file", "database"] and all("init" in one[3] for one in found)
+    assert [one[0] for one in found] == ["database"] and "skmsctl init" in found[0][3] and "backup restore" in found[0][3]
+
+
+def test_a_database_that_is_only_out_of_reach_is_not_to_be_restored(tmp_path):
+    appliance = stopped_database(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "skms.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        [[check, verdict, seen, cure]] = found_in_database(appliance)
+        assert (check, verdict) == ("database", "fail") and "lock" in seen and "fuser -v " in cure and "restore" not in cure and "init" not in cure
+    assert found_in_database(appliance) == []
+    code, found = wrong_as(appliance, "nobody")
+    assert code != 0 and found and all(cure == "sudo skmsctl doctor" or check.startswith(("listen", "token", "configuration")) for check, _, _, cure in found)
+    assert not any(word in cure for _, _, _, cure in found for word in ("init", "install", "restore", "chown", "chmod"))
+
+
+def wrong_as(appliance, user):
+    """Doctor's findings for somebody who may see the configuration, and nothing that it names."""
+    appliance.directory.chmod(0o711)
+    try:
+        entry = pwd.getpwnam(user)
+        done = subprocess.run([BIN / "skmsctl", "--config", appliance.config, "doctor", "--output", "json"], capture_output=True, text=True, timeout=DEADLINE,
+                              env=appliance.environment, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[])
+    finally:
+        appliance.directory.chmod(0o700)
+    findings = [one for one in json.loads(done.stdout)["findings"] if one["check"] not in HOST and one["verdict"] != "ok"]
+    return done.returncode, [(one["check"], one["verdict"], one["seen"], one["cure"]) for one in findings]
+
+
+def test_a_link_in_place_of_a_file_is_told_and_not_followed(tmp_path):
+    appliance = stopped_database(tmp_path)
+    (tmp_path / "elsewhere").write_text("root's")
+    (tmp_path / "skms.db-journal").unlink(missing_ok=True)
+    (tmp_path / "pin").rename(tmp_path / "kept")
+    (tmp_path / "pin").symlink_to(tmp_path / "elsewhere")
+    [[check, verdict, seen, cure]] = found_in_database(appliance)
+    assert (check, verdict) == ("PIN of skms", "fail") and "is a symbolic link" in seen and cure.startswith("ls -l ") and "chmod" not in cure
+
+
+def test_a_chain_whose_signed_end_is_gone_is_found(tmp_path):
+    appliance = stopped_database(tmp_path)
+    change(appliance, "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
+    [[check, verdict, seen, cure]] = found_in_database(appliance)
+    assert (check, verdict) == ("audit chain", "fail") and "entries that the token has signed are gone" in seen and "audit verify" in cure
+
+
+def test_a_configuration_that_others_may_write_is_found(healthy):
+    with mode(healthy.config, 0o666):
+        only(healthy, "configuration file", "fail", "has mode 0666", "chmod go-w ", 3)
+
+
+def test_what_somebody_wrote_into_the_counts_blinds_nobody(tmp_path):
+    appliance = stopped_database(tmp_path)
+    change(appliance, "DROP TABLE state_counts", "CREATE TABLE state_counts (state TEXT PRIMARY KEY, versions BIGINT)",
+           "INSERT INTO state_counts VALUES (NULL, 1), ('active', 9223372036854775807), ('destroyed', 9223372036854775807), ('odd', 'x'), ('suspended', -5)")
+    appliance.start()
+    assert appliance.ctl_json("status")["keyVersions"] >= 0
+    assert "skms_key_versions" in appliance.ctl("metrics") and "skms_rotation_due_versions" in appliance.ctl("metrics")
+    appliance.stop()
 
 
 def test_a_disk_with_little_room_is_found(healthy):

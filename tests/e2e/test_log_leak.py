@@ -27,9 +27,31 @@ UE = "leaky-ue-5d21"
 PAYLOAD = b"leaky payload: 0123456789abcdef"
 
 
+def as_logged(octets):
+    """What the log makes of octets that somebody gave it as they are: text as it is, the rest escaped."""
+    line = ""
+    while octets:
+        character = next((octets[:size].decode() for size in (1, 2, 3, 4) if is_text(octets[:size])), "")
+        size = len(character.encode()) or 1
+        line += character.replace("\\", "\\\\") or "".join(f"\\x{octet:02x}" for octet in octets[:size])
+        octets = octets[size:]
+    return line
+
+
+def is_text(octets):
+    """One character that the log lets through."""
+    try:
+        character = octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return len(character) == 1 and not (ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 or character in "\u2028\u2029")
+
+
 def forms(secret):
     """How `secret` may stand in a text: itself, hex, percent-encoded, and base64 of it wherever in a longer text it begins."""
     found = {secret, secret.hex().encode(), secret.hex().upper().encode(), urllib.parse.quote_from_bytes(secret, safe="").encode()}
+    found.update((as_logged(secret).encode(), json.dumps(as_logged(secret), ensure_ascii=False)[1:-1].encode()))
+    found.update(separator.join(f"{octet:02x}" for octet in secret).encode() for separator in (":", " "))
     for before in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             # Characters that hold bits of a neighbour are left out.
@@ -186,13 +208,14 @@ def test_no_secret_and_nobody_is_in_what_the_programs_say_and_show(life):
     assert leaks(seen, secrets) == []
 
 
-@pytest.mark.parametrize("form", range(5))
+@pytest.mark.parametrize("form", range(8))
 def test_a_leak_that_is_planted_is_found(life, form):
     _, seen, secrets, *_ = life
     for what in ("PIN", "user", "key 0", "token KM-UU", "payload"):
         secret = secrets[what]
         planted = [secret, secret.hex().encode(), base64.b64encode(b"{" + secret + b"}"), base64.urlsafe_b64encode(b"ab" + secret),
-                   urllib.parse.quote_from_bytes(secret).encode()][form]
+                   urllib.parse.quote_from_bytes(secret).encode(), as_logged(secret).encode(), secret.hex(":").encode(),
+                   json.dumps(as_logged(secret), ensure_ascii=False).encode()][form]
         assert ("log of skmsd", what) in leaks({**seen, "log of skmsd": seen["log of skmsd"] + b"x" + planted + b"y\n"}, secrets), (what, planted)
 
 

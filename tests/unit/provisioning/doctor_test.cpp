@@ -62,11 +62,19 @@ TEST_CASE(
     "a unit that failed is told with how to look at it and begin it anew; one that is not installed is "
     "nothing") {
   Findings found;
-  JudgeUnit("skmsd.service", "LoadState=loaded\nActiveState=failed\nResult=exit-code\n", found);
-  JudgeUnit("skms-edge.service", "LoadState=not-found\nActiveState=inactive\nResult=success\n", found);
+  JudgeUnit("skmsd.service", true, "LoadState=loaded\nActiveState=failed\nResult=exit-code\n", found);
+  JudgeUnit("skms-edge.service", true, "LoadState=not-found\nActiveState=inactive\nResult=success\n", found);
   CHECK(Only(found).verdict == Verdict::kFail);
   CHECK(Only(found).seen == "failed (exit-code)");
   CHECK(Only(found).cure.find("systemctl reset-failed skmsd.service") != std::string::npos);
+}
+
+TEST_CASE("a unit that does not run is told where nobody is served without it") {
+  for (const auto& [needed, verdict] : {std::pair(true, Verdict::kFail), std::pair(false, Verdict::kOk)}) {
+    Findings found;
+    JudgeUnit("skms-edge.service", needed, "LoadState=loaded\nActiveState=inactive\nResult=success\n", found);
+    CHECK(Only(found).verdict == verdict);
+  }
 }
 
 }  // namespace skms::provisioning
