@@ -5,7 +5,8 @@
 // is told forward only when the sink has taken it, so that an entry may go twice and never not at all. Where
 // the sink falls too far behind, the key store refuses every decision until it has caught up.
 //
-// A thread of its own; thread-safe. Borrows the KeyStore, which must outlive it.
+// Two threads, for a sink may hang: one sends, one watches. Thread-safe. Borrows the KeyStore, which must
+// outlive it.
 #pragma once
 
 #include <chrono>
@@ -33,18 +34,23 @@ class AuditExporter {
 
   /// Returns once it is known whether the sink is too far behind. Errors: kStorage.
   Status Start();
-  /// Sends what was signed until now. Idempotent.
+  /// Sends for some seconds more what was signed until now. Idempotent.
   void Stop();
   admin::AuditExportReport report() const;
 
  private:
-  void Loop();
+  using Lock = std::unique_lock<std::mutex>;
+  void SendLoop();
+  void WatchLoop();
   /// One try to send all that is signed.
   Status Send();
-  Status SendPage(std::int64_t up_to);
+  /// False: there was nothing more.
+  Result<bool> SendPage(const keystore::AuditCheckpoint& last);
   Status FindPosition();
   Status Measure();
   void Told(const Status& outcome);
+  keystore::AuditExported position() const;
+  bool IsOver() const;
 
   keystore::KeyStore& store_;
   const AuditSection options_;
@@ -52,12 +58,17 @@ class AuditExporter {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  admin::AuditExportReport report_;
-  std::chrono::steady_clock::time_point went_well_{};
-  bool placed_ = false;  ///< the position was compared with what the sink knows
+  keystore::AuditExported position_;
+  std::int64_t behind_ = 0;
+  bool shut_ = false;
+  Status last_try_ = Ok();
+  std::chrono::steady_clock::time_point went_well_{};  ///< when something went, or all had gone
+  std::chrono::steady_clock::time_point give_up_{};    ///< once it stops
+  bool placed_ = false;  ///< the position was compared with what the sink knows; the sender's alone
   bool stop_ = false;
   Seldom tells_;
-  std::thread thread_;
+  std::thread sender_;
+  std::thread watcher_;
 };
 
 }  // namespace skms::appliance

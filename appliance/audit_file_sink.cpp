@@ -4,17 +4,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
+#include "api/admin/audit_json.h"
 #include "appliance/audit_sink.h"
 #include "base/log.h"
 
 namespace skms::appliance {
 namespace {
-
-using nlohmann::json;
 
 constexpr off_t kLongestLine = 65536;
 
@@ -60,24 +58,19 @@ class FileSink final : public AuditSink {
     return last_;
   }
 
+  Result<bool> BeginsAnew() override {
+    SKMS_TRYV(Open());
+    return empty_;
+  }
+
   Status Deliver(const std::vector<AuditLine>& lines) override {
     SKMS_TRYV(Open());
     std::string text;
-    for (const AuditLine& line : lines) {
-      // What a former try has written already.
-      if (line.seq < last_.seq || (line.seq == last_.seq && (!line.checkpoint || ends_signed_))) continue;
-      text += line.text + "\n";
-    }
+    for (const AuditLine& line : lines) text += line.text + "\n";
     Status written = WriteAll(file_->get(), path_, text);
-    if (written.has_error()) {
-      file_.reset();  // what stands there is read anew
-      return written;
-    }
-    if (!lines.empty() && lines.back().seq >= last_.seq) {
-      last_ = {lines.back().seq, lines.back().hash};
-      ends_signed_ = lines.back().checkpoint;
-    }
-    return Ok();
+    empty_ = empty_ && text.empty();
+    if (written.has_error()) file_.reset();  // what stands there is read anew
+    return written;
   }
 
  private:
@@ -98,37 +91,39 @@ class FileSink final : public AuditSink {
     if (file.get() < 0 || ::fstat(file.get(), &status) != 0) return IoError(path_, errno);
     if (!S_ISREG(status.st_mode)) return IntegrityError(path_ + " is no regular file");
     SKMS_TRY(last_, EndOf(file.get(), status.st_size));
+    if (::fstat(file.get(), &status) != 0) return IoError(path_, errno);
+    empty_ = status.st_size == 0;
     file_.emplace(std::move(file));
     return Ok();
   }
 
-  /// A last line that was cut is taken away.
-  Result<AuditPosition> EndOf(int descriptor, off_t size) {
-    ends_signed_ = false;
+  /// A last line of ours that was cut is taken away.
+  Result<AuditPosition> EndOf(int descriptor, off_t size) const {
     if (size == 0) return AuditPosition{};
     const Error wrong =
         IntegrityError(path_ + " does not end with lines of an audit chain; move it away, or name another");
-    SKMS_TRY(std::string tail, Tail(descriptor, path_, size));
+    SKMS_TRY(const std::string tail, Tail(descriptor, path_, size));
     const std::size_t end = tail.rfind('\n');
-    if (end == std::string::npos) {
-      if (size >= kLongestLine || tail.front() != '{') return wrong;
-      return ::ftruncate(descriptor, 0) == 0 ? Result<AuditPosition>(AuditPosition{}) : IoError(path_, errno);
+    const std::string_view cut = std::string_view(tail).substr(end == std::string::npos ? 0 : end + 1);
+    if (!cut.empty() && (!admin::BeginsAuditLine(cut) || (end == std::string::npos && size >= kLongestLine)))
+      return wrong;
+    AuditPosition position;
+    if (end != std::string::npos) {
+      const std::string_view before = std::string_view(tail).substr(0, end);
+      const std::size_t begin = before.rfind('\n');
+      auto line = admin::ReadAuditLine(before.substr(begin == std::string_view::npos ? 0 : begin + 1));
+      if (!line) return wrong;
+      position = {line->seq, std::move(line->hash), std::move(line->checkpoint)};
     }
-    const auto cut = static_cast<off_t>(tail.size() - end - 1);
-    if (cut > 0 && ::ftruncate(descriptor, size - cut) != 0) return IoError(path_, errno);
-    tail.resize(end);
-    const json line = json::parse(tail.substr(tail.rfind('\n') + 1), nullptr, false);
-    const bool whole = line.is_object() && line.contains("seq") && line["seq"].is_number_integer() &&
-                       line.contains("hash") && line["hash"].is_string();
-    if (!whole) return wrong;
-    ends_signed_ = line.contains("checkpoint");
-    return AuditPosition{line["seq"].get<std::int64_t>(), line["hash"].get<std::string>()};
+    if (!cut.empty() && ::ftruncate(descriptor, size - static_cast<off_t>(cut.size())) != 0)
+      return IoError(path_, errno);
+    return position;
   }
 
   const std::string path_;
   std::optional<File> file_;
   AuditPosition last_;
-  bool ends_signed_ = false;  ///< its last line is a checkpoint
+  bool empty_ = false;
 };
 
 }  // namespace

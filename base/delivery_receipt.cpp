@@ -8,6 +8,23 @@
 
 namespace skms {
 
+std::string ReceiptWord(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string word;
+  word.reserve(text.size());
+  for (const char c : text) {
+    const auto octet = static_cast<unsigned char>(c);
+    if (octet > 0x20 && octet < 0x7F && c != '"' && c != '\\' && c != '%') {
+      word += c;
+      continue;
+    }
+    word += '%';
+    word += kDigits[octet >> 4U];
+    word += kDigits[octet & 0xFU];
+  }
+  return word;
+}
+
 std::string ReceiptPayload(const DeliveryReceipt& receipt) {
   return PlainJsonWriter()
       .Text("iss", receipt.issuer)

@@ -26,7 +26,7 @@ inline constexpr const char* kReceiptPreference = "skms-receipt";
 struct DeliveryReceipt {
   std::string issuer;          ///< apiRoot of the server
   std::int64_t issued_at = 0;  ///< seconds since 1970
-  std::string subject;         ///< who asked, as in the audit chain
+  std::string subject;         ///< who asked, as in the audit chain, as one word
   std::string request_id;
   std::string service;     ///< VAL service IDs, a blank between two
   std::string kids;        ///< of keys and payloads, a blank between two
@@ -34,6 +34,10 @@ struct DeliveryReceipt {
   std::string entry_hash;  ///< hex
   Sha256Digest digest{};   ///< SHA-256 of the answer's body
 };
+
+/// `text` as one word of a claim: octets that are no printable ASCII, blanks, quotation marks, backslashes
+/// and percent signs are percent-encoded.
+std::string ReceiptWord(std::string_view text);
 
 /// Claims in this order: iss, iat, sub, jti, service, kids, seq, hash, digest.
 std::string ReceiptPayload(const DeliveryReceipt& receipt);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/api_root.h"
+
 namespace skms::client {
 namespace {
 
@@ -25,14 +27,19 @@ Result<DeliveryReceipt> VerifyReceipt(const std::string& jws, const std::vector<
   const bool good = std::any_of(keys.begin(), keys.end(), [&](const SigningKey& key) {
     return (key.kid.empty() || key.kid == kid) && VerifyJws(read.value(), key.spki).has_value();
   });
-  if (!good)
-    return IntegrityError("the receipt is not signed by the server's key, or was changed; it names '" + kid +
-                          "'");
+  if (!good) {
+    return IntegrityError(
+        "the receipt is signed by none of the keys that are given, or was changed; it names '" + kid +
+        "' as its signer");
+  }
   return receipt.value();
 }
 
 Status CheckReceiptOf(const DeliveryReceipt& receipt, const KeyAnswer& answer, const std::string& root) {
-  if (receipt.issuer != root)
+  if (!IsApiRoot(receipt.issuer)) return IntegrityError("the receipt names no server");
+  const ApiRootParts said = SplitApiRoot(receipt.issuer);
+  const ApiRootParts asked = SplitApiRoot(root);
+  if (said.authority != asked.authority || said.prefix != asked.prefix)
     return IntegrityError("the receipt is of '" + receipt.issuer + "', and the answer came from '" + root +
                           "'");
   if (receipt.digest != answer.body_sha256) return IntegrityError("the receipt is of another answer");

@@ -2,11 +2,14 @@
 #include <algorithm>
 #include <mutex>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "base/delivery_receipt.h"
+#include "base/digest.h"
 #include "base/jws.h"
 #include "base/log.h"
+#include "base/secret_bytes.h"
 #include "keystore/audit_checkpoint.h"
 #include "keystore/audit_log.h"
 #include "keystore/key_store.h"
@@ -151,18 +154,37 @@ std::string KeyStore::AuditPseudonym(const Selector& selector) const {
 
 void KeyStore::KeepUntilExported() { state_->exports = true; }
 
-Result<std::int64_t> KeyStore::ExportedAudit() { return ReadExported(*state_->database); }
+std::string KeyStore::State::ExportedText(const AuditExported& exported) const {
+  Bytes fields;
+  AppendField(fields, std::string_view("audit exported"));
+  AppendField(fields, exported.seq);
+  AppendField(fields, exported.checkpoint);
+  return std::to_string(exported.seq) + ' ' + std::to_string(exported.checkpoint) + ' ' + Pseudonym(fields);
+}
 
-Status KeyStore::SetExportedAudit(std::int64_t seq) { return WriteExported(*state_->database, seq); }
+Result<AuditExported> KeyStore::ExportedAudit() {
+  SKMS_TRY(const std::string text, ReadExported(*state_->database));
+  AuditExported exported;
+  if (text.empty()) return exported;
+  std::istringstream words(text);
+  words >> exported.seq >> exported.checkpoint;
+  if (words && ConstantTimeEqual(AsBytes(text), AsBytes(state_->ExportedText(exported)))) return exported;
+  return IntegrityError(
+      "what the database says of how far the audit chain was exported is not of this server");
+}
+
+Status KeyStore::SetExportedAudit(const AuditExported& exported) {
+  return WriteExported(*state_->database, state_->ExportedText(exported));
+}
 
 void KeyStore::RefuseDecisions(std::string why) { state_->database->RefuseWrites(std::move(why)); }
 
 Status KeyStore::ArchiveAudit(const Requester& by, std::int64_t seq, const std::string& hash) {
   State& state = *state_;
   if (state.exports) {
-    SKMS_TRY(const std::int64_t exported, ExportedAudit());
-    if (seq > exported) {
-      return Conflict("entries after " + std::to_string(exported) +
+    SKMS_TRY(const AuditExported exported, ExportedAudit());
+    if (seq > exported.seq) {
+      return Conflict("entries after " + std::to_string(exported.seq) +
                       " are not exported yet (audit.export); archive no more than those that are");
     }
   }

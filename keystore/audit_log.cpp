@@ -95,11 +95,13 @@ Result<AuditCheckpoint> CheckpointOf(const std::string& text) {
 Result<std::optional<AuditCheckpoint>> LastCheckpointWhere(soci::session& session,
                                                            const std::string& condition) {
   std::string text;
-  session << "SELECT jws FROM audit_checkpoints WHERE " << condition
+  long long number = 0;
+  session << "SELECT jws, number FROM audit_checkpoints WHERE " << condition
           << " ORDER BY seq DESC, number DESC LIMIT 1",
-      soci::into(text);
+      soci::into(text), soci::into(number);
   if (!session.got_data()) return std::optional<AuditCheckpoint>();
   SKMS_TRY(AuditCheckpoint checkpoint, CheckpointOf(text));
+  checkpoint.number = number;
   return std::optional<AuditCheckpoint>(std::move(checkpoint));
 }
 
@@ -200,15 +202,19 @@ Result<AuditPage> ReadAuditPage(Database& database, std::int64_t after, std::uin
     }
     const long long last = page.entries.empty() ? first : page.entries.back().seq;
     std::string text;
+    long long number = 0;
     // To what is read first belong the handovers among what was archived: the keys' way to the present one.
     const int handovers = first == ArchivedIn(session) ? 1 : 2;
     soci::statement checkpoints =
-        (session.prepare << "SELECT jws FROM audit_checkpoints WHERE (seq >= :first AND seq <= :last) OR"
-                            " (handover = :handover AND seq < :first2) ORDER BY seq, number",
-         soci::use(first), soci::use(last), soci::use(handovers), soci::use(first), soci::into(text));
+        (session.prepare
+             << "SELECT jws, number FROM audit_checkpoints WHERE (seq >= :first AND seq <= :last) OR"
+                " (handover = :handover AND seq < :first2) ORDER BY seq, number",
+         soci::use(first), soci::use(last), soci::use(handovers), soci::use(first), soci::into(text),
+         soci::into(number));
     checkpoints.execute();
     while (checkpoints.fetch()) {
       SKMS_TRY(AuditCheckpoint checkpoint, CheckpointOf(text));
+      checkpoint.number = number;
       page.checkpoints.push_back(std::move(checkpoint));
     }
     return Ok();
@@ -289,19 +295,18 @@ Result<std::int64_t> ReadArchived(Database& database) {
   return seq;
 }
 
-Result<std::int64_t> ReadExported(Database& database) {
-  long long seq = 0;
+Result<std::string> ReadExported(Database& database) {
+  std::string value;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    session << "SELECT CAST(value AS BIGINT) FROM meta WHERE name = 'audit_exported'", soci::into(seq);
-    if (!session.got_data()) seq = 0;
+    session << "SELECT value FROM meta WHERE name = 'audit_exported'", soci::into(value);
+    if (!session.got_data()) value.clear();
     return Ok();
   }));
-  return seq;
+  return value;
 }
 
-Status WriteExported(Database& database, std::int64_t seq) {
-  return database.WriteAnyway([seq](soci::session& session) -> Status {
-    const std::string value = std::to_string(seq);
+Status WriteExported(Database& database, const std::string& value) {
+  return database.WriteAnyway([&value](soci::session& session) -> Status {
     session << "DELETE FROM meta WHERE name = 'audit_exported'";
     session << "INSERT INTO meta (name, value) VALUES ('audit_exported', :value)", soci::use(value);
     return Ok();

@@ -46,9 +46,9 @@ Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& ch
 
 /// Entries up to this one are in archives; 0: none. What is left of them here is nobody's.
 Result<std::int64_t> ReadArchived(Database& database);
-/// How far the chain was sent elsewhere; 0: not at all. Errors: kStorage.
-Result<std::int64_t> ReadExported(Database& database);
-Status WriteExported(Database& database, std::int64_t seq);
+/// What is noted of how far the chain was sent elsewhere; empty: nothing. Errors: kStorage.
+Result<std::string> ReadExported(Database& database);
+Status WriteExported(Database& database, const std::string& value);
 /// Within the caller's transaction: entries up to this one go, and `entry` says so, with the range as its
 /// reason. Errors: kConflict (they are gone already).
 Status Archive(soci::session& session, const Clock& clock, std::int64_t seq, const std::string& hash,

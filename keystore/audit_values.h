@@ -42,6 +42,13 @@ struct AuditCheckpoint {
   Bytes next_key;            ///< SPKI of the key that signs from now on; empty: the same
   std::string kid;           ///< "skms-sign-<n>", which signed it
   std::string jws;
+  std::int64_t number = 0;  ///< of those of one entry the later has the higher one; 0: it is in no database
+};
+
+/// How far the chain was sent elsewhere.
+struct AuditExported {
+  std::int64_t seq = 0;         ///< the last entry that went; 0: none
+  std::int64_t checkpoint = 0;  ///< number of the last checkpoint of that entry that went; 0: none
 };
 
 struct AuditSummary {

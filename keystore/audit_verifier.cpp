@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/delivery_receipt.h"
-
 namespace skms::keystore {
 namespace {
 
@@ -31,8 +29,10 @@ Status AuditVerifier::MustReach(std::string_view text) {
 Status AuditVerifier::MustHoldReceipt(std::string_view text) {
   SKMS_TRY(Jws jws, ReadJws(text));
   SKMS_TRY(DeliveryReceipt receipt, ReadReceipt(jws));
-  kept_.push_back({"the receipt of request " + receipt.request_id, std::move(jws), receipt.entry,
-                   std::move(receipt.entry_hash)});
+  Kept kept{"the receipt of request " + receipt.request_id, std::move(jws), receipt.entry,
+            receipt.entry_hash};
+  kept.receipt = std::move(receipt);
+  kept_.push_back(std::move(kept));
   return Ok();
 }
 
@@ -76,7 +76,24 @@ Status AuditVerifier::Take(const AuditRecord& record) {
   if (record.entry.action == kArchiveAction &&
       EndsWith(record.entry.reason, ArchiveReasonEnd(verdict_.first - 1, anchor_)))
     archive_told_ = true;
-  return CheckReached(seq_, hash_);
+  SKMS_TRYV(CheckReached(seq_, hash_));
+  return CheckReceipts(record);
+}
+
+/// The entry that a receipt names is one of that very delivery.
+Status AuditVerifier::CheckReceipts(const AuditRecord& record) const {
+  const AuditEntry& entry = record.entry;
+  for (const Kept& kept : kept_) {
+    if (!kept.receipt || kept.seq != record.seq) continue;
+    const DeliveryReceipt& receipt = *kept.receipt;
+    const std::string kids = " " + receipt.kids + " ";
+    const bool same = entry.action == "deliver" && entry.outcome == "granted" &&
+                      ReceiptWord(entry.actor) == receipt.subject && entry.request_id == receipt.request_id &&
+                      kids.find(" " + ReceiptWord(entry.kid) + " ") != std::string::npos;
+    if (!same)
+      return IntegrityError(kept.what + " speaks of " + Entry(record.seq) + ", which is of something else");
+  }
+  return Ok();
 }
 
 Status AuditVerifier::Misplaced(const AuditCheckpoint& checkpoint) const {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/delivery_receipt.h"
 #include "base/result.h"
 #include "keystore/audit_checkpoint.h"
 #include "keystore/audit_values.h"
@@ -50,8 +51,10 @@ class AuditVerifier {
     Jws jws;
     std::int64_t seq = 0;
     std::string hash;
+    std::optional<DeliveryReceipt> receipt{};
     bool reached = false;
   };
+  Status CheckReceipts(const AuditRecord& record) const;
   Status CheckReached(std::int64_t seq, const std::string& hash);
   Status CheckKept(const Kept& kept) const;
   Status Misplaced(const AuditCheckpoint& checkpoint) const;

@@ -202,8 +202,9 @@ class KeyStore {
 
   /// From now on, for good: what was not exported is not archived.
   void KeepUntilExported();
-  Result<std::int64_t> ExportedAudit();  ///< the last entry that was; 0: none. kStorage
-  Status SetExportedAudit(std::int64_t seq);
+  /// Errors: kStorage, kIntegrity (somebody else has written it).
+  Result<AuditExported> ExportedAudit();
+  Status SetExportedAudit(const AuditExported& exported);
   /// While `why` is not empty, everything that would need an entry in the audit chain fails with it, as
   /// kStorage.
   void RefuseDecisions(std::string why);

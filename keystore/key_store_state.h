@@ -51,6 +51,8 @@ class KeyStore::State {
   AuditEntry EntryFor(const Requester& by, const char* action, const Selector& selector) const;
   /// 16 hex digits that stand for identities.
   std::string Pseudonym(ByteView fields) const;
+  /// As the database has it, with a tag by the lasting key.
+  std::string ExportedText(const AuditExported& exported) const;
   /// Writes the refusal, then returns `error` — or kStorage if the entry could not be written.
   Error Refuse(AuditEntry entry, std::string reason, const Error& error);
   /// `place`, where given, is that of the last of them.

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <iostream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -76,10 +78,9 @@ Result<AuditVerdict> VerifyFiles(const Options& options) {
   if (key_files.empty())
     return InvalidArgument("--file needs --public-key: what skmsctl audit key printed, kept elsewhere");
   std::vector<Bytes> keys;
-  keys.reserve(key_files.size());
   for (const std::string& file : key_files) {
-    SKMS_TRY(Bytes spki, ReadPublicKey(file));
-    keys.push_back(std::move(spki));
+    SKMS_TRY(std::vector<Bytes> some, ReadPublicKeys(file));
+    std::move(some.begin(), some.end(), std::back_inserter(keys));
   }
   AuditVerifier verifier(std::move(keys));
   if (const std::string path = Text(options, "checkpoint"); !path.empty()) {

@@ -50,8 +50,8 @@ Result<std::vector<Bytes>> KeysOfFiles(const std::vector<std::string>& files) {
   std::vector<Bytes> keys;
   keys.reserve(files.size());
   for (const std::string& file : files) {
-    SKMS_TRY(Bytes spki, ReadPublicKey(file));
-    keys.push_back(std::move(spki));
+    SKMS_TRY(std::vector<Bytes> some, ReadPublicKeys(file));
+    std::move(some.begin(), some.end(), std::back_inserter(keys));
   }
   return keys;
 }

@@ -4,23 +4,21 @@
 #include <optional>
 #include <utility>
 
+#include "api/admin/audit_json.h"
 #include "api/admin/entry_json.h"
 #include "api/http/json.h"
 #include "base/date_time.h"
 #include "base/encoding.h"
 #include "keystore/audit_checkpoint.h"
-#include "keystore/audit_json.h"
 
 namespace skms::admin {
 namespace {
 
 using http::Response;
 using keystore::AuditCheckpoint;
-using keystore::AuditCheckpointJson;
 using keystore::AuditPage;
 using keystore::AuditQuery;
 using keystore::AuditRecord;
-using keystore::AuditRecordJson;
 using keystore::Selector;
 using keystore::TargetKind;
 using nlohmann::json;

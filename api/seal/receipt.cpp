@@ -12,8 +12,8 @@
 namespace skms::seal {
 namespace {
 
-/// A head larger than 8 KiB is refused by clients and proxies.
-constexpr std::size_t kMostKidOctets = 4096;
+/// A head larger than 8 KiB is refused by clients and proxies, and base64 takes a third more.
+constexpr std::size_t kMostClaimOctets = 4096;
 
 std::string_view Trimmed(std::string_view text) {
   constexpr std::string_view kBlanks = " \t";
@@ -29,13 +29,13 @@ bool SameToken(std::string_view a, std::string_view b) {
 
 void AddWord(std::string& words, const std::string& word) {
   if (!words.empty()) words += ' ';
-  words += word;
+  words += ReceiptWord(word);
 }
 
 DeliveryReceipt ReceiptOf(std::span<const keystore::DeliveryAnswer> delivered) {
   DeliveryReceipt receipt;
   for (const keystore::DeliveryAnswer& answer : delivered) {
-    receipt.subject = answer.actor;
+    receipt.subject = ReceiptWord(answer.actor);
     receipt.entry = answer.recorded.entries;
     receipt.entry_hash = answer.recorded.head;
     AddWord(receipt.service, answer.service.id.value());
@@ -65,13 +65,13 @@ void AddReceipt(const Reception& reception, const http::Request& request, const 
   DeliveryReceipt receipt = ReceiptOf(delivered);
   if (receipt.entry == 0) return;  // nothing was delivered
   const auto signature = [&]() -> Result<std::string> {
-    if (receipt.kids.size() > kMostKidOctets)
-      return Error{ErrorCode::kTooLarge, "the answer has more keys than a header field can name"};
     const auto& [store, authenticator, clock] = reception.dependencies();
     receipt.issuer = reception.options().api_root;
     receipt.issued_at = clock.NowSeconds();
     receipt.request_id = context.request_id;
     receipt.digest = Sha256(AsBytes(response.body));
+    if (ReceiptPayload(receipt).size() > kMostClaimOctets)
+      return Error{ErrorCode::kTooLarge, "it names more keys than a header field has room for"};
     return store.SignReceipt(receipt);
   }();
   if (signature.has_error()) {

@@ -2,9 +2,11 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "appliance/config/section_reader.h"
@@ -201,6 +203,10 @@ void ReadAudit(SectionReader& reader, Configuration& out) {
   if (!IsSyslogAddress(out.audit.export_address))
     reader.Fail("export_address", "must be the absolute path of a socket, or tcp://host:port");
   reader.Number("export_most_behind", out.audit.export_most_behind, 1, 1000000000);
+  // What is not signed yet does not go: less than this would be reached by waiting for the next checkpoint.
+  if (out.audit.export_to != "off" && out.audit.export_most_behind < 2 * out.audit.checkpoint_entries)
+    reader.Fail("export_most_behind",
+                "must be twice 'checkpoint_entries' at least, for what is not signed yet counts, too");
 }
 
 void ReadMemory(SectionReader& reader, Configuration& out) {
@@ -250,6 +256,32 @@ Status CheckUri(const Configuration& configuration, const char* key, const std::
   return ConfigurationError(configuration.path + ": '" + key + "' must be " + kApiRootForm);
 }
 
+/// The export adds lines to its file: it must be no other that this server uses.
+Status CheckExportPath(const Configuration& configuration) {
+  const std::string& path = configuration.audit.export_path;
+  if (path.empty()) return Ok();
+  std::vector<std::string> taken{configuration.path};
+  for (const char* ending : {"", "-wal", "-shm", "-journal", ".lock"})
+    taken.push_back(configuration.store.path + ending);
+  for (const TokenSection& token : configuration.tokens) {
+    taken.push_back(token.pin_file);
+    taken.push_back(token.module);
+  }
+  for (const ListenSection* listen : {&configuration.listen, &configuration.listen_ue.listen}) {
+    for (const std::string* file :
+         {&listen->certificate, &listen->private_key, &listen->client_ca, &listen->crl})
+      taken.push_back(*file);
+  }
+  const auto same = [&path](const std::string& other) {
+    std::error_code failed;
+    return path == other || std::filesystem::equivalent(path, other, failed);
+  };
+  if (std::none_of(taken.begin(), taken.end(), same)) return Ok();
+  return ConfigurationError(configuration.path +
+                            ": 'audit.export_path' is a file that this server uses for something "
+                            "else; name one of its own");
+}
+
 Status CheckTogether(const Configuration& configuration) {
   SKMS_TRYV(CheckUri(configuration, "skms.uri", configuration.skms.uri));
   if (configuration.listen_ue.present)
@@ -267,6 +299,7 @@ Status CheckTogether(const Configuration& configuration) {
         ": 'listen_ue.crl' needs 'listen_ue.client_ca': without it no certificate is asked for");
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
+  SKMS_TRYV(CheckExportPath(configuration));
   for (const auto& [key, scope] :
        {std::pair("scope_ss_kir", configuration.access_token.scope_ss_kir),
         std::pair("scope_seal_x1", configuration.access_token.scope_seal_x1),

@@ -44,9 +44,9 @@ int RunReceipt(const Given& given) {
   constexpr std::size_t kMostOctets = 65536;
   std::vector<SigningKey> keys;
   for (const std::string& file : given["public-key"].as<std::vector<std::string>>()) {
-    auto spki = ReadPublicKey(file);
-    if (spki.has_error()) return Complain(spki.error().detail, "", kExitFile);
-    keys.push_back({"", std::move(spki).value()});
+    auto some = ReadPublicKeys(file);
+    if (some.has_error()) return Complain(some.error().detail, "", kExitFile);
+    for (Bytes& spki : some.value()) keys.push_back({"", std::move(spki)});
   }
   auto text = ReadFile(given["argument"].as<std::string>(), kMostOctets);
   if (text.has_error()) return Complain(text.error().detail, "", kExitFile);

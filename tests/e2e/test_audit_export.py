@@ -75,12 +75,12 @@ def whole(lines):
     return entries == list(range(1, len(entries) + 1))
 
 
-def verify(appliance, *files):
+def verify(appliance, *files, options=()):
     key = appliance.directory / "audit.pem"
     if not key.exists():
         key.write_text(appliance.ctl("audit", "key"))
     named = [one for file in files for one in ("--file", file)]
-    done = subprocess.run([BIN / "skmsctl", "audit", "verify", *named, "--public-key", key], capture_output=True, text=True, timeout=DEADLINE)
+    done = subprocess.run([BIN / "skmsctl", "audit", "verify", *named, "--public-key", key, *options], capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -112,6 +112,67 @@ def test_a_file_has_the_signed_chain_through_a_restart_a_cut_line_and_logrotate(
         wait_for(file.exists, "the new file")
         settled(appliance)
         assert verify(appliance, former, file)
+        # By itself, too: it begins with what the token said of the entry before.
+        assert "checkpoint" in json.loads(file.read_text().splitlines()[0]) and verify(appliance, file, options=["--part"])
+
+
+def test_a_checkpoint_that_a_crash_cut_off_is_written_again(tmp_path):
+    file = tmp_path / "audit.jsonl"
+    appliance = exporting(tmp_path, export="file", export_path=file)
+    with ended(appliance.start().provision()):
+        settled(appliance)
+        appliance.stop()
+        whole_file = file.read_text()
+        assert "checkpoint" in json.loads(whole_file.splitlines()[-1])
+        file.write_text(whole_file[:-40])
+        appliance.start()
+        wait_for(lambda: file.read_text() == whole_file, "the checkpoint")
+
+
+@pytest.mark.parametrize("contents", ['{"a": 1}', "first line\nno line", '{"seq": "x"}\n{"action":"', "\x00" * 5000])
+def test_a_file_of_somebody_else_is_left_as_it_is(tmp_path, contents):
+    file = tmp_path / "theirs"
+    file.write_text(contents)
+    appliance = exporting(tmp_path, export="file", export_path=file)
+    with ended(appliance.start().provision()):
+        wait_for(lambda: "trouble" in exported(appliance), "the trouble")
+        assert "does not end with lines of an audit chain" in exported(appliance)["trouble"]
+        assert file.read_text() == contents
+
+
+def test_how_far_it_is_said_to_be_by_somebody_else_does_not_count(tmp_path):
+    collector = Collector()
+    appliance = exporting(tmp_path, export="syslog", export_address=f"tcp://127.0.0.1:{collector.port}")
+    with ended(appliance.start().provision()):
+        settled(appliance)
+        appliance.stop()
+        collector.messages.clear()
+        with contextlib.closing(sqlite3.connect(tmp_path / "skms.db")) as database, database:
+            [said] = database.execute("SELECT value FROM meta WHERE name = 'audit_exported'").fetchone()
+            database.execute("UPDATE meta SET value = ? WHERE name = 'audit_exported'", ("1000000 1 " + said.split()[2],))
+        appliance.start()
+        appliance.key()
+        settled(appliance)
+        assert whole(collector.lines()), "it is sent anew"
+        assert "not of this server" in appliance.log.read_text()
+        collector.close()
+
+
+def test_a_collector_that_hangs_is_told_and_stops_every_decision(tmp_path):
+    """Its socket is there, and nobody reads: what fits into the socket's queue goes."""
+    path = tmp_path / "log.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(path))
+        appliance = exporting(tmp_path, export="syslog", export_address=path, export_most_behind="300", checkpoint_entries="50")
+        with ended(appliance.start().provision()):
+            asked = 0
+            while appliance.get("val-service-id=nowhere").status == 404:
+                asked += 1
+                assert asked < 3000
+            assert appliance.get().status == 500
+            status = appliance.ctl_json("status")
+            assert status["state"] == "degraded" and any("every request is refused" in reason for reason in status["reasons"])
+            assert status["audit"]["export"]["behind"] >= 300
 
 
 def test_what_was_written_and_not_noted_does_not_stand_twice(tmp_path):
@@ -121,7 +182,13 @@ def test_what_was_written_and_not_noted_does_not_stand_twice(tmp_path):
         settled(appliance)
         appliance.stop()
         with contextlib.closing(sqlite3.connect(tmp_path / "skms.db")) as database, database:
-            database.execute("UPDATE meta SET value = '2' WHERE name = 'audit_exported'")
+            [former] = database.execute("SELECT value FROM meta WHERE name = 'audit_exported'").fetchone()
+        appliance.start()
+        appliance.key()
+        settled(appliance)
+        appliance.stop()
+        with contextlib.closing(sqlite3.connect(tmp_path / "skms.db")) as database, database:
+            database.execute("UPDATE meta SET value = ? WHERE name = 'audit_exported'", (former,))
         appliance.start()
         appliance.key()
         settled(appliance)
@@ -188,7 +255,7 @@ def test_a_collector_on_a_unix_socket_gets_datagrams(tmp_path):
 
 
 def test_a_sink_that_is_too_far_behind_stops_every_decision_and_its_return_lets_them_go_on(tmp_path):
-    appliance = exporting(tmp_path, export="syslog", export_address="tcp://127.0.0.1:1", export_most_behind="100")
+    appliance = exporting(tmp_path, export="syslog", export_address="tcp://127.0.0.1:1", export_most_behind="100", checkpoint_entries="10")
     with ended(appliance.start().provision()):
         kid = appliance.key()["kid"]
         wait_for(lambda: appliance.get().status == 500, "the end of the spool")
@@ -207,7 +274,7 @@ def test_a_sink_that_is_too_far_behind_stops_every_decision_and_its_return_lets_
         assert appliance.get().status == 500
         appliance.stop()
         collector = Collector()
-        appliance.write_config(audit__checkpoint_s="1", audit__export="syslog", audit__export_most_behind="100",
+        appliance.write_config(audit__checkpoint_s="1", audit__export="syslog", audit__export_most_behind="100", audit__checkpoint_entries="10",
                                audit__export_address=f"tcp://127.0.0.1:{collector.port}")
         appliance.start()
         wait_for(lambda: appliance.get().status == 200, "the sink's return")
@@ -233,6 +300,9 @@ def test_what_was_not_exported_is_not_archived(tmp_path):
         ({"audit__export_address": "tcp://host"}, "must be the absolute path of a socket, or tcp://host:port"),
         ({"audit__export_address": "tcp://:514"}, "must be the absolute path of a socket, or tcp://host:port"),
         ({"audit__export_most_behind": "0"}, "export_most_behind"),
+        ({"audit__export": "journald", "audit__export_most_behind": "1999"}, "must be twice 'checkpoint_entries' at least"),
+        ({"audit__export": "file", "audit__export_path": "skms.db"}, "is a file that this server uses for something else"),
+        ({"audit__export": "file", "audit__export_path": "server.key"}, "is a file that this server uses for something else"),
     ],
 )
 def test_settings_that_cannot_be_are_told(fresh, settings, complaint):

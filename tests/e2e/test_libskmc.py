@@ -256,6 +256,6 @@ def test_the_example_of_a_provisioner_runs(world, examples):
 def test_installed_headers_are_enough_and_no_more(examples):
     headers = pathlib.Path(examples).parent / "prefix/include/skmc"
     assert {path.name for path in (headers / "client").iterdir()} == {
-        "https.h", "key_answer.h", "key_management_client.h", "open_key.h", "problem.h"}
+        "https.h", "key_answer.h", "key_management_client.h", "open_key.h", "problem.h", "receipt.h"}
     for path in headers.rglob("*.h"):
         assert "nlohmann" not in path.read_text() and "curl/" not in path.read_text(), path

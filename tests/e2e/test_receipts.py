@@ -117,6 +117,18 @@ def test_skmc_checks_and_keeps_it_and_an_auditor_finds_its_entry(shared, public_
     assert code == 1 and "audit.pem: is no" in said
 
 
+def test_names_that_are_no_plain_ascii_stand_in_it_as_words(shared):
+    shared.ctl("service", "add", "ü b", "--scope", "service", "--reader", "val-1")
+    assert claims(with_receipt(shared, "val-service-id=%C3%BC%20b"))["service"] == "%C3%BC%20b"
+
+
+def test_the_servers_name_may_be_written_otherwise(shared):
+    done = subprocess.run([BIN / "skmc", "get", "--url", shared.url.replace("localhost", "LOCALHOST"), "--ca", shared.directory / "ca.pem",
+                           "--cert", shared.directory / "val-1.pem", "--key", shared.directory / "val-1.key", "--token-file", shared.directory / "token",
+                           "--service", "s", "--receipt", shared.directory / "upper.receipt"], capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
+
+
 def test_skmc_gives_no_key_where_the_receipt_is_not_kept(shared):
     done = shared.skmc("--service", "s", "--receipt", "/nowhere/receipt")
     assert done.returncode == 3 and not done.stdout and b"/nowhere/receipt" in done.stderr
@@ -132,9 +144,9 @@ def test_a_receipt_that_was_changed_or_is_of_another_is_refused(shared, public_k
     shared.ctl("audit", "export", "--file", exported)
     of_the_chain = json.loads(exported.read_text().splitlines()[-1])["checkpoint"]
     for name, text, why in [
-        ("changed", f"{head}.{other}.{signature}", "not signed by the server's key"),
+        ("changed", f"{head}.{other}.{signature}", "is signed by none of the keys that are given"),
         ("cut", jws[:-20], "is no JWS"),
-        ("other", f"{head}.{payload}.{'A' * len(signature)}", "not signed by the server's key"),
+        ("other", f"{head}.{payload}.{'A' * len(signature)}", "is signed by none of the keys that are given"),
         ("checkpoint", of_the_chain, "is no receipt of a delivery"),
         ("empty", "", "is no JWS"),
     ]:

@@ -1,6 +1,7 @@
 // The audit chain and what the token signs of it, against somebody who may write the database.
 #include <doctest/doctest.h>
 
+#include "base/delivery_receipt.h"
 #include "base/jws.h"
 #include "keystore/audit_checkpoint.h"
 #include "keystore/audit_verifier.h"
@@ -151,8 +152,52 @@ TEST_CASE("a cut tail with its checkpoints shows by a checkpoint that was kept e
   CHECK(Verify(anew, other).error().detail.find("the chain was made anew") == 0);
   AuditVerifier keyless({f.client.spki});
   REQUIRE(keyless.MustReach(kept).has_value());
-  CHECK(Verify(f.Page(), keyless).error().detail.find("the kept checkpoint is signed by no key") ==
-        0);
+  CHECK(Verify(f.Page(), keyless).error().detail.find("the kept checkpoint is signed by no key") == 0);
+}
+
+TEST_CASE("a receipt passes for the entry of its own delivery alone") {
+  AuditFixture f;
+  f.Append(2);
+  const DeliveryAnswer answer = Must(f.store->Deliver(f.Val1(), test_fixture::ForService()));
+  REQUIRE(answer.recorded.entries > 0);
+  f.Append(1);
+  f.Sign();
+  const AuditPage page = f.Page();
+  const AuditRecord& entry = page.entries.at(static_cast<std::size_t>(answer.recorded.entries) - 1);
+  CHECK(entry.hash == answer.recorded.head);
+  DeliveryReceipt receipt;
+  receipt.issuer = "https://skms.test";
+  receipt.subject = entry.entry.actor;
+  receipt.request_id = entry.entry.request_id;
+  receipt.service = entry.entry.service;
+  receipt.kids = entry.entry.kid;
+  receipt.entry = entry.seq;
+  receipt.entry_hash = entry.hash;
+  const auto outcome = [&](const DeliveryReceipt& said) -> Status {
+    AuditVerifier verifier(f.Keys());
+    SKMS_TRYV(verifier.MustHoldReceipt(Must(f.store->SignReceipt(said))));
+    return Verify(page, verifier);
+  };
+  CHECK(outcome(receipt).has_value());
+  const auto refused = [&](DeliveryReceipt other, const char* why) {
+    const Status found = outcome(other);
+    REQUIRE(found.has_error());
+    CHECK(found.error().detail.find(why) != std::string::npos);
+  };
+  DeliveryReceipt other = receipt;
+  other.subject = "val-2";
+  refused(other, "which is of something else");
+  other = receipt;
+  other.kids = "another";
+  refused(other, "which is of something else");
+  other = receipt;
+  other.entry = entry.seq + 1;
+  other.entry_hash = page.entries.at(static_cast<std::size_t>(entry.seq)).hash;
+  refused(other, "which is of something else");
+  other.entry_hash = entry.hash;
+  refused(other, "the chain was made anew");
+  other.entry = entry.seq + 100;
+  refused(other, "the tail was cut");
 }
 
 TEST_CASE("the token signs nothing that was changed behind the daemon's back") {
