@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <utility>
@@ -65,11 +66,25 @@ Status NewFile::Write(ByteView bytes) {
   return Ok();
 }
 
-Status NewFile::Finish() {
-  if (::fsync(fd_) != 0) return IoError(path_, errno);
+Status NewFile::Sync() { return ::fsync(fd_) == 0 ? Ok() : Status(IoError(path_, errno)); }
+
+int NewFile::GiveName() {
+  if (!unfinished_.empty()) {
+    // A file system without O_TMPFILE may have no hard links either.
+    if (::renameat2(AT_FDCWD, unfinished_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) == 0) {
+      unfinished_.clear();
+      return 0;
+    }
+    if (errno != EINVAL && errno != ENOSYS) return errno;  // else it has links, and no such renaming: NFS
+  }
   const std::string from = unfinished_.empty() ? "/proc/self/fd/" + std::to_string(fd_) : unfinished_;
-  const int linked = ::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW);
-  if (linked != 0) return errno == EEXIST ? IsThere(path_) : IoError(path_, errno);
+  return ::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, path_.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
+Status NewFile::Finish() {
+  SKMS_TRYV(Sync());
+  if (const int failed = GiveName(); failed != 0)
+    return failed == EEXIST ? IsThere(path_) : IoError(path_, failed);
   return SyncToDisk(DirectoryOf(path_));
 }
 

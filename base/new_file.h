@@ -1,6 +1,6 @@
 // NewFile: a file that is there whole or not at all. It has no name until all of it is on the disk, where the
-// file system can do that (O_TMPFILE), and an unfinished one's name elsewhere; it never takes another file's
-// place.
+// file system can do that (O_TMPFILE), and an unfinished one's name elsewhere (FAT); it never takes another
+// file's place.
 //
 // Mode 0600. Move-only; owns the descriptor. One thread.
 #pragma once
@@ -24,10 +24,14 @@ class NewFile {
 
   /// Errors: kIo.
   Status Write(ByteView bytes);
+  /// What was written so far is on the disk, so that Finish has less to wait for. Errors: kIo.
+  Status Sync();
   /// Syncs it, gives it its name, and syncs that. Errors: kAlreadyExists (it came meanwhile), kIo.
   Status Finish();
 
  private:
+  /// 0, or errno.
+  int GiveName();
   NewFile(std::string path, std::string unfinished, int fd)
       : path_(std::move(path)), unfinished_(std::move(unfinished)), fd_(fd) {}
   std::string path_;
