@@ -281,7 +281,7 @@ Status Appliance::Start() {
   rewrapper_->Start();
   audit_keeper_->Start();
   SKMS_TRYV(audit_exporter_->Start());
-  backup_keeper_->RemoveLeft();
+  backup_keeper_->Start();
   issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
@@ -292,12 +292,15 @@ Status Appliance::Start() {
 }
 
 void Appliance::Stop() {
+  // Requests in flight finish, but a backup may be of gigabytes.
+  if (backup_keeper_) backup_keeper_->Interrupt();
   // At once: what hangs on one must not leave the others open.
   std::vector<std::thread> stops;
   for (http::Transport* transport : {km_s_.get(), ue_.get(), trusted_.get(), admin_.get()}) {
     if (transport != nullptr) stops.emplace_back([transport] { transport->Stop(); });
   }
   for (std::thread& stop : stops) stop.join();
+  if (backup_keeper_) backup_keeper_->Stop();
   if (rotation_) rotation_->Stop();
   if (rewrapper_) rewrapper_->Stop();
   if (notifier_) notifier_->Stop();

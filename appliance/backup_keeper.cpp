@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/disk_room.h"
 #include "base/encoding.h"
 #include "base/log.h"
 #include "keystore/scratch_directory.h"
@@ -21,7 +22,6 @@ namespace skms::appliance {
 namespace {
 
 constexpr std::size_t kIdBytes = 16;
-constexpr std::chrono::hours kKept{1};
 constexpr const char* kSuffix = ".skms-backup";
 
 bool IsId(const std::string& id) {
@@ -32,52 +32,98 @@ bool IsId(const std::string& id) {
 
 }  // namespace
 
-BackupKeeper::BackupKeeper(keystore::KeyStore& store, const Configuration& configuration, std::string version)
+BackupKeeper::BackupKeeper(keystore::KeyStore& store, const Configuration& configuration, std::string version,
+                           std::chrono::milliseconds kept)
     : store_(store),
       database_(configuration.store.path),
       directory_(database_ + keystore::kBackupScratch),
       server_(configuration.skms.id),
-      version_(std::move(version)) {}
+      version_(std::move(version)),
+      warn_free_mib_(configuration.audit.warn_free_mib),
+      kept_(kept) {}
+
+BackupKeeper::~BackupKeeper() { Stop(); }
 
 admin::BackupControl BackupKeeper::control() {
-  return {[this](const keystore::Requester& by) { return Make(by); },
+  return {[this](const keystore::Requester& by, bool with_damage) { return Make(by, with_damage); },
           [this](const std::string& id, std::int64_t after) { return Read(id, after); },
           [this](const std::string& id) { return Remove(id); }};
 }
 
-void BackupKeeper::RemoveLeft() {
+void BackupKeeper::Start() {
   for (const char* left : {keystore::kRestoreScratch, keystore::kDrillScratch}) {
     const Status removed = keystore::ScratchDirectory::RemoveLeft(database_ + left);
     if (removed.has_error()) LogWarning("backups: " + removed.error().detail);
   }
+  RemoveDirectory();
+  remover_ = std::thread([this] { RemoveInTime(); });
+}
+
+void BackupKeeper::Interrupt() { interrupted_ = true; }
+
+void BackupKeeper::Stop() {
+  Interrupt();
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (!remover_.joinable()) return;  // never started, or stopped before
+  remover_.join();
+  RemoveDirectory();
+}
+
+void BackupKeeper::RemoveDirectory() {
   std::error_code error;
   std::filesystem::remove_all(directory_, error);
   if (error) LogWarning("backups: " + IoError(directory_, error.value()).detail);
 }
 
-Status BackupKeeper::RemoveOld() const {
+Status BackupKeeper::RemoveMade(std::chrono::milliseconds least_age) const {
   std::error_code error;
   const auto now = std::filesystem::file_time_type::clock::now();
-  for (const auto& one : std::filesystem::directory_iterator(directory_, error)) {
-    if (one.path().extension() != kSuffix || now - one.last_write_time(error) < kKept) continue;
-    std::filesystem::remove(one.path(), error);
-    if (error) break;
+  auto one = std::filesystem::directory_iterator(directory_, error);
+  for (; !error && one != std::filesystem::directory_iterator(); one.increment(error)) {
+    if (one->path().extension() != kSuffix) continue;
+    std::error_code gone;  // somebody fetched it meanwhile
+    const auto written = one->last_write_time(gone);
+    if (gone || (least_age.count() > 0 && now - written < least_age)) continue;
+    std::filesystem::remove(one->path(), error);
   }
-  return error ? Status(IoError(directory_, error.value())) : Ok();
+  if (!error || error == std::errc::no_such_file_or_directory) return Ok();
+  return IoError(directory_, error.value());
 }
 
-Result<admin::StoredBackup> BackupKeeper::Make(const keystore::Requester& by) {
+void BackupKeeper::RemoveInTime() {
+  const auto pause = std::min<std::chrono::milliseconds>(kept_ / 2, std::chrono::minutes(1));
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, pause, [this] { return stopping_; })) {
+    const Status removed = RemoveMade(kept_);
+    if (removed.has_error()) LogWarning("backups: " + removed.error().detail);
+  }
+}
+
+Status BackupKeeper::CheckSpace() const {
+  SKMS_TRY(const std::uint64_t file, SizeOfFile(database_));
+  SKMS_TRY(const std::uint64_t log, SizeOfFile(database_ + "-wal"));
+  // The copy, and the backup that is made of it.
+  return CheckRoom(directory_, 2 * (file + log), warn_free_mib_);
+}
+
+Result<admin::StoredBackup> BackupKeeper::Make(const keystore::Requester& by, bool with_damage) {
   const std::unique_lock alone(making_, std::try_to_lock);
   if (!alone) return Conflict("a backup is just being made; try again when it is done");
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return IoError(directory_, errno);
-  SKMS_TRYV(RemoveOld());
+  SKMS_TRYV(RemoveMade(std::chrono::milliseconds(0)));
+  SKMS_TRYV(CheckSpace());
   std::array<unsigned char, kIdBytes> random{};
   if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1)
     return InternalError("OpenSSL has no random octets");
   admin::StoredBackup out;
   out.id = ToHex(random);
   const std::string path = PathOf(out.id);
-  SKMS_TRY(out.made, store_.MakeBackup(by, {path, directory_ + "/snapshot.db", server_, version_}));
+  SKMS_TRY(out.made, store_.MakeBackup(by, {path, directory_ + "/snapshot.db", server_, version_, with_damage,
+                                            [this] { return interrupted_.load(); }}));
   std::error_code error;
   out.bytes = static_cast<std::int64_t>(std::filesystem::file_size(path, error));
   if (error) return IoError(path, error.value());

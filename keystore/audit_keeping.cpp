@@ -51,15 +51,21 @@ Result<std::vector<AuditKey>> KeyStore::AuditKeys() {
   return keys;
 }
 
-Result<AuditVerdict> KeyStore::VerifyAudit() {
-  SKMS_TRY(std::vector<AuditKey> keys, AuditKeys());
+Result<AuditVerdict> VerifyChainOf(Database& database, hsm::CryptoModule& module,
+                                   const std::function<Status()>& watch) {
+  const std::set<std::uint32_t> held = HeldSigningKeys(module);
   std::vector<Bytes> known;
-  known.reserve(keys.size());
-  for (AuditKey& key : keys) known.push_back(std::move(key.spki));
+  known.reserve(held.size());
+  for (const std::uint32_t generation : held) {
+    SKMS_TRY(Bytes spki, module.SigningPublicKey(generation));
+    known.push_back(std::move(spki));
+  }
   AuditVerifier verifier(std::move(known));
-  SKMS_TRYV(VerifyAuditChain(*state_->database, verifier));
+  SKMS_TRYV(VerifyAuditChain(database, verifier, watch));
   return verifier.verdict();
 }
+
+Result<AuditVerdict> KeyStore::VerifyAudit() { return VerifyChainOf(*state_->database, state_->module); }
 
 /// The last checkpoint, if all that it says is so. Errors: kIntegrity (somebody wrote it, or what it speaks
 /// of).

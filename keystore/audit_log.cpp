@@ -136,7 +136,7 @@ Result<AuditSummary> ReadAuditHead(Database& database) {
   return head;
 }
 
-Status VerifyAuditChain(Database& database, AuditVerifier& verifier) {
+Status VerifyAuditChain(Database& database, AuditVerifier& verifier, const std::function<Status()>& watch) {
   return database.ReadSnapshot([&](soci::session& session) -> Status {
     const long long archived = ArchivedIn(session);
     long long of = 0;
@@ -157,6 +157,7 @@ Status VerifyAuditChain(Database& database, AuditVerifier& verifier) {
     const long long from = archived > 0 ? archived + 1 : std::numeric_limits<long long>::min();
     Entries entries(session, "seq >= :from OR seq IS NULL ORDER BY seq", soci::use(from));
     while (const AuditRecord* record = entries.Next()) {
+      SKMS_TRYV(watch());
       SKMS_TRYV(verifier.Take(*record));
       SKMS_TRYV(take_up_to(record->seq));
     }

@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "base/clock.h"
+#include "hsm/crypto_module.h"
 #include "keystore/audit_values.h"
 #include "keystore/audit_verifier.h"
 #include "keystore/database.h"
@@ -24,8 +26,15 @@ Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry&
 /// Entries and newest hash. Errors: kStorage.
 Result<AuditSummary> ReadAuditHead(Database& database);
 
-/// The whole chain that is here, with its checkpoints, through `verifier`. Errors: kStorage, kIntegrity.
-Status VerifyAuditChain(Database& database, AuditVerifier& verifier);
+/// The whole chain that is here, with its checkpoints, through `verifier`. `watch` is called at each entry,
+/// and ends it by its own errors. Errors: kStorage, kIntegrity.
+Status VerifyAuditChain(
+    Database& database, AuditVerifier& verifier, const std::function<Status()>& watch = [] { return Ok(); });
+
+/// The whole chain by the keys that the tokens hold. Errors: as above, the token's.
+Result<AuditVerdict> VerifyChainOf(
+    Database& database, hsm::CryptoModule& module,
+    const std::function<Status()>& watch = [] { return Ok(); });
 
 /// The entries after one that was signed, up to `head`; after 0: all. Errors: kStorage, kIntegrity.
 Status VerifyAuditFrom(Database& database, std::int64_t seq, const std::string& hash,

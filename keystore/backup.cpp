@@ -10,7 +10,6 @@
 #include <set>
 #include <utility>
 
-#include "base/clock.h"
 #include "base/encoding.h"
 #include "base/log.h"
 #include "keystore/audit_log.h"
@@ -24,6 +23,8 @@
 namespace skms::keystore {
 namespace {
 
+/// How the refusal begins, so that whoever reads it knows what no restore would take.
+constexpr const char* kNotBackedUp = "the database was changed outside skms, and is not backed up: ";
 constexpr hsm::KeySpec kDataKey{hsm::KeyKind::kAes, ChunkCipher::kKeyBytes};
 
 std::string TokensOf(const hsm::CryptoModule& module) {
@@ -70,7 +71,7 @@ Status ReadFacts(hsm::CryptoModule& module, const std::string& snapshot, BackupH
   return Ok();
 }
 
-Status WriteParts(const std::string& snapshot, BackupWriter& writer) {
+Status WriteParts(const std::string& snapshot, const std::function<bool()>& stopped, BackupWriter& writer) {
   std::ifstream from(snapshot, std::ios::binary);
   if (!from) return IoError(snapshot, errno);
   std::error_code error;
@@ -78,6 +79,7 @@ Status WriteParts(const std::string& snapshot, BackupWriter& writer) {
   if (error) return IoError(snapshot, error.value());
   Bytes part;
   while (left > 0) {
+    if (stopped()) return BackupStopped();
     part.resize(std::min<std::uintmax_t>(left, kBackupPart));
     from.read(reinterpret_cast<char*>(part.data()), static_cast<std::streamsize>(part.size()));
     if (static_cast<std::size_t>(from.gcount()) != part.size()) return IoError(snapshot, EIO);
@@ -107,7 +109,7 @@ Result<BackupMade> WriteBackup(hsm::CryptoModule& module, const BackupOrder& ord
   SKMS_TRY(NewFile file, NewFile::Create(order.path));
   BackupWriter writer(file, cipher);
   SKMS_TRYV(writer.WriteHeader(text));
-  SKMS_TRYV(WriteParts(order.scratch, writer));
+  SKMS_TRYV(WriteParts(order.scratch, order.stopped, writer));
   const BackupStatement statement = writer.Statement(header.time_ms);
   SKMS_TRY(const std::string jws,
            SignJws(module, module.generations().sign, kBackupType, BackupStatementText(statement)));
@@ -115,20 +117,59 @@ Result<BackupMade> WriteBackup(hsm::CryptoModule& module, const BackupOrder& ord
   // Its keys may have been retired while it was made.
   SKMS_TRYV(CheckTokensHold(module, header));
   SKMS_TRYV(file.Finish());
-  return BackupMade{std::move(header), statement, jws};
+  return BackupMade{std::move(header), statement, jws, {}};
 }
+
+namespace {
+
+/// What of the snapshot would keep a restore from being whole. Rows of keys are not looked at: that asks the
+/// token for each of them, and is what a drill is for.
+Result<std::vector<std::string>> DamageIn(hsm::CryptoModule& module, const BackupOrder& order) {
+  SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(order.scratch));
+  SKMS_TRY(RowCheck directory, CheckDirectoryOf(*database, module));
+  std::vector<std::string> damage = std::move(directory.trouble);
+  const auto chain = VerifyChainOf(
+      *database, module, [&order]() -> Status { return order.stopped() ? Status(BackupStopped()) : Ok(); });
+  if (chain.has_error() && chain.error().code != ErrorCode::kIntegrity) return chain.error();
+  if (chain.has_error())
+    damage.insert(damage.begin(), "the audit chain is not whole: " + chain.error().detail);
+  return damage;
+}
+
+std::string Joined(const std::vector<std::string>& sentences) {
+  std::string text;
+  for (const std::string& one : sentences) {
+    if (!text.empty()) text += "; ";
+    text += one;
+  }
+  return text;
+}
+
+Result<BackupMade> MakeOf(hsm::CryptoModule& module, const BackupOrder& order, BackupHeader header) {
+  SKMS_TRY(std::vector<std::string> damage, DamageIn(module, order));
+  if (!damage.empty() && !order.with_damage) return IntegrityError(kNotBackedUp + Joined(damage));
+  SKMS_TRY(BackupMade made, WriteBackup(module, order, std::move(header)));
+  made.damage = std::move(damage);
+  return made;
+}
+
+}  // namespace
 
 Result<BackupMade> KeyStore::MakeBackup(const Requester& by, const BackupOrder& order) {
   State& state = *state_;
   // So that what is in it is signed to its end, but for what comes in this moment.
-  SKMS_TRYV(SignAudit());
+  const auto signed_now = SignAudit();
+  if (signed_now.has_error()) {
+    if (signed_now.error().code != ErrorCode::kIntegrity) return signed_now.error();
+    if (!order.with_damage) return IntegrityError(kNotBackedUp + signed_now.error().detail);
+  }
   SKMS_TRYV(RemoveScratch(order.scratch));
   BackupHeader header;
   header.server = order.server;
   header.version = order.version;
   header.time_ms = state.clock.NowMilliseconds();
-  SKMS_TRYV(WriteSnapshot(*state.database, order.scratch));
-  auto made = WriteBackup(state.module, order, std::move(header));
+  SKMS_TRYV(WriteSnapshot(*state.database, order.scratch, order.stopped));
+  auto made = MakeOf(state.module, order, std::move(header));
   const Status removed = RemoveScratch(order.scratch);
   if (made.has_error()) return made;
   AuditEntry entry;
@@ -137,63 +178,12 @@ Result<BackupMade> KeyStore::MakeBackup(const Requester& by, const BackupOrder& 
   entry.outcome = "granted";
   entry.reason =
       "sha256=" + made.value().statement.hash + " entries=" + std::to_string(made.value().header.entries);
+  if (!made.value().damage.empty()) entry.reason += " damage: " + Joined(made.value().damage);
   entry.request_id = by.request_id;
   Status done = removed.has_error() ? removed : state.Record({&entry, 1});
   if (done.has_value()) return made;
   if (::unlink(order.path.c_str()) != 0) LogError(IoError(order.path, errno).detail);
   return std::move(done).error();
-}
-
-namespace {
-
-/// By a key that a token holds; nothing else is audited as looked at.
-Result<AuditEntry> EntryOf(const Jws& jws) {
-  AuditEntry entry;
-  entry.outcome = "granted";
-  if (jws.header.typ == kBackupType) {
-    SKMS_TRY(const BackupStatement statement, ReadBackupStatement(jws.payload));
-    entry.action = "backup.verify";
-    entry.reason = "sha256=" + statement.hash;
-    return entry;
-  }
-  if (jws.header.typ == kDrillType) {
-    SKMS_TRY(const DrillReport report, ReadDrillReport(jws.payload));
-    entry.action = "backup.drill";
-    entry.reason = std::string(report.passed() ? "passed" : "failed") + " sha256=" + report.hash +
-                   " opened=" + std::to_string(report.sampled - report.failed - report.strict) +
-                   " damaged=" + std::to_string(report.damaged) + " failed=" + std::to_string(report.failed);
-    return entry;
-  }
-  return InvalidArgument("it is signed, and says nothing of a backup");
-}
-
-}  // namespace
-
-Status KeyStore::RecordBackupCheck(const Requester& by, const std::string& statement) {
-  SKMS_TRY(const Jws jws, ReadJws(statement));
-  SKMS_TRY(const std::vector<AuditKey> keys, AuditKeys());
-  const bool ours = std::any_of(keys.begin(), keys.end(),
-                                [&](const AuditKey& key) { return VerifyJws(jws, key.spki).has_value(); });
-  if (!ours) return InvalidArgument("it is signed by no key that a token of this server holds");
-  SKMS_TRY(AuditEntry entry, EntryOf(jws));
-  entry.actor = by.principal.value();
-  entry.request_id = by.request_id;
-  return state_->Record({&entry, 1});
-}
-
-Status KeyStore::RecordRestore(const Requester& by, const BackupContents& from) {
-  SKMS_TRY(const AuditSummary head, ReadAuditHead(*state_->database));
-  if (head.entries != from.header.entries || head.head != from.header.head)
-    return IntegrityError("the audit chain in the backup is another than its header says");
-  AuditEntry entry;
-  entry.actor = by.principal.value();
-  entry.action = "backup.restore";
-  entry.outcome = "granted";
-  entry.reason = "made=" + FormatUtc(from.header.time_ms / 1000) +
-                 " entries=" + std::to_string(head.entries) + " sha256=" + from.statement.hash;
-  SKMS_TRYV(state_->Record({&entry, 1}));
-  SKMS_TRYV(SignAudit());
-  return state_->database->EmptyLog();
 }
 
 }  // namespace skms::keystore

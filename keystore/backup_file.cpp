@@ -13,6 +13,7 @@ namespace skms::keystore {
 namespace {
 
 constexpr std::uint32_t kLastPart = 0x80000000;
+constexpr std::uint64_t kPartsSynced = 128;  // 32 MiB
 using Word = std::array<std::uint8_t, 4>;
 
 Word WordOf(std::size_t value) {
@@ -119,6 +120,8 @@ Status BackupWriter::WritePart(ByteView plain, bool last) {
     return InternalError("a part of a backup has another length");
   SKMS_TRY(const Bytes sealed, cipher_.Seal(parts_, last, plain));
   ++parts_;
+  // A stop waits for no more than this.
+  if (parts_ % kPartsSynced == 0) SKMS_TRYV(file_.Sync());
   SKMS_TRYV(Put(WordOf(sealed.size() | (last ? kLastPart : 0U))));
   return Put(sealed);
 }

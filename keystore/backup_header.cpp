@@ -142,9 +142,14 @@ Result<BackupStatement> ReadBackupStatement(std::string_view text) {
   return statement;
 }
 
+const char* DrillReport::result() const {
+  if (!whole()) return "failed";
+  return passed() ? "passed" : "unproven";
+}
+
 std::string DrillReportText(const DrillReport& report) {
   return PlainJsonWriter()
-      .Text("result", report.passed() ? "passed" : "failed")
+      .Text("result", report.result())
       .Text("sha256", report.hash)
       .Number("backupMs", report.backup_ms)
       .Number("timeMs", report.time_ms)
@@ -156,6 +161,8 @@ std::string DrillReportText(const DrillReport& report) {
       .Number("strict", report.strict)
       .Number("entries", report.entries)
       .Text("head", report.head)
+      .Text("chain", report.chain)
+      .Text("missing", report.missing)
       .Done();
 }
 
@@ -174,9 +181,10 @@ Result<DrillReport> ReadDrillReport(std::string_view text) {
   report.strict = members.Count("strict");
   report.entries = members.Count("entries");
   report.head = members.Text("head");
+  report.chain = members.Text("chain");
+  report.missing = members.Text("missing");
   SKMS_TRYV(members.Finish("the report of the drill"));
-  if (result != (report.passed() ? "passed" : "failed"))
-    return IntegrityError("the report of the drill contradicts itself");
+  if (result != report.result()) return IntegrityError("the report of the drill contradicts itself");
   return report;
 }
 

@@ -63,10 +63,17 @@ struct DrillReport {
   std::int64_t sampled = 0;     ///< of those
   std::int64_t failed = 0;      ///< of the sample: the token did not open them
   std::int64_t strict = 0;      ///< of the sample: go to TRUSTED recipients alone, and were not opened
-  std::int64_t entries = 0;     ///< of the audit chain, which was whole
+  std::int64_t entries = 0;     ///< of the audit chain
   std::string head;             ///< hex
+  std::string chain;            ///< what is wrong with it; empty: it is whole
+  std::string missing;  ///< the strict KEK that no token here holds; empty: none is needed, or it is there
 
-  bool passed() const { return damaged == 0 && failed == 0; }
+  std::int64_t opened() const { return sampled - failed - strict; }
+  bool whole() const { return damaged == 0 && failed == 0 && chain.empty(); }
+  /// "passed"; "failed": something is wrong; "unproven": nothing is, and of the keys that there are none was
+  /// opened.
+  const char* result() const;
+  bool passed() const { return whole() && (could_open == 0 || opened() > 0); }
 };
 std::string DrillReportText(const DrillReport& report);
 /// Errors: kIntegrity.

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "keystore/backup.h"
-#include "keystore/database_snapshot.h"
 
 namespace skms::keystore {
 namespace {
@@ -108,10 +107,7 @@ Result<BackupContents> OpenBackup(const std::string& file, const std::string& da
   SKMS_TRY(NewFile out, NewFile::Create(database));
   SKMS_TRYV(Decrypt(in, file, contents, module, out));
   SKMS_TRYV(out.Finish());
-  const Status whole = CheckDatabaseFile(database);
-  if (whole.has_value()) return contents;
-  SKMS_TRYV(RemoveDatabase(database));
-  return whole.error();
+  return contents;
 }
 
 }  // namespace skms::keystore

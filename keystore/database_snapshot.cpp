@@ -5,11 +5,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 
+#include "base/new_file.h"
+
 namespace skms::keystore {
 namespace {
+
+constexpr int kPagesAtOnce = 512;  // 2 MiB
 
 struct CloseHandle {
   void operator()(sqlite_api::sqlite3* handle) const { sqlite_api::sqlite3_close(handle); }
@@ -24,7 +29,9 @@ Error Refused(const std::string& path, int code) {
   return StorageError(std::move(detail));
 }
 
-Status CopyPages(soci::session& from, const std::string& path) {
+/// Within the caller's transaction, so that every step copies one and the same state, and no writer makes it
+/// begin anew.
+Status CopyPages(soci::session& from, const std::string& path, const std::function<bool()>& stopped) {
   if (from.get_backend_name() != "sqlite3")
     return InternalError("the snapshot of a database that is not SQLite's");
   // SOCI's library does not show this class's type information.
@@ -34,14 +41,43 @@ Status CopyPages(soci::session& from, const std::string& path) {
                                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, nullptr);
   const Handle to(opened);
   if (open_code != SQLITE_OK) return Refused(path, open_code);
+  // It is read once, by this process: nothing has to be on the disk, and a stop need not wait for that.
+  const int fast = sqlite_api::sqlite3_exec(to.get(), "PRAGMA synchronous=OFF", nullptr, nullptr, nullptr);
+  if (fast != SQLITE_OK) return Refused(path, fast);
+  int tables = 0;
+  from << "SELECT count(*) FROM sqlite_master", soci::into(tables);  // what is read from now on is of now
   sqlite_api::sqlite3_backup* backup =
       sqlite_api::sqlite3_backup_init(to.get(), "main", backend->conn_, "main");
   if (backup == nullptr) return Refused(path, sqlite_api::sqlite3_errcode(to.get()));
-  // All in one step: one read transaction, so that no writer makes it begin anew.
-  const int step = sqlite_api::sqlite3_backup_step(backup, -1);
+  int step = SQLITE_OK;
+  bool go_on = true;
+  while (step == SQLITE_OK && go_on) {
+    step = sqlite_api::sqlite3_backup_step(backup, kPagesAtOnce);
+    go_on = !stopped();
+  }
   const int finished = sqlite_api::sqlite3_backup_finish(backup);
+  if (step == SQLITE_OK) return BackupStopped();
   if (step != SQLITE_DONE) return Refused(path, step);
   return finished == SQLITE_OK ? Ok() : Status(Refused(path, finished));
+}
+
+/// What a process that was killed had acknowledged may stand there alone; and whatever stands there, SQLite
+/// would take for another database's of that name.
+Status CheckNothingBeside(const std::string& path) {
+  for (const char* suffix : {"-wal", "-journal"}) {
+    const std::string beside = path + suffix;
+    std::error_code error;
+    const auto size = std::filesystem::file_size(beside, error);
+    if (error == std::errc::no_such_file_or_directory) continue;
+    if (error) return IoError(beside, error.value());
+    if (size == 0) continue;
+    return Conflict(beside + " holds " + std::to_string(size) +
+                    " octets, and perhaps what was acknowledged last; it belongs to a database that was not "
+                    "closed. Set " +
+                    path + ", " + path + "-wal, " + path + "-shm and " + path +
+                    "-journal aside together, those that are there, and delete none");
+  }
+  return Ok();
 }
 
 std::unique_ptr<soci::session> OpenAsIs(const std::string& path) {
@@ -52,11 +88,16 @@ std::unique_ptr<soci::session> OpenAsIs(const std::string& path) {
 
 }  // namespace
 
-Status WriteSnapshot(Database& database, const std::string& path) {
+Error BackupStopped() {
+  return {ErrorCode::kResourceExhausted, "the daemon is being stopped; no backup was made"};
+}
+
+Status WriteSnapshot(Database& database, const std::string& path, const std::function<bool()>& stopped) {
   if (::access(path.c_str(), F_OK) == 0) return AlreadyExists(path + " is there already");
   // SQLite takes an empty file as it is, and would make one that others can read.
   SKMS_TRYV(Database::CreateFile(path));
-  Status copied = database.Read([&](soci::session& session) { return CopyPages(session, path); });
+  Status copied =
+      database.ReadSnapshot([&](soci::session& session) { return CopyPages(session, path, stopped); });
   if (copied.has_error()) SKMS_TRYV(RemoveDatabase(path));
   return copied;
 }
@@ -73,6 +114,7 @@ Status CheckDatabaseFile(const std::string& path) {
 }
 
 Result<bool> HasContent(const std::string& path) {
+  SKMS_TRYV(CheckNothingBeside(path));
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
   if (error == std::errc::no_such_file_or_directory) return false;
@@ -95,6 +137,22 @@ Result<bool> HasContent(const std::string& path) {
   } catch (const std::exception&) {
     return StorageError(path + " cannot be read as a database; move it away");
   }
+}
+
+Status ReplaceDatabase(const std::string& made, const std::string& path) {
+  std::error_code error;
+  const std::string log = made + "-wal";
+  if (std::filesystem::exists(log, error) && std::filesystem::file_size(log, error) > 0)
+    return InternalError("the restored database is not whole without its log");
+  SKMS_TRYV(SyncToDisk(made));
+  SKMS_TRYV(CheckNothingBeside(path));
+  // Those of the empty database that was there.
+  for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+    const std::string beside = path + suffix;
+    if (::unlink(beside.c_str()) != 0 && errno != ENOENT) return IoError(beside, errno);
+  }
+  if (::rename(made.c_str(), path.c_str()) != 0) return IoError(path, errno);
+  return SyncToDisk(DirectoryOf(path));
 }
 
 Status RemoveDatabase(const std::string& path) {

@@ -3,6 +3,7 @@
 // Functions; thread-safe.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/result.h"
@@ -12,15 +13,22 @@ namespace skms::keystore {
 
 /// The database as it is at one moment, all that was committed before the call included, into a new file of
 /// mode 0600, by SQLite's online backup. Writers go on meanwhile; only the emptying of the write-ahead log
-/// waits. Errors: kStorage (also: no room; nothing is left), kIo.
-Status WriteSnapshot(Database& database, const std::string& path);
+/// waits. `stopped` is asked at every step. Errors: kStorage (also: no room), kResourceExhausted (it was
+/// stopped), kIo. Nothing is left then.
+Status WriteSnapshot(Database& database, const std::string& path, const std::function<bool()>& stopped);
+/// What a backup that was stopped ends with (kResourceExhausted).
+Error BackupStopped();
 
 /// SQLite's own look at every page. Errors: kIntegrity (says what SQLite says of the first), kStorage.
 Status CheckDatabaseFile(const std::string& path);
 
-/// Whether more is in it than `skmsctl init` puts there. A file that is not there is empty. Errors: kStorage:
-/// it is no database of ours.
+/// Whether more is in it than `skmsctl init` puts there. A file that is not there is empty. Errors:
+/// kConflict: beside it lies a log or journal with octets, which may hold what was acknowledged, whatever the
+/// file itself holds; kStorage: it is no database of ours.
 Result<bool> HasContent(const std::string& path);
+/// The file `made` takes the place of the database `path`, which has no content: whole and on the disk, or
+/// not at all. Errors: kConflict (as HasContent), kIo.
+Status ReplaceDatabase(const std::string& made, const std::string& path);
 
 /// A database file with what SQLite keeps beside it. Errors: kIo.
 Status RemoveDatabase(const std::string& path);

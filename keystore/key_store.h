@@ -31,6 +31,7 @@ namespace skms::keystore {
 struct BackupContents;
 struct BackupMade;
 struct BackupOrder;
+struct DatabaseCheck;
 struct RowCheck;
 
 struct StoreOptions {
@@ -240,18 +241,20 @@ class KeyStore {
   // Backups (keystore/backup.h).
   /// Has the token sign the chain, writes all that is committed then into `order.path`, encrypted and signed
   /// (backup_file.h), and an entry of it. Takes as long as it takes; requests go on, and only what empties
-  /// the write-ahead log may be refused meanwhile. Errors: kIntegrity (the chain), kStorage, kIo (no room;
-  /// nothing is left), the token's.
+  /// the write-ahead log may be refused meanwhile. Errors: kIntegrity (the chain or the directory was
+  /// changed, and the order does not say that this is to be kept all the same), kResourceExhausted (it was
+  /// stopped), kStorage, kIo (no room), the token's. Nothing is left then.
   Result<BackupMade> MakeBackup(const Requester& by, const BackupOrder& order);
-  /// Somebody verified a backup, or tried it in a drill: `statement` is the JWS of the token that says so,
-  /// and becomes an entry. Errors: kInvalidArgument: no token of ours signed it, or it speaks of something
-  /// else.
+  /// Somebody shows what the token signed of a backup, or the report of a drill: it becomes an entry, which
+  /// says no more than that. Errors: kInvalidArgument: no token of ours signed it, it speaks of something
+  /// else, or it is a report of more than some minutes ago; kAlreadyExists: this report is recorded.
   Status RecordBackupCheck(const Requester& by, const std::string& statement);
-  /// In a database that came from a backup: the chain goes on with an entry that says so, signed. Errors:
-  /// kIntegrity (the chain ends otherwise than the backup's header says), kStorage, the token's.
-  Status RecordRestore(const Requester& by, const BackupContents& from);
+  /// In a database that came from a backup: the chain goes on with an entry that says so, with what `found`
+  /// says is damaged; signed where the chain is whole. Errors: kIntegrity (the chain ends otherwise than the
+  /// backup's header says), kStorage, the token's.
+  Status RecordRestore(const Requester& by, const BackupContents& from, const DatabaseCheck& found);
   /// Every row's MAC, and up to `sample` keys of each state opened in the token. Those that do not fit are
-  /// counted and named. Errors: kIntegrity (a row cannot even be read), kStorage, kTokenUnavailable.
+  /// counted and named, and so are those that cannot even be read. Errors: kStorage, kTokenUnavailable.
   Result<RowCheck> CheckRows(std::size_t sample);
 
  private:

@@ -177,6 +177,7 @@ class KeyStore::State {
   Status CountersignArchived();
   std::atomic<std::int64_t> signed_up_to{0};  ///< by this process
   std::mutex checkpoint_mutex;                ///< one signs the chain at a time
+  std::mutex backup_check_mutex;              ///< a report is recorded once
   std::mutex token_keys_mutex;                ///< one change of token keys at a time; before rotation_mutex
 
   class Rewrap;

@@ -1,11 +1,15 @@
-// KeyStore::CheckRows: every row by its MAC, and a sample of keys by opening them.
+// Every row by its MAC, and a sample of keys by opening them. A row that cannot even be read is damaged like
+// any other: it is counted and named, and the next one is looked at.
 #include <soci/soci.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
+#include <type_traits>
 #include <utility>
 
 #include "keystore/backup.h"
+#include "keystore/directory_rows.h"
 #include "keystore/groups.h"
 #include "keystore/key_profile.h"
 #include "keystore/key_store_state.h"
@@ -57,59 +61,47 @@ class Check {
   Check(hsm::CryptoModule& module, Database& database, std::size_t sample)
       : module_(module), database_(database), most_(sample), random_(std::random_device{}()) {}
 
+  Status Directory() {
+    SKMS_TRYV(Entries("service", ReadServices(database_)));
+    SKMS_TRYV(Entries("principal", ReadPrincipals(database_)));
+    SKMS_TRYV(Entries("recipient", ReadRecipients(database_)));
+    SKMS_TRYV(Entries("issuer", ReadIssuers(database_)));
+    return Entries("subscription", ReadSubscriptions(database_));
+  }
+
   Status Groups() {
-    std::string after;
-    for (;;) {
+    const auto read = [this](const std::string& after, int most) -> Result<std::vector<StoredGroup>> {
       std::vector<StoredGroup> page;
       SKMS_TRYV(database_.Read([&](soci::session& session) -> Status {
-        SKMS_TRY(page, ReadGroupPage(session, after, kRowsAtOnce));
+        SKMS_TRY(page, ReadGroupPage(session, after, most));
         return Ok();
       }));
-      if (page.empty()) return Ok();
-      for (const StoredGroup& group : page)
-        SKMS_TRYV(Mac(FieldsOf(group.record), group.mac, "group '" + group.record.id.value() + "'"));
-      after = page.back().record.id.value();
-    }
+      return page;
+    };
+    return Walk({"val_groups", "id", "group", kRowsAtOnce}, read, [this](const StoredGroup& group) -> Status {
+      return Mac(FieldsOf(group.record), group.mac, "group '" + group.record.id.value() + "'");
+    });
   }
 
   Status Payloads() {
-    std::string after;
-    for (;;) {
-      SKMS_TRY(std::vector<StoredPayload> page,
-               ReadPayloadsNotUnder(database_, kNone, after, kPayloadsAtOnce));
-      if (page.empty()) return Ok();
-      after = page.back().payload.id;
-      for (StoredPayload& stored : page) {
-        const std::string name = RowName(stored.payload);
-        SKMS_TRYV(Mac(FieldsOf(stored.payload), stored.mac, name));
-        Offer("payload", {name, std::move(stored.payload.sealed.key), {hsm::KeyKind::kAes, 32}, {}});
-      }
-    }
+    const auto read = [this](const std::string& after, int most) {
+      return ReadPayloadsNotUnder(database_, kNone, after, most);
+    };
+    return Walk(
+        {"payloads", "id", "payload", kPayloadsAtOnce}, read, [this](StoredPayload& stored) -> Status {
+          const std::string name = RowName(stored.payload);
+          SKMS_TRYV(Mac(FieldsOf(stored.payload), stored.mac, name));
+          Offer("payload", {name, std::move(stored.payload.sealed.key), {hsm::KeyKind::kAes, 32}, {}});
+          return Ok();
+        });
   }
 
   Status Keys() {
-    std::string after;
-    for (;;) {
-      SKMS_TRY(std::vector<StoredKeyVersion> page, ReadNotUnder(database_, kNone, after, kRowsAtOnce));
-      if (page.empty()) return Ok();
-      after = page.back().version.kid.value();
-      for (StoredKeyVersion& stored : page) {
-        KeyVersion& version = stored.version;
-        const std::string name = RowName(version);
-        SKMS_TRYV(Mac(FieldsOf(version), stored.mac, name));
-        if (version.wrapped.bytes.empty()) continue;  // a tombstone
-        SKMS_TRY(const KeyProfile profile, FindKeyProfile(version.profile));
-        Offer(std::string(Name(version.state)),
-              {name, std::move(version.wrapped), profile.spec, std::move(version.public_key)});
-      }
-    }
-  }
-
-  void Recipients(const std::map<std::string, RecipientEntry>& recipients) {
-    for (const auto& [id, entry] : recipients) {
-      if (const auto* transport = std::get_if<hsm::TransportKeyRecipient>(&entry.key))
-        Offer("recipient", {"recipient '" + id + "'", transport->key, {hsm::KeyKind::kAes, 32}, {}});
-    }
+    const auto read = [this](const std::string& after, int most) {
+      return ReadNotUnder(database_, kNone, after, most);
+    };
+    return Walk({"key_versions", "kid", "key", kRowsAtOnce}, read,
+                [this](StoredKeyVersion& stored) { return Key(stored); });
   }
 
   /// Wrapped anew and opened again in the token: no octet of it is seen here, and nothing is kept.
@@ -131,18 +123,135 @@ class Check {
     return Ok();
   }
 
-  /// Rows that were checked before.
-  void AddRows(std::size_t count) { out_.rows += static_cast<std::int64_t>(count); }
   const RowCheck& out() const { return out_; }
 
  private:
+  struct Table {
+    const char* name;
+    const char* id_column;
+    const char* what;
+    int most;
+  };
+
+  /// Page by page in the order of ids; row by row where a page cannot be read.
+  template <class Read, class Take>
+  Status Walk(const Table& table, const Read& read, const Take& take) {
+    std::string after;
+    std::int64_t seen = 0;
+    for (int singly = 0;;) {
+      auto page = read(after, singly > 0 ? 1 : table.most);
+      if (page.has_error() && !IsOfRows(page.error())) return std::move(page).error();
+      if (page.has_error() && singly == 0) {
+        singly = table.most;
+        continue;
+      }
+      std::string last;
+      if (page.has_error()) {
+        SKMS_TRY(last, NextId(table, after));
+        Unreadable(table, last, page.error());
+        ++seen;
+      } else if (!page.value().empty()) {
+        last = IdOf(page.value().back());
+        seen += static_cast<std::int64_t>(page.value().size());
+        for (auto& stored : page.value()) SKMS_TRYV(take(stored));
+      }
+      if (last <= after) break;  // the end; or ids that are in no order, and would lead round and round
+      after = std::move(last);
+      singly = std::max(singly - 1, 0);
+    }
+    return CheckAllSeen(table, seen);
+  }
+
+  static bool IsOfRows(const Error& error) {
+    return error.code == ErrorCode::kIntegrity || error.code == ErrorCode::kStorage;
+  }
+  static const std::string& IdOf(const StoredGroup& stored) { return stored.record.id.value(); }
+  static const std::string& IdOf(const StoredPayload& stored) { return stored.payload.id; }
+  static const std::string& IdOf(const StoredKeyVersion& stored) { return stored.version.kid.value(); }
+
+  /// Empty: there is none.
+  Result<std::string> NextId(const Table& table, const std::string& after) {
+    std::string next;
+    const std::string id = table.id_column;
+    SKMS_TRYV(database_.Read([&](soci::session& session) -> Status {
+      session << "SELECT " + id + " FROM " + table.name + " WHERE " + id + " > :after ORDER BY " + id +
+                     " LIMIT 1",
+          soci::use(after), soci::into(next);
+      if (!session.got_data()) next.clear();
+      return Ok();
+    }));
+    return next;
+  }
+
+  void Unreadable(const Table& table, const std::string& id, const Error& error) {
+    ++out_.rows;
+    Damaged(error.code == ErrorCode::kIntegrity
+                ? error.detail
+                : "the row of " + std::string(table.what) + " " + id + " cannot be read: " + error.detail);
+  }
+
+  /// What no walk meets (an id that is none, a MAC key that there never was) was put there by somebody, too.
+  Status CheckAllSeen(const Table& table, std::int64_t seen) {
+    long long all = 0;
+    SKMS_TRYV(database_.Read([&](soci::session& session) -> Status {
+      session << "SELECT count(*) FROM " + std::string(table.name), soci::into(all);
+      return Ok();
+    }));
+    if (all <= seen) return Ok();
+    out_.rows += all - seen;
+    out_.damaged += all - seen;
+    Tell(std::to_string(all - seen) + " rows of table " + table.name +
+         " are not as skms writes any: they were put there or changed outside skms");
+    return Ok();
+  }
+
+  /// One table of the directory, which is small.
+  template <class Entry>
+  Status Entries(const char* what, Result<std::vector<StoredEntry<Entry>>> rows) {
+    if (rows.has_error()) {
+      if (!IsOfRows(rows.error())) return std::move(rows).error();
+      ++out_.rows;
+      Damaged(rows.error().detail + "; no row of its table was looked at");
+      return Ok();
+    }
+    for (StoredEntry<Entry>& row : rows.value()) {
+      const std::string name = std::string(what) + " '" + row.entry.id.value() + "'";
+      SKMS_TRYV(Mac(FieldsOf(row.entry), row.mac, name));
+      if constexpr (std::is_same_v<Entry, RecipientEntry>) {
+        if (const auto* transport = std::get_if<hsm::TransportKeyRecipient>(&row.entry.key))
+          Offer("recipient", {name, transport->key, {hsm::KeyKind::kAes, 32}, {}});
+      }
+    }
+    return Ok();
+  }
+
+  Status Key(StoredKeyVersion& stored) {
+    KeyVersion& version = stored.version;
+    const std::string name = RowName(version);
+    const std::int64_t damaged = out_.damaged;
+    SKMS_TRYV(Mac(FieldsOf(version), stored.mac, name));
+    if (version.wrapped.bytes.empty()) return Ok();  // a tombstone
+    const auto profile = FindKeyProfile(version.profile);
+    if (profile.has_error()) {
+      if (out_.damaged == damaged) Damaged(name + ": " + profile.error().detail);
+      return Ok();
+    }
+    Offer(std::string(Name(version.state)),
+          {name, std::move(version.wrapped), profile.value().spec, std::move(version.public_key)});
+    return Ok();
+  }
+
   Status Mac(const RowFields& fields, const RowMac& mac, const std::string& name) {
     ++out_.rows;
     Status checked = CheckRowMac(module_, fields, mac, name);
     if (checked.has_value() || checked.error().code != ErrorCode::kIntegrity) return checked;
-    ++out_.damaged;
-    Tell(checked.error().detail);
+    Damaged(checked.error().detail);
     return Ok();
+  }
+
+  void Damaged(std::string what) {
+    ++out_.damaged;
+    Tell(std::move(what));
   }
 
   void Offer(const std::string& kind, SampledKey key) {
@@ -164,18 +273,24 @@ class Check {
 
 }  // namespace
 
-Result<RowCheck> KeyStore::CheckRows(std::size_t sample) {
-  State& state = *state_;
-  Check check(state.module, *state.database, sample);
-  const auto directory = state.directory->snapshot();
-  check.AddRows(directory->services.size() + directory->principals.size() + directory->recipients.size() +
-                directory->issuers.size() + directory->subscriptions.size());
+Result<RowCheck> CheckRowsOf(Database& database, hsm::CryptoModule& module, std::size_t sample) {
+  Check check(module, database, sample);
+  SKMS_TRYV(check.Directory());
   SKMS_TRYV(check.Groups());
   SKMS_TRYV(check.Payloads());
   SKMS_TRYV(check.Keys());
-  check.Recipients(directory->recipients);
   SKMS_TRYV(check.OpenSample());
   return check.out();
+}
+
+Result<RowCheck> CheckDirectoryOf(Database& database, hsm::CryptoModule& module) {
+  Check check(module, database, 0);
+  SKMS_TRYV(check.Directory());
+  return check.out();
+}
+
+Result<RowCheck> KeyStore::CheckRows(std::size_t sample) {
+  return CheckRowsOf(*state_->database, state_->module, sample);
 }
 
 }  // namespace skms::keystore

@@ -1,6 +1,8 @@
 #include "provisioning/admin_client.h"
 
 #include <httplib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -130,6 +132,24 @@ Result<json> AdminSendPatiently(const Session& session, const std::string& metho
                                 const json& body) {
   return Send(session, method, path, body.dump(-1, ' ', false, json::error_handler_t::replace),
               kPatientSeconds);
+}
+
+Result<bool> IsDaemonThere(const Session& session) {
+  SKMS_TRY(const std::string path, session.SocketPath());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return IoError(path, ENAMETOOLONG);
+  path.copy(address.sun_path, path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return IoError(path, errno);
+  const int connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int failed = connected == 0 ? 0 : errno;
+  ::close(fd);
+  if (failed == ENOENT || failed == ECONNREFUSED) return false;
+  if (failed == EACCES)
+    return Error{ErrorCode::kUnauthenticated, "this user may not use the admin socket " + path};
+  if (failed == 0 || failed == EAGAIN) return true;  // EAGAIN: its queue is full
+  return IoError(path, failed);
 }
 
 Status AdminDelete(const Session& session, const std::string& path) {

@@ -20,6 +20,9 @@ Result<nlohmann::json> AdminSend(const Session& session, const std::string& meth
 /// As AdminSend, for what takes as long as the database is large.
 Result<nlohmann::json> AdminSendPatiently(const Session& session, const std::string& method,
                                           const std::string& path, const nlohmann::json& body);
+/// False: there is no socket, or nobody listens on it. A daemon that is busy or ill is there. Errors:
+/// kUnauthenticated, kIo.
+Result<bool> IsDaemonThere(const Session& session);
 Status AdminDelete(const Session& session, const std::string& path);
 
 /// The JSON of a successful answer, or the Error that a problem document stands for. `body` empty is an empty

@@ -116,24 +116,32 @@ std::string BackupPairs(const keystore::BackupContents& contents) {
 
 void DescribeBackupCreate(OptionsDescription& options) {
   options.add_options()("file", po::value<std::string>()->value_name("FILE")->required(),
-                        "the file to be made, mode 0600; nothing may be there");
+                        "the file to be made, mode 0600; nothing may be there")(
+      "with-damage", "also where the audit chain or the directory was changed: what is wrong is recorded");
 }
 
 Status RunBackupCreate(const Session& session, const Options& options) {
   const auto path = options["file"].as<std::string>();
   // Before the daemon begins, so that a path that cannot be is told at once.
   SKMS_TRY(NewFile file, NewFile::Create(path));
-  SKMS_TRY(const json made, AdminSendPatiently(session, "POST", "/admin/v1/backups", json::object()));
+  SKMS_TRY(const json made, AdminSendPatiently(session, "POST", "/admin/v1/backups",
+                                               {{"withDamage", options.count("with-damage") > 0}}));
   Status fetched = Fetch(session, made, file);
   Status removed = AdminDelete(session, "/admin/v1/backups/" + made.at("id").get<std::string>());
   SKMS_TRYV(std::move(fetched));
   SKMS_TRYV(std::move(removed));
   SKMS_TRY(const keystore::BackupContents contents, keystore::ReadBackupFile(path));
   if (session.json) {
-    PrintJson(BackupJson(path, contents));
-  } else {
-    std::cout << "backup " << Printable(path) << " is made\n" << BackupPairs(contents);
+    json out = BackupJson(path, contents);
+    out["damage"] = made.at("damage");
+    PrintJson(out);
+    return Ok();
   }
+  std::cout << "backup " << Printable(path) << " is made\n" << BackupPairs(contents);
+  for (const json& one : made.at("damage"))
+    std::cout << "warning: " << Printable(one.get<std::string>()) << '\n';
+  std::cout << "next: skmsctl backup drill --file " << Printable(path)
+            << "; nothing but a drill looks at each key's row\n";
   return Ok();
 }
 

@@ -89,6 +89,14 @@ std::string DescribeFailure(const Error& error, std::string_view group) {
   if (group == "backup") {
     if (error.code == ErrorCode::kIntegrity)
       advice = "do not rely on this file; keep it apart, and take another backup: skmsctl backup verify";
+    if (error.detail.find("the database was changed outside skms") == 0)
+      advice =
+          "keep a copy of the database, look at it (skmsctl audit verify), and restore the last good backup; "
+          "to have the rest in one meanwhile: skmsctl backup create --with-damage";
+    if (error.detail.find("the database was damaged before") == 0)
+      advice = "take an earlier backup; what is wrong with this one: skmsctl backup drill";
+    if (error.code == ErrorCode::kConflict)
+      advice = "end or move away what is named, then try again; the daemon is stopped for a restore";
     if (error.code == ErrorCode::kTokenBlank)
       advice =
           "put a token that holds them into the configuration (token or tokens): the one that the backup was "

@@ -119,10 +119,12 @@ struct StoredBackup {
 };
 
 struct BackupControl {
-  /// Takes as long as the database is large. Errors: kConflict (one is being made), KeyStore::MakeBackup's.
-  std::function<Result<StoredBackup>(const keystore::Requester& by)> make = [](const keystore::Requester&) {
-    return Result<StoredBackup>(Conflict("nothing here makes backups"));
-  };
+  /// Takes as long as the database is large. `with_damage`: BackupOrder's. Errors: kConflict (one is being
+  /// made), KeyStore::MakeBackup's.
+  std::function<Result<StoredBackup>(const keystore::Requester& by, bool with_damage)> make =
+      [](const keystore::Requester&, bool) {
+        return Result<StoredBackup>(Conflict("nothing here makes backups"));
+      };
   /// Octets after the first `after`; none: that was the end. kNotFound.
   std::function<Result<Bytes>(const std::string& id, std::int64_t after)> read =
       [](const std::string&, std::int64_t) { return Result<Bytes>(NotFound("there is no such backup")); };

@@ -25,7 +25,8 @@ json ToJson(const StoredBackup& backup) {
           {"keyVersions", header.key_versions},
           {"payloads", header.payloads},
           {"entries", header.entries},
-          {"head", header.head}};
+          {"head", header.head},
+          {"damage", backup.made.damage}};
 }
 
 Result<json> Read(const AdminDependencies& deps, Call& call) {
@@ -39,6 +40,17 @@ Result<json> Read(const AdminDependencies& deps, Call& call) {
   return json{{"octets", ToBase64Url(piece)}};
 }
 
+Result<StoredBackup> Make(const AdminDependencies& deps, Call& call) {
+  json body = json::object();
+  if (!call.request.body.empty()) {
+    SKMS_TRY(body, http::ParseJson(call.request.body));
+  }
+  BodyReader reader(body, call.invalid);
+  const bool with_damage = reader.Flag("withDamage", false);
+  SKMS_TRYV(reader.Finish());
+  return deps.backups.make(call.by(), with_damage);
+}
+
 Status Record(const AdminDependencies& deps, Call& call) {
   SKMS_TRY(const json body, http::ParseJson(call.request.body));
   BodyReader reader(body, call.invalid);
@@ -49,8 +61,8 @@ Status Record(const AdminDependencies& deps, Call& call) {
 
 }  // namespace
 
-Response MakeBackup(const AdminDependencies& deps, const Call& call) {
-  const auto made = deps.backups.make(call.by());
+Response MakeBackup(const AdminDependencies& deps, Call& call) {
+  const auto made = Make(deps, call);
   return made.has_error() ? Failed(made.error(), call) : JsonResponse(201, ToJson(made.value()));
 }
 

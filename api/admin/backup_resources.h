@@ -9,7 +9,7 @@
 
 namespace skms::admin {
 
-http::Response MakeBackup(const AdminDependencies& deps, const Call& call);
+http::Response MakeBackup(const AdminDependencies& deps, Call& call);
 http::Response ReadBackup(const AdminDependencies& deps, Call& call);
 http::Response RemoveBackup(const AdminDependencies& deps, const Call& call);
 http::Response RecordBackupCheck(const AdminDependencies& deps, Call& call);

@@ -112,9 +112,9 @@ def test_it_is_verified_by_the_public_key_alone_or_by_the_daemon_which_records_i
     key = public_key(appliance)
     done = try_verify(file, key)
     assert done.returncode == 0 and "is whole, and signed" in done.stdout and report["sha256"] in done.stdout, done.stderr
-    count = len(entries(appliance, "backup.verify"))
+    count = len(entries(appliance, "backup.shown"))
     assert appliance.ctl_json("backup", "verify", "--file", file)["whole"]
-    recorded = entries(appliance, "backup.verify")
+    recorded = entries(appliance, "backup.shown")
     assert len(recorded) == count + 1 and report["sha256"] in recorded[-1]["reason"]
     # A key that is not the token's.
     other = appliance.directory / "other.pem"
@@ -355,7 +355,7 @@ def test_a_drill_passes_beside_the_daemon_and_its_report_is_signed_and_recorded(
     appliance, file, report, keys = made
     drill = appliance.ctl_json("backup", "drill", "--file", file)
     assert drill["result"] == "passed" and drill["opened"] == drill["couldOpen"] == len(keys) and drill["failed"] == drill["damaged"] == 0
-    assert drill["sha256"] == report["sha256"] and drill["audited"] and drill["entries"] == report["entries"]
+    assert drill["sha256"] == report["sha256"] and drill["chain"] == "whole" and drill["entries"] == report["entries"]
     recorded = entries(appliance, "backup.drill")[-1]
     assert recorded["reason"].startswith("passed") and report["sha256"] in recorded["reason"]
     head, payload, signature = drill["report"].split(".")
@@ -391,7 +391,7 @@ def test_a_drill_finds_a_record_that_was_damaged_and_a_restore_refuses_it(tmp_pa
         assert refused.returncode == 3 and kid in refused.stderr and not (tmp_path / "skms.db").exists()
         # Without a daemon the drill is told all the same, and says that nobody recorded it.
         alone = appliance.try_ctl("backup", "drill", "--file", tmp_path / "b", "--output", "json")
-        assert alone.returncode == 3 and json.loads(alone.stdout)["audited"] is False
+        assert alone.returncode == 3 and json.loads(alone.stdout)["report"] and "no daemon runs here" in alone.stderr
 
 
 def killed(appliance, delay, *arguments):

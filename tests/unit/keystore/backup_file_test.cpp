@@ -94,6 +94,7 @@ TEST_CASE("the report of a drill says once whether it passed") {
   DrillReport report;
   report.hash = std::string(64, 'b');
   report.rows = 7;
+  report.could_open = 5;
   report.sampled = 3;
   const std::string passed = DrillReportText(report);
   CHECK(ReadDrillReport(passed).value().passed());
@@ -103,6 +104,25 @@ TEST_CASE("the report of a drill says once whether it passed") {
   std::string contradicts = failed;
   contradicts.replace(contradicts.find("failed"), 6, "passed");
   CHECK(ReadDrillReport(contradicts).error().detail.find("contradicts itself") != std::string::npos);
+}
+
+TEST_CASE("a drill that opened none of the keys did not pass, nor did one whose chain is not whole") {
+  DrillReport report;
+  CHECK(std::string(report.result()) == "passed");  // there is no key
+  report.could_open = 9;
+  report.sampled = 3;
+  report.strict = 3;
+  report.missing = "skms-strict-kek-1";
+  CHECK(std::string(report.result()) == "unproven");
+  CHECK_FALSE(report.passed());
+  const DrillReport read = ReadDrillReport(DrillReportText(report)).value();
+  CHECK(read.missing == report.missing);
+  CHECK(std::string(read.result()) == "unproven");
+  report.strict = 2;
+  CHECK(report.passed());
+  report.chain = "entry 2 was changed";
+  CHECK(std::string(report.result()) == "failed");
+  CHECK(ReadDrillReport(DrillReportText(report)).value().chain == report.chain);
 }
 
 TEST_CASE("a backup of any number of parts opens to what was written") {
