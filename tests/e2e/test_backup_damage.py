@@ -12,7 +12,8 @@ import time
 import pytest
 
 from appliance import BIN, DEADLINE, running, wait_for
-from several_tokens import join, opened
+from several_tokens import ended, join, opened
+from test_audit_export import exported, exporting, settled
 from test_backup import emptied, entries, scratch_of
 from test_strict_recipients import make_kek, strict_service, trust
 
@@ -141,6 +142,26 @@ def test_without_its_directory_nothing_is_backed_up_unnoticed(tmp_path):
         refused = appliance.try_ctl("backup", "restore", "--file", tmp_path / "b", "--with-damage")
         assert refused.returncode == 3 and "no daemon would start with it" in refused.stderr
         assert not (tmp_path / "skms.db").exists() and scratch_of(tmp_path) == []
+
+
+def test_an_exported_file_goes_on_after_a_restore_once_the_old_one_is_moved_away(tmp_path):
+    file = tmp_path / "audit.jsonl"
+    appliance = exporting(tmp_path, export="file", export_path=file)
+    with ended(appliance.start().provision()):
+        appliance.ctl("backup", "create", "--file", tmp_path / "b")
+        appliance.key()
+        settled(appliance)
+        emptied(appliance)
+        appliance.ctl("backup", "restore", "--file", tmp_path / "b")
+        before = file.read_text()
+        appliance.start()
+        wait_for(lambda: "trouble" in exported(appliance), "the trouble")
+        assert file.read_text() == before
+        appliance.stop()
+        file.rename(tmp_path / "audit.before.jsonl")
+        appliance.start()
+        wait_for(lambda: file.exists() and '"backup.restore"' in file.read_text(), "the export of the restored chain")
+        assert "trouble" not in exported(appliance)
 
 
 @contextlib.contextmanager
