@@ -398,13 +398,12 @@ def killed(appliance, delay, *arguments):
     """kill -9 of skmsctl after a while; true: it was still at work."""
     process = subprocess.Popen([BIN / "skmsctl", "--config", appliance.config, *map(str, arguments)], env=appliance.environment,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(delay)
-        return False
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(DEADLINE)
-        return True
+    alive = process.poll() is None
+    process.kill()
+    process.wait(DEADLINE)
+    return alive
 
 
 def test_a_kill_of_a_restore_at_any_point_leaves_the_whole_or_nothing(made, large, tmp_path):
@@ -423,8 +422,7 @@ def test_a_kill_of_a_restore_at_any_point_leaves_the_whole_or_nothing(made, larg
     for step in range(12):
         database.unlink(missing_ok=True)
         # The last one comes to its end, however busy the machine is.
-        moment = took * step / 10 if step < 11 else took * 20
-        alive += killed(fresh, moment, "backup", "restore", "--file", large)
+        alive += killed(fresh, took * step / 10 if step < 11 else took * 20, "backup", "restore", "--file", large)
         if not database.exists():
             continue
         restored += 1
