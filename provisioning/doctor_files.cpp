@@ -47,6 +47,11 @@ struct Wanted {
   bool may_be_link = false;  ///< of root's; elsewhere whoever made it would have root change what it leads to
 };
 
+/// What this user may not read is neither missing nor wrong.
+std::string CureOf(const std::string& path, std::string cure) {
+  return ::access(path.c_str(), R_OK) != 0 && errno == EACCES ? kAsRoot : std::move(cure);
+}
+
 void ExamineFile(const Wanted& wanted, Findings& found) {
   struct stat seen {};
   const bool there =
@@ -136,7 +141,8 @@ void ExamineSoftTokens(const appliance::Configuration& configuration, Findings& 
     if (entry.is_directory(failed)) ExamineFile({"token files", entry.path().string(), 0077, "0700"}, found);
   }
   if (failed)
-    found.Fail("token files", directory + ": " + failed.message(), "chmod u+rwx " + ShellWord(directory));
+    found.Fail("token files", directory + ": " + failed.message(),
+               CureOf(directory, "chmod u+rwx " + ShellWord(directory)));
 }
 
 std::string RestartOf(const appliance::Configuration& configuration) {
@@ -152,7 +158,7 @@ struct Listener {
 void ExamineCertificateFile(const std::string& check, const std::string& path, std::int64_t now,
                             const std::string& cure, Findings& found) {
   const auto dates = ReadCertificateDates(path);
-  if (dates.has_error()) return found.Fail(check, dates.error().detail, cure);
+  if (dates.has_error()) return found.Fail(check, dates.error().detail, CureOf(path, cure));
   for (const CertificateDates& one : dates.value()) {
     if (one.not_before > now) {
       found.Fail(check, path + " (" + one.subject + ") is good only from " + FormatUtc(one.not_before),
@@ -181,14 +187,16 @@ void ExamineListener(const appliance::Configuration& configuration, const Listen
               found);
   if (const Status key = CheckKeyBelongs(section.certificate, section.private_key); key.has_error())
     found.Fail(listener.name + ".private_key", key.error().detail,
-               "put the key of " + ShellWord(section.certificate) + " there; then: " + then);
+               CureOf(section.private_key,
+                      "put the key of " + ShellWord(section.certificate) + " there; then: " + then));
   if (!section.client_ca.empty())
     ExamineCertificateFile(listener.name + ".client_ca", section.client_ca, now, replace(section.client_ca),
                            found);
   if (section.crl.empty()) return;
   const std::string cure = "fetch the CRLs anew into " + ShellWord(section.crl) + "; then: " + then;
   const auto crls = ReadCrlDates(section.crl);
-  if (crls.has_error()) return found.Fail(listener.name + ".crl", crls.error().detail, cure);
+  if (crls.has_error())
+    return found.Fail(listener.name + ".crl", crls.error().detail, CureOf(section.crl, cure));
   for (const CrlDates& crl : crls.value()) {
     if (crl.next_update == 0) {
       found.Ok(listener.name + ".crl", section.crl + " (" + crl.issuer + ") says no end");

@@ -234,11 +234,15 @@ def test_a_daemon_that_is_stopped_ends_its_backup_and_leaves_nothing(tmp_path):
             for n in range(8):
                 database.execute("INSERT INTO meta (name, value) VALUES (?, hex(randomblob(20000000)))", (f"padding{n}",))
         appliance.start()
-        scratch = tmp_path / "skms.db.backups"
+        scratch, made = tmp_path / "skms.db.backups", 0
         for wanted in ("snapshot.db", "snapshot.db-wal"):  # while it copies, and while it looks at the copy or encrypts it
-            command = subprocess.Popen([BIN / "skmsctl", "--config", appliance.config, "backup", "create", "--file", tmp_path / "b"],
-                                       env=appliance.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            wait_for((scratch / wanted).exists, wanted)
+            command = None
+            while command is None or command.poll() is not None:  # it may have come to its end unseen
+                (tmp_path / "b").unlink(missing_ok=True)
+                command = subprocess.Popen([BIN / "skmsctl", "--config", appliance.config, "backup", "create", "--file", tmp_path / "b"],
+                                           env=appliance.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                wait_for(lambda running=command, file=scratch / wanted: file.exists() or running.poll() is not None, wanted)
+                made += command.poll() is not None
             appliance.process.send_signal(signal.SIGTERM)
             begun = time.monotonic()
             assert appliance.process.wait(DEADLINE) == 0
@@ -247,7 +251,7 @@ def test_a_daemon_that_is_stopped_ends_its_backup_and_leaves_nothing(tmp_path):
             assert command.returncode == 4 and "is being stopped; no backup was made" in error, error
             assert not scratch.exists() and not (tmp_path / "b").exists()
             appliance.start()
-        assert entries(appliance, "backup.create") == []
+        assert len(entries(appliance, "backup.create")) == made
 
 
 def test_what_nobody_fetched_goes_when_the_daemon_stops_and_before_the_next(tmp_path):

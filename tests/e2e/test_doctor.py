@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pwd
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -288,19 +289,19 @@ def test_a_database_that_is_only_out_of_reach_is_not_to_be_restored(tmp_path):
         assert (check, verdict) == ("database", "fail") and "lock" in seen and "fuser -v " in cure and "restore" not in cure and "init" not in cure
     assert found_in_database(appliance) == []
     code, found = wrong_as(appliance, "nobody")
-    assert code != 0 and found and all(cure == "sudo skmsctl doctor" or check.startswith(("listen", "token", "configuration")) for check, _, _, cure in found)
+    assert code != 0 and found and all(cure == "sudo skmsctl doctor" or check in ("daemon", "token skms") for check, _, _, cure in found), found
     assert not any(word in cure for _, _, _, cure in found for word in ("init", "install", "restore", "chown", "chmod"))
 
 
 def wrong_as(appliance, user):
     """Doctor's findings for somebody who may see the configuration, and nothing that it names."""
-    appliance.directory.chmod(0o711)
-    try:
-        entry = pwd.getpwnam(user)
-        done = subprocess.run([BIN / "skmsctl", "--config", appliance.config, "doctor", "--output", "json"], capture_output=True, text=True, timeout=DEADLINE,
+    entry = pwd.getpwnam(user)
+    program = shutil.copy(BIN / "skmsctl", appliance.directory)  # BIN may lie where only its owner may look
+    with contextlib.ExitStack() as before:
+        for directory in (appliance.directory, *appliance.directory.parents[:2]):  # pytest's own are its user's alone
+            before.enter_context(mode(directory, 0o711))
+        done = subprocess.run([program, "--config", appliance.config, "doctor", "--output", "json"], capture_output=True, text=True, timeout=DEADLINE,
                               env=appliance.environment, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[])
-    finally:
-        appliance.directory.chmod(0o700)
     findings = [one for one in json.loads(done.stdout)["findings"] if one["check"] not in HOST and one["verdict"] != "ok"]
     return done.returncode, [(one["check"], one["verdict"], one["seen"], one["cure"]) for one in findings]
 

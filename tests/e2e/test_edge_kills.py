@@ -47,6 +47,8 @@ class Askers:
                 if answer.status == 200:
                     made += new
                     self.judge(user, json.loads(json.loads(body)["keyInfo"])["keys"][0])
+                elif answer.status == 502:  # the daemon was killed while it answered: whether it did what was asked is not known
+                    self.broken += 1
                 elif answer.status != 503:
                     self.wrong.append((user, answer.status, body))
                 if answer.will_close:
