@@ -12,13 +12,16 @@
 namespace skms::appliance {
 
 Status Appliance::WireAdmin(const Configuration& configuration) {
-  SKMS_TRY(const std::optional<gid_t> group, FindAdminGroup(configuration.admin.group));
+  SKMS_TRY(admin::AdminAccess access, FindAdminAccess(configuration));
+  const std::optional<gid_t> group = access.admin_group;
   admin_api_ = std::make_unique<http::Api>(http::Limits{});
   admin::AdminDependencies dependencies{
       .store = *store_,
       .module = *module_,
       .clock = clock_,
-      .admin_group = group,
+      .access = std::move(access),
+      .approvals = {configuration.approvals.required,
+                    {configuration.approvals.quorum, configuration.approvals.expires_s}},
       .skms_id = configuration.skms.id,
       .version = kVersion,
       .started = started_,

@@ -4,6 +4,7 @@
 #include <pwd.h>
 
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 namespace skms::appliance {
@@ -20,15 +21,52 @@ Result<HostUser> FindHostUser(const std::string& key, const std::string& name) {
   return HostUser{found->pw_uid, found->pw_gid};
 }
 
-Result<std::optional<gid_t>> FindAdminGroup(const std::string& name) {
-  if (name.empty()) return std::optional<gid_t>();
+namespace {
+
+Result<gid_t> FindHostGroup(const std::string& key, const std::string& name) {
   std::vector<char> buffer(4096);
   group entry{};
   group* found = nullptr;
   while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
     buffer.resize(buffer.size() * 2);
-  if (found == nullptr) return ConfigurationError("admin.group: no group '" + name + "' on this host");
-  return std::optional<gid_t>(found->gr_gid);
+  if (found == nullptr) return ConfigurationError(key + ": no group '" + name + "' on this host");
+  return found->gr_gid;
+}
+
+/// `member` is "user:NAME" or "group:NAME".
+Result<admin::RoleGrant> GrantFor(admin::Role role, const std::string& member) {
+  const std::string key = "roles." + std::string(RoleName(role));
+  const std::size_t colon = member.find(':');
+  const std::string name = member.substr(colon + 1);
+  admin::RoleGrant grant{role, {}, {}};
+  if (member.substr(0, colon) == "group") {
+    SKMS_TRY(grant.group, FindHostGroup(key, name));
+  } else {
+    SKMS_TRY(const HostUser user, FindHostUser(key, name));
+    grant.user = user.uid;
+  }
+  return grant;
+}
+
+}  // namespace
+
+Result<admin::AdminAccess> FindAdminAccess(const Configuration& configuration) {
+  admin::AdminAccess access;
+  if (!configuration.admin.group.empty()) {
+    SKMS_TRY(access.admin_group, FindHostGroup("admin.group", configuration.admin.group));
+  }
+  const RolesSection& roles = configuration.roles;
+  access.with_roles = roles.present;
+  for (const auto& [role, members] :
+       {std::pair(admin::Role::kAdmin, &roles.admin), std::pair(admin::Role::kOperator, &roles.operators),
+        std::pair(admin::Role::kBackup, &roles.backup), std::pair(admin::Role::kAuditor, &roles.auditor),
+        std::pair(admin::Role::kOfficer, &roles.officer)}) {
+    for (const std::string& member : *members) {
+      SKMS_TRY(const admin::RoleGrant grant, GrantFor(role, member));
+      access.grants.push_back(grant);
+    }
+  }
+  return access;
 }
 
 }  // namespace skms::appliance

@@ -3,9 +3,10 @@
 
 #include <sys/types.h>
 
-#include <optional>
 #include <string>
 
+#include "api/admin/peer_access.h"
+#include "appliance/config/configuration.h"
 #include "base/result.h"
 
 namespace skms::appliance {
@@ -17,7 +18,7 @@ struct HostUser {
 
 /// `key` of the configuration is named in the error. Errors: kConfiguration (no such user).
 Result<HostUser> FindHostUser(const std::string& key, const std::string& name);
-/// Who may use the admin socket; nullopt for an empty name. Errors: kConfiguration (no such group).
-Result<std::optional<gid_t>> FindAdminGroup(const std::string& name);
+/// Who may use the admin socket, and as what. Errors: kConfiguration (no such user or group).
+Result<admin::AdminAccess> FindAdminAccess(const Configuration& configuration);
 
 }  // namespace skms::appliance

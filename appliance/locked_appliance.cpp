@@ -29,13 +29,14 @@ Result<std::unique_ptr<LockedAppliance>> LockedAppliance::Start(const Configurat
 }
 
 Status LockedAppliance::Serve() {
-  SKMS_TRY(const std::optional<gid_t> group, FindAdminGroup(configuration_.admin.group));
+  SKMS_TRY(admin::AdminAccess access, FindAdminAccess(configuration_));
+  const std::optional<gid_t> group = access.admin_group;
   api_ = std::make_unique<http::Api>(http::Limits{});
   MetricSources sources{.configuration = configuration_, .clock = clock_, .started = clock_.NowSeconds()};
   sources.apis = {{"admin", api_.get()}};
   metrics_ = std::make_unique<Metrics>(std::move(sources));
   admin::RegisterLockedApi(
-      *api_, {.admin_group = group,
+      *api_, {.access = std::move(access),
               .skms_id = configuration_.skms.id,
               .version = kVersion,
               .clock = clock_,

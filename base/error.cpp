@@ -13,6 +13,10 @@ std::string_view Name(ErrorCode code) {
       return "unauthenticated";
     case ErrorCode::kPermissionDenied:
       return "permission-denied";
+    case ErrorCode::kRoleMissing:
+      return "role-missing";
+    case ErrorCode::kApprovalNeeded:
+      return "approval-needed";
     case ErrorCode::kRecipientUnusable:
       return "recipient-unusable";
     case ErrorCode::kRecipientNotTrusted:

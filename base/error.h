@@ -15,6 +15,8 @@ enum class ErrorCode {
   kInvalidArgument,       ///< the caller's input is malformed: the caller
   kUnauthenticated,       ///< no or unusable credentials: the caller
   kPermissionDenied,      ///< good credentials, not allowed: the administrator
+  kRoleMissing,           ///< an administrator's roles do not allow it: whoever keeps skms.yaml
+  kApprovalNeeded,        ///< nothing was done: others must approve it first
   kRecipientUnusable,     ///< good credentials, but no key to wrap to that would do: the administrator
   kRecipientNotTrusted,   ///< the key to wrap to is not TRUSTED on the token: its security officer
   kNotFound,              ///< the named thing does not exist

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "keystore/approval_rows.h"
 #include "keystore/audit_log.h"
 #include "keystore/backup.h"
 #include "keystore/key_store_state.h"
@@ -100,7 +101,8 @@ Status KeyStore::RecordBackupCheck(const Requester& by, const std::string& state
   return state_->Record({&entry, 1});
 }
 
-Status KeyStore::RecordRestore(const Requester& by, const BackupContents& from, const DatabaseCheck& found) {
+Status KeyStore::RecordRestore(const Requester& by, const BackupContents& from, const DatabaseCheck& found,
+                               const std::string& approval) {
   SKMS_TRY(const AuditSummary head, ReadAuditHead(*state_->database));
   if (head.entries != from.header.entries || head.head != from.header.head)
     return IntegrityError("the audit chain in the backup is another than its header says");
@@ -109,9 +111,13 @@ Status KeyStore::RecordRestore(const Requester& by, const BackupContents& from, 
   entry.action = "backup.restore";
   entry.outcome = "granted";
   entry.reason = "made=" + FormatUtc(from.header.time_ms / 1000) +
-                 " entries=" + std::to_string(head.entries) + " sha256=" + from.statement.hash +
-                 TextOf(found);
-  SKMS_TRYV(state_->Record({&entry, 1}));
+                 " entries=" + std::to_string(head.entries) + " sha256=" + from.statement.hash + " " +
+                 approval + TextOf(found);
+  // Approvals that were used since the backup was made must not be used again.
+  SKMS_TRYV(state_->database->Write([this, &entry](soci::session& session) -> Status {
+    DeleteApprovalRows(session);
+    return AppendAudit(session, state_->clock, entry);
+  }));
   const auto signed_now = SignAudit();
   // What was changed after the last checkpoint is never signed, whoever says so.
   const bool known =

@@ -98,6 +98,8 @@ Result<KeyVersion> KeyStore::ShowKey(const Kid& kid) {
   return std::move(stored->version);
 }
 
+Approvals& KeyStore::approvals() { return state_->approvals; }
+
 Status KeyStore::RecordRefusal(const RefusedRequest& refusal) {
   AuditEntry entry;
   entry.actor = refusal.actor;

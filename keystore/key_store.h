@@ -28,6 +28,7 @@ struct DeliveryReceipt;
 
 namespace skms::keystore {
 
+class Approvals;
 struct BackupContents;
 struct BackupMade;
 struct BackupOrder;
@@ -128,6 +129,8 @@ class KeyStore {
   /// now. Errors: kStorage, the token's.
   Result<hsm::CryptoModule::StrictView> RefreshStrict(const Requester& by);
 
+  /// What administrators asked for and others approve; lives as long as this.
+  Approvals& approvals();
   Status RecordRefusal(const RefusedRequest& refusal);
   /// An administrator gave the PIN of the token of that label.
   Status RecordUnlock(const Requester& by, const std::string& label);
@@ -249,10 +252,12 @@ class KeyStore {
   /// says no more than that. Errors: kInvalidArgument: no token of ours signed it, it speaks of something
   /// else, or it is a report of more than some minutes ago; kAlreadyExists: this report is recorded.
   Status RecordBackupCheck(const Requester& by, const std::string& statement);
-  /// In a database that came from a backup: the chain goes on with an entry that says so, with what `found`
-  /// says is damaged; signed where the chain is whole. Errors: kIntegrity (the chain ends otherwise than the
-  /// backup's header says), kStorage, the token's.
-  Status RecordRestore(const Requester& by, const BackupContents& from, const DatabaseCheck& found);
+  /// In a database that came from a backup: the chain goes on with an entry that says so, by whose `approval`
+  /// (words for the chain), and what `found` says is damaged; signed where the chain is whole. Requests for
+  /// approval are no more. Errors: kIntegrity (the chain ends otherwise than the backup's header says),
+  /// kStorage, the token's.
+  Status RecordRestore(const Requester& by, const BackupContents& from, const DatabaseCheck& found,
+                       const std::string& approval);
   /// Every row's MAC, and up to `sample` keys of each state opened in the token. Those that do not fit are
   /// counted and named, and so are those that cannot even be read. Errors: kStorage, kTokenUnavailable.
   Result<RowCheck> CheckRows(std::size_t sample);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "keystore/answer_cache.h"
+#include "keystore/approvals.h"
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
 #include "keystore/directory.h"
@@ -43,6 +44,7 @@ class KeyStore::State {
         clock(time),
         database(std::move(opened)),
         directory(std::move(loaded)),
+        approvals(*database, module, clock),
         answers(answer_cache_bytes),
         lasting(was_lasting),
         lasting_key_(std::move(lasting_key)) {}
@@ -165,6 +167,7 @@ class KeyStore::State {
   const Clock& clock;
   const std::unique_ptr<Database> database;
   const std::unique_ptr<Directory> directory;
+  Approvals approvals;
   AnswerCache answers;
   std::atomic<bool> exports{false};               ///< the audit chain is sent elsewhere before it is archived
   std::atomic<bool> payloads_exist{false};        ///< there may be some: a delivery looks for them

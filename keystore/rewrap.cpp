@@ -86,7 +86,8 @@ class KeyStore::State::Rewrap {
 
   Status Directory() {
     SKMS_TRY(const std::int64_t count, state_.directory->Rewrap(use_));
-    run_.rewrapped += count;
+    SKMS_TRY(const std::int64_t asked, state_.approvals.Rewrap(use_));
+    run_.rewrapped += count + asked;
     cursor_ = {Table::kGroups, ""};
     after_row_();
     return Ok();

@@ -15,7 +15,7 @@ struct MacTable {
 };
 constexpr MacTable kTables[] = {{"services", false}, {"principals", false},    {"recipients", true},
                                 {"issuers", false},  {"subscriptions", false}, {"val_groups", false},
-                                {"payloads", true},  {"key_versions", true}};
+                                {"payloads", true},  {"key_versions", true},   {"approvals", false}};
 
 }  // namespace
 

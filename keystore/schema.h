@@ -7,7 +7,7 @@
 
 namespace skms::keystore {
 
-inline constexpr int kSchemaVersion = 8;
+inline constexpr int kSchemaVersion = 9;
 
 /// Brings an empty or older database to kSchemaVersion, one transaction a step. Errors: kNewerSchema,
 /// kStorage.

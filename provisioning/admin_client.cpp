@@ -48,6 +48,22 @@ ErrorCode CodeFor(int status) {
   }
 }
 
+constexpr int kAccepted = 202;
+
+/// The daemon did nothing but write down what was asked for.
+Error ApprovalNeeded(const json& answer) {
+  const json approval = answer.is_object() ? answer.value("approval", json::object()) : json::object();
+  const auto text = [&](const char* member) {
+    return approval.contains(member) && approval[member].is_string() ? approval[member].get<std::string>()
+                                                                     : "?";
+  };
+  const std::size_t given = approval.contains("approvedBy") ? approval["approvedBy"].size() : 0;
+  const std::string needed = approval.contains("approvalsNeeded") ? approval["approvalsNeeded"].dump() : "?";
+  return {ErrorCode::kApprovalNeeded,
+          "nothing was done yet: request " + text("id") + " has " + std::to_string(given) + " of " + needed +
+              " approvals of others, and expires " + text("expires") + " (" + text("summary") + ")"};
+}
+
 /// Why a socket cannot be used at all, told before the connection is tried.
 Status CheckSocket(const std::string& socket) {
   if (::access(socket.c_str(), R_OK | W_OK) == 0) return Ok();
@@ -97,6 +113,7 @@ Result<json> Send(const Session& session, const std::string& method, const std::
 
 Result<json> DecodeAnswer(int status, const std::string& body) {
   json answer = body.empty() ? json::object() : json::parse(body, nullptr, false);
+  if (status == kAccepted) return ApprovalNeeded(answer);
   if (status >= 200 && status < 300) {
     if (answer.is_object()) return answer;
     return InternalError("the daemon's answer is not JSON");

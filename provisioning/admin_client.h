@@ -25,6 +25,8 @@ Result<nlohmann::json> AdminSendPatiently(const Session& session, const std::str
 Result<bool> IsDaemonThere(const Session& session);
 Status AdminDelete(const Session& session, const std::string& path);
 
+/// Of AdminSend and AdminDelete also kApprovalNeeded: nothing was done, others must approve it first.
+///
 /// The JSON of a successful answer, or the Error that a problem document stands for. `body` empty is an empty
 /// object.
 Result<nlohmann::json> DecodeAnswer(int status, const std::string& body);

@@ -173,4 +173,31 @@ Status RunBackupVerify(const Session& session, const Options& options) {
   return Ok();
 }
 
+void DescribeBackupAuthorise(OptionsDescription& options) {
+  options.add_options()("file", po::value<std::string>()->value_name("FILE")->required(), "the backup")(
+      "to", po::value<std::string>()->value_name("FILE")->required(),
+      "file to be made: what the token signs once others have approved it, for skmsctl backup restore");
+}
+
+Status RunBackupAuthorise(const Session& session, const Options& options) {
+  const auto file = options["file"].as<std::string>();
+  const auto to = options["to"].as<std::string>();
+  SKMS_TRY(const keystore::BackupContents contents, keystore::ReadBackupFile(file));
+  // Before an approval is used up for it.
+  SKMS_TRY(NewFile out, NewFile::Create(to));
+  SKMS_TRY(const json answer, AdminSend(session, "POST", "/admin/v1/backups/restorations",
+                                        {{"sha256", contents.statement.hash}}));
+  const std::string line = answer.at("authorisation").get<std::string>() + "\n";
+  SKMS_TRYV(out.Write(AsBytes(line)));
+  SKMS_TRYV(out.Finish());
+  if (session.json) {
+    PrintJson({{"file", file}, {"authorisation", to}, {"expires", answer.at("expires")}});
+    return Ok();
+  }
+  std::cout << "the restore is authorised until " << Cell(answer, "expires")
+            << "; stop skmsd, then: skmsctl backup restore --file " << ShellWord(file) << " --authorisation "
+            << ShellWord(to) << '\n';
+  return Ok();
+}
+
 }  // namespace skms::provisioning

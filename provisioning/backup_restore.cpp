@@ -2,14 +2,17 @@
 // is stopped.
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "keystore/database_snapshot.h"
 #include "keystore/key_store.h"
+#include "keystore/restore_authorisation.h"
 #include "provisioning/backup_aside.h"
 #include "provisioning/backup_json.h"
 #include "provisioning/commands.h"
@@ -25,8 +28,11 @@ using keystore::DatabaseLock;
 using keystore::KeyStore;
 using nlohmann::json;
 
+constexpr std::size_t kMostAuthorisation = 8192;
+
 /// What the chain says of it. Every row and the chain must be as the token knows them, or it is said.
-Status Settle(const BackupAside& aside, const DatabaseCheck& found, bool with_damage) {
+Status Settle(const BackupAside& aside, const DatabaseCheck& found, bool with_damage,
+              const std::string& approval) {
   const std::string before = "the database was damaged before the backup was made: ";
   if (!found.readable) return IntegrityError(before + DamageText(found) + "; take an earlier backup");
   if (!found.sound() && !with_damage) {
@@ -40,7 +46,36 @@ Status Settle(const BackupAside& aside, const DatabaseCheck& found, bool with_da
                           "; no daemon would start with it, so take an earlier backup");
   if (store.has_error()) return std::move(store).error();
   const keystore::Requester by{keystore::PrincipalId("admin:" + std::to_string(::getuid())), {}, "", true};
-  return store.value()->RecordRestore(by, aside.contents, found);
+  return store.value()->RecordRestore(by, aside.contents, found, approval);
+}
+
+/// Words for the audit chain: who approved it. Errors: kApprovalNeeded (the configuration wants one, and
+/// there is none), kInvalidArgument (it is not for this).
+Result<std::string> CheckAuthorised(const appliance::Configuration& configuration, const Options& options,
+                                    const BackupAside& aside) {
+  if (options.count("authorisation") == 0) {
+    const std::vector<std::string>& required = configuration.approvals.required;
+    if (std::find(required.begin(), required.end(), "restore") == required.end())
+      return std::string("approval=none");
+    return Error{
+        ErrorCode::kApprovalNeeded,
+        "a restore needs approval (approvals.required of " + configuration.path +
+            "): give --authorisation FILE, which skmsctl backup authorise makes while the daemon runs; where "
+            "none runs any more, take 'restore' out of approvals.required: the audit chain then says that "
+            "nobody approved"};
+  }
+  const auto path = options["authorisation"].as<std::string>();
+  SKMS_TRY(std::string text, ReadFile(path, kMostAuthorisation));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  const auto verified = keystore::VerifyRestoreAuthorisation(
+      *aside.module, text, aside.contents.statement.hash, SystemClock().NowSeconds());
+  if (verified.has_error()) {
+    Error error = verified.error();
+    error.detail = path + ": " + error.detail;
+    return error;
+  }
+  return "approval=" + verified.value().approval + " requested-by=" + verified.value().requested_by +
+         " approved-by=" + verified.value().approved_by;
 }
 
 void PrintRestored(const Session& session, const std::string& file, const std::string& path,
@@ -69,7 +104,10 @@ void PrintRestored(const Session& session, const std::string& file, const std::s
 void DescribeBackupRestore(OptionsDescription& options) {
   options.add_options()("file", po::value<std::string>()->value_name("FILE")->required(), "the backup")(
       "with-damage",
-      "also where rows or the audit chain in it were changed: they are named, recorded, and refused in use");
+      "also where rows or the audit chain in it were changed: they are named, recorded, and refused in use")(
+      "authorisation", po::value<std::string>()->value_name("FILE"),
+      "that others approved it, as skmsctl backup authorise made it; needed where approvals.required names "
+      "restore");
 }
 
 Status RunBackupRestore(const Session& session, const Options& options) {
@@ -84,8 +122,9 @@ Status RunBackupRestore(const Session& session, const Options& options) {
                     ", and a restore overwrites none; move it away with " + path + "-wal and " + path +
                     "-shm, where they are");
   SKMS_TRY(const BackupAside aside, DecryptAside(configuration, keystore::kRestoreScratch, file));
+  SKMS_TRY(const std::string approval, CheckAuthorised(configuration, options, aside));
   SKMS_TRY(const DatabaseCheck found, keystore::CheckDatabase(aside.scratch.database(), *aside.module, 0));
-  SKMS_TRYV(Settle(aside, found, options.count("with-damage") > 0));
+  SKMS_TRYV(Settle(aside, found, options.count("with-damage") > 0, approval));
   SKMS_TRYV(keystore::ReplaceDatabase(aside.scratch.database(), path));
   PrintRestored(session, file, path, aside, found);
   return Ok();

@@ -84,10 +84,21 @@ void DescribeAuditQuery(OptionsDescription& options);
 Status RunAuditQuery(const Session& session, const Options& options);
 void DescribeAuditVerify(OptionsDescription& options);
 Status RunAuditVerify(const Session& session, const Options& options);
+Status RunApprovalList(const Session& session, const Options& options);
+Status RunApprovalShow(const Session& session, const Options& options);
+Status RunTokenRefresh(const Session& session, const Options& options);
+
+void DescribeApprovalApprove(OptionsDescription& options);
+Status RunApprovalApprove(const Session& session, const Options& options);
+Status RunApprovalRefuse(const Session& session, const Options& options);
+Status RunApprovalWithdraw(const Session& session, const Options& options);
+
 void DescribeBackupCreate(OptionsDescription& options);
 Status RunBackupCreate(const Session& session, const Options& options);
 void DescribeBackupVerify(OptionsDescription& options);
 Status RunBackupVerify(const Session& session, const Options& options);
+void DescribeBackupAuthorise(OptionsDescription& options);
+Status RunBackupAuthorise(const Session& session, const Options& options);
 void DescribeBackupRestore(OptionsDescription& options);
 Status RunBackupRestore(const Session& session, const Options& options);
 void DescribeBackupDrill(OptionsDescription& options);

@@ -18,9 +18,14 @@ constexpr Row kRows[] = {
      "run as root, as the daemon's user, or as a member of admin.group"},
     {ErrorCode::kPermissionDenied, kExitFailed,
      "compare the policy (skmsctl service show SERVICE) with what was asked for"},
+    {ErrorCode::kRoleMissing, kExitFailed,
+     "ask somebody who has the role, or whoever keeps skms.yaml (section roles)"},
+    {ErrorCode::kApprovalNeeded, kExitApproval,
+     "have it approved (skmsctl approval list), then type the same command again"},
     {ErrorCode::kRecipientUnusable, kExitFailed, "enrol another key: skmsctl recipient add"},
     {ErrorCode::kRecipientNotTrusted, kExitFailed,
      "mark the recipient's key: skmsctl recipient trust --help"},
+    {ErrorCode::kPreconditionFailed, kExitFailed, "look at it again, and decide on what it is now"},
     {ErrorCode::kNotFound, kExitNotFound, "look at what there is: skmsctl % list"},
     {ErrorCode::kAlreadyExists, kExitConflict, "look at what there is: skmsctl % list"},
     {ErrorCode::kConflict, kExitConflict, "end what uses it first, then try again"},
@@ -86,6 +91,8 @@ std::string DescribeFailure(const Error& error, std::string_view group) {
     advice =
         "nothing, if the daemon runs well: all is made already; else stop it first: systemctl stop skmsd";
   }
+  if (group == "approval" && error.code == ErrorCode::kPermissionDenied)
+    advice = "see who asked, and have another person decide: skmsctl approval list";
   if (group == "backup") {
     if (error.code == ErrorCode::kIntegrity)
       advice = "do not rely on this file; keep it apart, and take another backup: skmsctl backup verify";

@@ -18,6 +18,7 @@ enum ExitCode {
   kExitToken = 5,          ///< token or PIN
   kExitNotFound = 6,       ///< what was named does not exist
   kExitConflict = 7,       ///< it exists already, or is in use
+  kExitApproval = 8,       ///< others must approve it first; nothing was done
 };
 
 int ExitCodeFor(ErrorCode code);

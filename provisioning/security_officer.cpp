@@ -57,6 +57,8 @@ Status TellDaemon(const Session& session) {
   }
   Error error = told.error();
   error.detail = "it is done on the token, but the daemon did not look again: " + error.detail;
+  if (error.code == ErrorCode::kRoleMissing || error.code == ErrorCode::kApprovalNeeded)
+    error.detail += "; it looks with: skmsctl token refresh";
   return error;
 }
 
@@ -109,6 +111,17 @@ Status RunRecipientTrust(const Session& session, const Options& options) {
 Status RunRecipientDistrust(const Session& session, const Options& options) {
   return ChangeTrust(session, options, "distrusted", &hsm::DistrustRecipient,
                      "is TRUSTED no longer; what was wrapped to it stays open to its holder");
+}
+
+Status RunTokenRefresh(const Session& session, const Options& /*options*/) {
+  SKMS_TRY(const json view, AdminSend(session, "POST", "/admin/v1/token/strict", json::object()));
+  if (session.json) {
+    PrintJson(view);
+    return Ok();
+  }
+  std::cout << RenderPairs(
+      {{"strict KEK", Cell(view, "strictKek")}, {"trusted recipients", Cell(view, "trustedRecipients")}});
+  return Ok();
 }
 
 }  // namespace skms::provisioning

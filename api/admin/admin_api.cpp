@@ -1,22 +1,25 @@
 #include "api/admin/admin_api.h"
 
-#include <unistd.h>
-
+#include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "api/admin/admin_call.h"
 #include "api/admin/appliance_state.h"
+#include "api/admin/approval_resources.h"
 #include "api/admin/audit_resources.h"
 #include "api/admin/backup_resources.h"
+#include "api/admin/enrolment_resources.h"
 #include "api/admin/entry_json.h"
 #include "api/admin/group_resources.h"
+#include "api/admin/key_resources.h"
 #include "api/admin/list_json.h"
-#include "api/admin/peer_access.h"
+#include "api/admin/permissions.h"
 #include "api/admin/status_json.h"
 #include "api/admin/token_resources.h"
 #include "api/admin/unlock_request.h"
+#include "api/auth/rate_limiter.h"
 #include "api/http/json.h"
 #include "api/http/problem_details.h"
 #include "base/clock.h"
@@ -45,17 +48,17 @@ class AdminApi {
   explicit AdminApi(AdminDependencies dependencies) : deps_(std::move(dependencies)) {}
 
   Response Handle(const Route& route, Call& call) {
-    if (MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) {
-      Response response = (this->*route.handle)(call);
-      const bool refused = response.status >= 400 && response.status < 500;
-      if (!refused || call.request.method == "GET") return response;
-      const Status recorded = Refused(
-          call, std::string(route.method) + " " + route.pattern + ": " + std::to_string(response.status));
-      return recorded.has_error() ? Failed(recorded.error(), call) : response;
+    if (auto refusal = JudgeAccess(deps_.access, route.method, route.pattern, call)) {
+      const Status recorded = RecordNoAccess(call, std::move(refusal->reason));
+      return recorded.has_error() ? Failed(recorded.error(), call) : std::move(refusal->answer);
     }
-    const Status recorded = Refused(call, "not-an-administrator");
-    if (recorded.has_error()) return Failed(recorded.error(), call);
-    return NotAnAdministrator(call);
+    Response response = PerformApproved(deps_, route.method, route.pattern, call,
+                                        [&] { return (this->*route.handle)(call); });
+    const bool refused = response.status >= 400 && response.status < 500;
+    if (!refused || call.request.method == "GET") return response;
+    const Status recorded = Refused(
+        call, std::string(route.method) + " " + route.pattern + ": " + std::to_string(response.status));
+    return recorded.has_error() ? Failed(recorded.error(), call) : response;
   }
 
   /// Alive: asks neither the token nor the database, so that a hanging one cannot hang it.
@@ -90,6 +93,7 @@ class AdminApi {
   Response MakeBackup(Call& call) { return admin::MakeBackup(deps_, call); }
   Response ReadBackup(Call& call) { return admin::ReadBackup(deps_, call); }
   Response RemoveBackup(Call& call) { return admin::RemoveBackup(deps_, call); }
+  Response AuthoriseRestore(Call& call) { return admin::AuthoriseRestore(deps_, call); }
   Response RecordBackupCheck(Call& call) { return admin::RecordBackupCheck(deps_, call); }
 
   Response GetToken(Call& /*call*/) {
@@ -126,6 +130,12 @@ class AdminApi {
   Response RotateTokenKeys(Call& call) { return admin::RotateTokenKeys(deps_, call); }
   Response RetireTokenKeys(Call& call) { return admin::RetireTokenKeys(deps_, call); }
 
+  Response ListApprovals(Call& call) { return admin::ListApprovals(deps_, call); }
+  Response ShowApproval(Call& call) { return admin::ShowApproval(deps_, call); }
+  Response Approve(Call& call) { return admin::Approve(deps_, call); }
+  Response RefuseApproval(Call& call) { return admin::RefuseApproval(deps_, call); }
+  Response WithdrawApproval(Call& call) { return admin::WithdrawApproval(deps_, call); }
+
   Response ListGroups(Call& call) { return admin::ListGroups(deps_, call); }
   Response ShowGroup(Call& call) { return admin::ShowGroup(deps_, call); }
   Response RekeyGroup(Call& call) { return admin::RekeyGroup(deps_, call); }
@@ -153,8 +163,8 @@ class AdminApi {
 
   Response ListServices(Call& /*call*/) { return List("services", deps_.store.Services()); }
   Response ListPrincipals(Call& /*call*/) { return List("principals", deps_.store.Principals()); }
-  Response ListRecipients(Call& /*call*/) { return ListRecipientsNow(); }
-  Response ListIssuers(Call& /*call*/) { return ListIssuersNow(); }
+  Response ListRecipients(Call& /*call*/) { return admin::ListRecipients(deps_); }
+  Response ListIssuers(Call& /*call*/) { return admin::ListIssuers(deps_); }
 
   Response GetService(Call& call) {
     const auto service = deps_.store.FindService(keystore::ValServiceId(call.values[0]));
@@ -164,13 +174,10 @@ class AdminApi {
 
   Response AddService(Call& call) { return Add(&AdminApi::DoAddService, call); }
   Response AddPrincipal(Call& call) { return Add(&AdminApi::DoAddPrincipal, call); }
-  Response AddRecipient(Call& call) { return Add(&AdminApi::DoAddRecipient, call); }
-  Response AddIssuer(Call& call) { return Add(&AdminApi::DoAddIssuer, call); }
+  Response AddRecipient(Call& call) { return admin::AddRecipient(deps_, call); }
+  Response AddIssuer(Call& call) { return admin::AddIssuer(deps_, call); }
 
-  Response FetchIssuerKeys(Call& call) {
-    const auto known = DoFetchIssuerKeys(keystore::IssuerId(call.values[0]));
-    return known.has_error() ? Failed(known.error(), call) : JsonResponse(200, known.value());
-  }
+  Response FetchIssuerKeys(Call& call) { return admin::FetchIssuerKeys(deps_, call); }
 
   Response SetService(Call& call) { return NoContent(DoSetService(call), call); }
   Response RemoveService(Call& call) {
@@ -186,45 +193,27 @@ class AdminApi {
     return NoContent(deps_.store.RemoveIssuer(call.by(), keystore::IssuerId(call.values[0])), call);
   }
 
-  Response ListKeys(Call& call) {
-    const auto query = KeyQueryFromText(call.request.query, call.invalid);
-    if (query.has_error()) return Failed(query.error(), call);
-    const auto keys = deps_.store.ListKeys(query.value());
-    if (keys.has_error()) return Failed(keys.error(), call);
-    return List("keys", keys.value());
-  }
-
-  Response ListPayloads(Call& call) {
-    const auto query = PayloadQueryFromText(call.request.query, call.invalid);
-    if (query.has_error()) return Failed(query.error(), call);
-    const PayloadQuery& wanted = query.value();
-    const auto found = deps_.store.ListPayloads(wanted.service, wanted.page.after, wanted.page.limit);
-    if (found.has_error()) return Failed(found.error(), call);
-    return List("payloads", found.value());
-  }
-  Response RemovePayload(Call& call) {
-    return NoContent(deps_.store.RemovePayload(call.by(), call.values[0]), call);
-  }
-
-  Response ShowKey(Call& call) {
-    const auto key = deps_.store.ShowKey(keystore::Kid(call.values[0]));
-    if (key.has_error()) return Failed(key.error(), call);
-    return JsonResponse(200, ToJson(key.value()));
-  }
-
-  Response ChangeKey(Call& call) {
-    const auto changed = DoChangeKey(call);
-    if (changed.has_error()) return Failed(changed.error(), call);
-    return JsonResponse(200, ToJson(changed.value()));
-  }
-
-  Response Rotate(Call& call) {
-    const auto done = DoRotate(call);
-    if (done.has_error()) return Failed(done.error(), call);
-    return JsonResponse(done.value().contains("dryRun") ? 200 : 201, done.value());
-  }
+  Response ListKeys(Call& call) { return admin::ListKeys(deps_, call); }
+  Response ShowKey(Call& call) { return admin::ShowKey(deps_, call); }
+  Response ChangeKey(Call& call) { return admin::ChangeKey(deps_, call); }
+  Response Rotate(Call& call) { return admin::RotateKey(deps_, call); }
+  Response ListPayloads(Call& call) { return admin::ListPayloads(deps_, call); }
+  Response RemovePayload(Call& call) { return admin::RemovePayload(deps_, call); }
 
  private:
+  /// Whoever may do nothing must not fill the chain either: past some a minute his refusals are counted, and
+  /// told with the next one that is recorded.
+  Status RecordNoAccess(const Call& call, std::string reason) {
+    const auto& peer = call.context.credentials;
+    if (no_access_.Take(peer ? std::to_string(peer->uid) : "unknown") != 0) {
+      ++not_recorded_;
+      return Ok();
+    }
+    const std::int64_t more = not_recorded_.exchange(0);
+    if (more > 0) reason += " (and " + std::to_string(more) + " more, of anybody, that are not recorded)";
+    return Refused(call, std::move(reason));
+  }
+
   Status Refused(const Call& call, std::string reason) {
     const auto& peer = call.context.credentials;
     return deps_.store.RecordRefusal({"administer",
@@ -269,90 +258,12 @@ class AdminApi {
     return ToJson(principal);
   }
 
-  Result<json> DoAddRecipient(Call& call) {
-    SKMS_TRY(const json body, http::ParseJson(call.request.body));
-    SKMS_TRY(RecipientRequest wanted, RecipientFromJson(body, call.invalid));
-    keystore::RecipientEntry entry{wanted.id, wanted.principal, hsm::PublicKeyRecipient(wanted.public_key),
-                                   wanted.ue};
-    if (!wanted.transport_key.empty()) {
-      SKMS_TRY(hsm::WrappedKey admitted, deps_.module.AdmitTransportKey(wanted.transport_key));
-      entry.key = hsm::TransportKeyRecipient{std::move(admitted)};
-    } else {
-      // Tried once, so that an unusable key is told now and not to the first VAL server that asks.
-      SKMS_TRY(const hsm::GeneratedKey trial, deps_.module.GenerateWrapped({hsm::KeyKind::kAes, 32}));
-      SKMS_TRYV(deps_.module.RewrapFor(entry.key, trial.wrapped, {hsm::KeyKind::kAes, 32}));
-    }
-    SKMS_TRYV(deps_.store.AddRecipient(call.by(), entry));
-    return ToJsonNow(entry);
-  }
-
-  json ToJsonNow(const keystore::Issuer& issuer) const {
-    return ToJson(issuer, deps_.issuer_keys.report(issuer.id));
-  }
-
-  /// Whether it is marked TRUSTED is the token's to say: where that is lost, it is left out.
-  json ToJsonNow(const keystore::RecipientEntry& recipient) const {
-    json out = ToJson(recipient);
-    if (!deps_.module.health().available) return out;
-    const Status trusted = deps_.module.CheckTrusted(recipient.key);
-    if (trusted.has_value() || trusted.error().code == ErrorCode::kRecipientNotTrusted)
-      out["trusted"] = trusted.has_value();
-    return out;
-  }
-
-  Response ListRecipientsNow() const {
-    json recipients = json::array();
-    for (const keystore::RecipientEntry& recipient : deps_.store.Recipients())
-      recipients.push_back(ToJsonNow(recipient));
-    return JsonResponse(200, {{"recipients", std::move(recipients)}});
-  }
-
-  Response ListIssuersNow() const {
-    json issuers = json::array();
-    for (const keystore::Issuer& issuer : deps_.store.Issuers()) issuers.push_back(ToJsonNow(issuer));
-    return JsonResponse(200, {{"issuers", std::move(issuers)}});
-  }
-
-  Result<json> DoFetchIssuerKeys(const keystore::IssuerId& id) {
-    for (const keystore::Issuer& issuer : deps_.store.Issuers()) {
-      if (issuer.id == id && issuer.jwks_uri.empty())
-        return Conflict("issuer '" + id.value() + "' has no URI; its keys came from a file");
-    }
-    const Status fetched = deps_.issuer_keys.fetch(id);
-    // An issuer that is down is no fault of ours: what is known of it is the answer.
-    if (fetched.has_error() && fetched.error().code == ErrorCode::kNotFound) return fetched.error();
-    for (const keystore::Issuer& issuer : deps_.store.Issuers()) {
-      if (issuer.id == id) return ToJsonNow(issuer);
-    }
-    return NotFound("there is no issuer '" + id.value() + "'");
-  }
-
-  Result<json> DoAddIssuer(Call& call) {
-    SKMS_TRY(const json body, http::ParseJson(call.request.body));
-    SKMS_TRY(const keystore::Issuer issuer, IssuerFromJson(body, call.invalid));
-    SKMS_TRYV(deps_.store.AddIssuer(call.by(), issuer));
-    if (!issuer.jwks_uri.empty()) return DoFetchIssuerKeys(issuer.id);
-    return ToJsonNow(issuer);
-  }
-
-  Result<json> DoRotate(Call& call) {
-    SKMS_TRY(const json body, http::ParseJson(call.request.body));
-    SKMS_TRY(const RotationOrder order, RotationOrderFromJson(body, call.invalid));
-    if (order.dry_run) {
-      SKMS_TRY(const keystore::RotationPreview preview, deps_.store.PreviewRotation(order.selector));
-      return ToJson(preview);
-    }
-    SKMS_TRY(const keystore::KeyVersion made, deps_.store.Rotate(call.by(), order.selector));
-    return ToJson(made);
-  }
-
-  Result<keystore::KeyVersion> DoChangeKey(Call& call) {
-    SKMS_TRY(const json body, http::ParseJson(call.request.body));
-    SKMS_TRY(const keystore::KeyChange change, KeyChangeFromJson(body, call.invalid));
-    return deps_.store.ChangeKey(call.by(), keystore::Kid(call.values[0]), change);
-  }
+  static constexpr double kNoAccessPerSecond = 0.2;
+  static constexpr double kNoAccessBurst = 20;
 
   AdminDependencies deps_;
+  auth::RateLimiter no_access_{deps_.clock, kNoAccessPerSecond, kNoAccessBurst};
+  std::atomic<std::int64_t> not_recorded_{0};
 };
 
 constexpr Route kRoutes[] = {
@@ -371,6 +282,12 @@ constexpr Route kRoutes[] = {
     {"POST", "/admin/v1/backups/checks", &AdminApi::RecordBackupCheck},
     {"GET", "/admin/v1/backups/{id}/content", &AdminApi::ReadBackup},
     {"DELETE", "/admin/v1/backups/{id}", &AdminApi::RemoveBackup},
+    {"POST", "/admin/v1/backups/restorations", &AdminApi::AuthoriseRestore},
+    {"GET", "/admin/v1/approvals", &AdminApi::ListApprovals},
+    {"GET", "/admin/v1/approvals/{id}", &AdminApi::ShowApproval},
+    {"POST", "/admin/v1/approvals/{id}/approve", &AdminApi::Approve},
+    {"POST", "/admin/v1/approvals/{id}/refuse", &AdminApi::RefuseApproval},
+    {"POST", "/admin/v1/approvals/{id}/withdraw", &AdminApi::WithdrawApproval},
     {"GET", "/admin/v1/subscriptions", &AdminApi::ListSubscriptions},
     {"DELETE", "/admin/v1/subscriptions/{id}", &AdminApi::RemoveSubscription},
     {"GET", "/admin/v1/groups", &AdminApi::ListGroups},

@@ -1,8 +1,9 @@
 // The administrator's API on the admin socket: /admin/v1/… and /healthz (api/openapi/skms_admin.yaml).
 //
-// The peer is known by SO_PEERCRED: root, the daemon's own user, or a member of the admin group. He is
-// trusted with the details of errors, never with key material: no answer holds any. Every change is audited
-// as "admin:<uid>". Thread-safe; the dependencies must outlive the Api.
+// The peer is known by SO_PEERCRED: root, the daemon's own user, or a member of the admin group; where roles
+// are given out, by those (api/admin/permissions.h). He is trusted with the details of errors, never with key
+// material: no answer holds any. Every change is audited as "admin:<uid>". Thread-safe; the dependencies must
+// outlive the Api.
 #pragma once
 
 #include <sys/types.h>
@@ -13,10 +14,12 @@
 #include <string>
 #include <vector>
 
+#include "api/admin/peer_access.h"
 #include "api/http/router.h"
 #include "base/clock.h"
 #include "base/secret_bytes.h"
 #include "hsm/crypto_module.h"
+#include "keystore/approvals.h"
 #include "keystore/backup.h"
 #include "keystore/key_store.h"
 
@@ -134,11 +137,17 @@ struct BackupControl {
   };
 };
 
+struct ApprovalSettings {
+  std::vector<std::string> required;  ///< of destroy, restore, kek, strict-recipient, audit-key
+  keystore::ApprovalRules rules;
+};
+
 struct AdminDependencies {
   keystore::KeyStore& store;
   hsm::CryptoModule& module;
   const Clock& clock;
-  std::optional<gid_t> admin_group;
+  AdminAccess access;
+  ApprovalSettings approvals{};
   std::string skms_id;
   std::string version;
   std::int64_t started = 0;       ///< seconds since 1970

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "api/admin/body_reader.h"
 #include "api/http/router.h"
+#include "keystore/approvals.h"
 #include "keystore/key_store.h"
 
 namespace skms::admin {
@@ -18,7 +20,8 @@ struct Call {
   const http::Request& request;
   const http::RequestContext& context;
   const http::PathValues& values;
-  InvalidParams invalid{};  ///< what decoding found wrong
+  InvalidParams invalid{};                       ///< what decoding found wrong
+  std::optional<keystore::Approval> approval{};  ///< that is used up for it
 
   keystore::Requester by() const;
 };

@@ -7,6 +7,7 @@
 #include "api/http/json.h"
 #include "base/encoding.h"
 #include "keystore/backup.h"
+#include "keystore/restore_authorisation.h"
 
 namespace skms::admin {
 namespace {
@@ -51,6 +52,14 @@ Result<StoredBackup> Make(const AdminDependencies& deps, Call& call) {
   return deps.backups.make(call.by(), with_damage);
 }
 
+Result<json> Authorise(const AdminDependencies& deps, Call& call) {
+  SKMS_TRY(const std::string hash, RestoreHashIn(call));
+  if (!call.approval)
+    return Conflict("approvals.required names no 'restore': a backup is restored without an authorisation");
+  SKMS_TRY(const std::string jws, keystore::SignRestoreAuthorisation(deps.module, hash, *call.approval));
+  return json{{"authorisation", jws}, {"expires", FormatUtc(call.approval->expires)}};
+}
+
 Status Record(const AdminDependencies& deps, Call& call) {
   SKMS_TRY(const json body, http::ParseJson(call.request.body));
   BodyReader reader(body, call.invalid);
@@ -70,6 +79,21 @@ Response ReadBackup(const AdminDependencies& deps, Call& call) { return Answer(R
 
 Response RemoveBackup(const AdminDependencies& deps, const Call& call) {
   return NoContent(deps.backups.remove(call.values[0]), call);
+}
+
+Result<std::string> RestoreHashIn(Call& call) {
+  constexpr std::size_t kDigits = 64;
+  SKMS_TRY(const json body, http::ParseJson(call.request.body));
+  BodyReader reader(body, call.invalid);
+  std::string hash = reader.Text("sha256", true);
+  if (hash.size() != kDigits || hash.find_first_not_of("0123456789abcdef") != std::string::npos)
+    reader.Wrong("sha256", "is not the 64 hex digits of a SHA-256");
+  SKMS_TRYV(reader.Finish());
+  return hash;
+}
+
+Response AuthoriseRestore(const AdminDependencies& deps, Call& call) {
+  return Answer(Authorise(deps, call), call);
 }
 
 Response RecordBackupCheck(const AdminDependencies& deps, Call& call) {

@@ -12,6 +12,9 @@ namespace skms::admin {
 http::Response MakeBackup(const AdminDependencies& deps, Call& call);
 http::Response ReadBackup(const AdminDependencies& deps, Call& call);
 http::Response RemoveBackup(const AdminDependencies& deps, const Call& call);
+/// Of the body {"sha256"}: the backup's. Errors: kInvalidArgument.
+Result<std::string> RestoreHashIn(Call& call);
+http::Response AuthoriseRestore(const AdminDependencies& deps, Call& call);
 http::Response RecordBackupCheck(const AdminDependencies& deps, Call& call);
 
 }  // namespace skms::admin

@@ -1,14 +1,12 @@
 #include "api/admin/locked_api.h"
 
-#include <unistd.h>
-
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "api/admin/admin_api.h"
 #include "api/admin/admin_call.h"
-#include "api/admin/peer_access.h"
+#include "api/admin/permissions.h"
 #include "api/admin/unlock_request.h"
 #include "base/log.h"
 
@@ -22,14 +20,15 @@ class LockedApi {
  public:
   explicit LockedApi(LockedDependencies dependencies) : deps_(std::move(dependencies)) {}
 
-  Response Handle(const std::string& pattern, Call& call) {
-    if (!MayAdminister(call.context.credentials, ::geteuid(), deps_.admin_group)) {
+  Response Handle(const AdminResource& route, Call& call) {
+    if (auto refusal = JudgeAccess(deps_.access, route.method, route.pattern, call)) {
       const auto& peer = call.context.credentials;
       LogWarning("request " + call.context.request_id + " of user " +
                  (peer ? std::to_string(peer->uid) : std::string("unknown")) +
-                 " refused: not an administrator");
-      return NotAnAdministrator(call);
+                 " refused: " + refusal->reason);
+      return std::move(refusal->answer);
     }
+    const std::string pattern = route.pattern;
     if (pattern == "/healthz") return JsonResponse(200, {{"status", "ok"}});
     if (pattern == "/metrics") return MetricsResponse(deps_.metrics());
     if (pattern == "/admin/v1/status") return JsonResponse(200, ReadStatus());
@@ -62,10 +61,10 @@ void RegisterLockedApi(http::Api& api, LockedDependencies dependencies) {
   auto resource = std::make_shared<LockedApi>(std::move(dependencies));
   for (const AdminResource& one : AdminResources()) {
     api.Add(one.method, one.pattern,
-            [resource, pattern = std::string(one.pattern)](
-                const http::Request& request, http::RequestContext& context, const http::PathValues& values) {
+            [resource, one](const http::Request& request, http::RequestContext& context,
+                            const http::PathValues& values) {
               Call call{request, context, values, {}};
-              return resource->Handle(pattern, call);
+              return resource->Handle(one, call);
             });
   }
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "api/admin/peer_access.h"
 #include "api/http/router.h"
 #include "base/clock.h"
 #include "base/result.h"
@@ -21,7 +22,7 @@
 namespace skms::admin {
 
 struct LockedDependencies {
-  std::optional<gid_t> admin_group;
+  AdminAccess access;
   std::string skms_id;
   std::string version;
   const Clock& clock;

@@ -8,17 +8,32 @@
 
 namespace skms::admin {
 
-std::vector<gid_t> GroupsOfUser(uid_t user, gid_t primary) {
+namespace {
+
+/// nullopt: this host has no such user.
+std::optional<std::string> FindNameOf(uid_t user) {
   std::vector<char> buffer(4096);
   passwd entry{};
   passwd* found = nullptr;
   while (::getpwuid_r(user, &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
     buffer.resize(buffer.size() * 2);
   }
-  if (found == nullptr) return {};
+  if (found == nullptr) return std::nullopt;
+  return std::string(entry.pw_name);
+}
+
+bool Holds(const std::vector<gid_t>& groups, gid_t group) {
+  return std::find(groups.begin(), groups.end(), group) != groups.end();
+}
+
+}  // namespace
+
+std::vector<gid_t> GroupsOfUser(uid_t user, gid_t primary) {
+  const std::optional<std::string> name = FindNameOf(user);
+  if (!name) return {};
   int count = 64;
   std::vector<gid_t> groups(static_cast<std::size_t>(count));
-  while (::getgrouplist(entry.pw_name, primary, groups.data(), &count) < 0) {
+  while (::getgrouplist(name->c_str(), primary, groups.data(), &count) < 0) {
     count = std::max(count, static_cast<int>(groups.size()) * 2);
     groups.resize(static_cast<std::size_t>(count));
   }
@@ -32,8 +47,29 @@ bool MayAdminister(const std::optional<http::PeerCredentials>& peer, uid_t own_u
   if (peer->uid == 0 || peer->uid == own_user) return true;
   if (!admin_group) return false;
   if (peer->gid == *admin_group) return true;
-  const std::vector<gid_t> groups = groups_of(peer->uid, peer->gid);
-  return std::find(groups.begin(), groups.end(), *admin_group) != groups.end();
+  return Holds(groups_of(peer->uid, peer->gid), *admin_group);
 }
+
+PeerAccess AccessOf(const std::optional<http::PeerCredentials>& peer, uid_t own_user,
+                    const AdminAccess& access, const GroupLookup& groups_of) {
+  PeerAccess out;
+  if (!access.with_roles) {
+    out.known = MayAdminister(peer, own_user, access.admin_group, groups_of);
+    if (out.known) out.roles = RoleSet::All();
+    return out;
+  }
+  if (!peer) return out;
+  std::optional<std::vector<gid_t>> groups;  // looked up once, and where a group is named
+  for (const RoleGrant& grant : access.grants) {
+    if (grant.user == peer->uid) out.roles.Add(grant.role);
+    if (!grant.group) continue;
+    if (!groups) groups = groups_of(peer->uid, peer->gid);
+    if (*grant.group == peer->gid || Holds(*groups, *grant.group)) out.roles.Add(grant.role);
+  }
+  out.known = !out.roles.empty() || peer->uid == 0 || peer->uid == own_user;
+  return out;
+}
+
+std::string NameOfUser(uid_t user) { return FindNameOf(user).value_or(std::to_string(user)); }
 
 }  // namespace skms::admin

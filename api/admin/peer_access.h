@@ -1,12 +1,14 @@
-// Who may use the admin socket. Pure but for the look-up of groups; thread-safe.
+// Who may use the admin socket, and as what. Pure but for the look-up of groups; thread-safe.
 #pragma once
 
 #include <sys/types.h>
 
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "api/admin/roles.h"
 #include "api/http/message.h"
 
 namespace skms::admin {
@@ -20,5 +22,30 @@ using GroupLookup = std::function<std::vector<gid_t>(uid_t user, gid_t primary)>
 /// credentials: no.
 bool MayAdminister(const std::optional<http::PeerCredentials>& peer, uid_t own_user,
                    std::optional<gid_t> admin_group, const GroupLookup& groups_of = GroupsOfUser);
+
+/// A role for one user of this host, or for the members of one of its groups.
+struct RoleGrant {
+  Role role = Role::kAuditor;
+  std::optional<uid_t> user;
+  std::optional<gid_t> group;
+};
+
+struct AdminAccess {
+  std::optional<gid_t> admin_group;
+  bool with_roles = false;  ///< false: whoever MayAdminister has every role
+  std::vector<RoleGrant> grants;
+};
+
+struct PeerAccess {
+  bool known = false;  ///< may see that the server lives and how it fares
+  RoleSet roles;
+};
+
+/// With roles, root and the daemon's user are known, and have those that are granted to them, as anybody.
+PeerAccess AccessOf(const std::optional<http::PeerCredentials>& peer, uid_t own_user,
+                    const AdminAccess& access, const GroupLookup& groups_of = GroupsOfUser);
+
+/// The user's name on this host; his number where it has none.
+std::string NameOfUser(uid_t user);
 
 }  // namespace skms::admin

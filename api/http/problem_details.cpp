@@ -20,6 +20,8 @@ constexpr Row kRows[] = {
     {ErrorCode::kInvalidArgument, 400, "Bad Request", "the request is malformed", "INVALID_MSG_FORMAT", 0},
     {ErrorCode::kUnauthenticated, 401, "Unauthorized", "credentials are missing or unusable", "", 0},
     {ErrorCode::kPermissionDenied, 403, "Forbidden", "not allowed for this requester", "", 0},
+    {ErrorCode::kRoleMissing, 403, "Forbidden", "this needs a role that the administrator does not have", "",
+     0},
     {ErrorCode::kRecipientUnusable, 403, "Forbidden",
      "the requester's key cannot be wrapped to: it is too weak, or EC where this server's token wraps to RSA "
      "and "

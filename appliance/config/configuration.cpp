@@ -2,6 +2,7 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -152,6 +153,42 @@ void ReadAdmin(SectionReader& reader, Configuration& out) {
   reader.Text("group", out.admin.group);
 }
 
+/// "user:NAME" or "group:NAME"; whether there is such a one the daemon finds at its start.
+bool IsRoleMember(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string::npos || colon + 1 == text.size()) return false;
+  const std::string kind = text.substr(0, colon);
+  return (kind == "user" || kind == "group") && text.find('\0') == std::string::npos;
+}
+
+void ReadRoles(SectionReader& reader, Configuration& out) {
+  RolesSection& roles = out.roles;
+  roles.present = reader.present();
+  for (const auto& [key, members] :
+       {std::pair("admin", &roles.admin), std::pair("operator", &roles.operators),
+        std::pair("backup", &roles.backup), std::pair("auditor", &roles.auditor),
+        std::pair("officer", &roles.officer)}) {
+    reader.Texts(key, *members, kMaxRoleMembers);
+    if (!std::all_of(members->begin(), members->end(), IsRoleMember))
+      reader.Fail(key, "must be a list, each item user:NAME or group:NAME");
+  }
+}
+
+void ReadApprovals(SectionReader& reader, Configuration& out) {
+  static const std::vector<std::string> kKinds = {"destroy", "restore", "kek", "strict-recipient",
+                                                  "audit-key"};
+  ApprovalsSection& approvals = out.approvals;
+  if (out.roles.present) approvals.required = kKinds;
+  reader.Texts("required", approvals.required, kKinds.size());
+  for (const std::string& kind : approvals.required) {
+    if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end())
+      reader.Fail("required",
+                  "knows no '" + kind + "'; known: destroy, restore, kek, strict-recipient, audit-key");
+  }
+  reader.Number("quorum", approvals.quorum, 2, 10);
+  reader.Number("expires_s", approvals.expires_s, 60, 2592000);
+}
+
 void ReadAccessToken(SectionReader& reader, Configuration& out) {
   reader.Number("leeway_s", out.access_token.leeway_s, 0, 30);
   reader.Number("time_window_s", out.access_token.time_window_s, 1, 300);
@@ -224,11 +261,23 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"skms", ReadSkms},         {"token", ReadToken},        {"store", ReadStore},
-    {"listen", ReadListen},     {"listen_ue", ReadListenUe}, {"edge", ReadEdge},
-    {"limits", ReadLimits},     {"admin", ReadAdmin},        {"access_token", ReadAccessToken},
-    {"rotation", ReadRotation}, {"rewrap", ReadRewrap},      {"notify", ReadNotify},
-    {"audit", ReadAudit},       {"memory", ReadMemory},      {"log", ReadLog},
+    {"skms", ReadSkms},
+    {"token", ReadToken},
+    {"store", ReadStore},
+    {"listen", ReadListen},
+    {"listen_ue", ReadListenUe},
+    {"edge", ReadEdge},
+    {"limits", ReadLimits},
+    {"admin", ReadAdmin},
+    {"roles", ReadRoles},
+    {"approvals", ReadApprovals},
+    {"access_token", ReadAccessToken},
+    {"rotation", ReadRotation},
+    {"rewrap", ReadRewrap},
+    {"notify", ReadNotify},
+    {"audit", ReadAudit},
+    {"memory", ReadMemory},
+    {"log", ReadLog},
 };
 
 Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
@@ -242,7 +291,7 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
           path, entry.first.Mark(),
           "unknown section '" + key +
               "'; known sections: skms, token, tokens, store, listen, listen_ue, edge, limits, "
-              "admin, access_token, rotation, rewrap, notify, audit, memory, log");
+              "admin, roles, approvals, access_token, rotation, rewrap, notify, audit, memory, log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");
@@ -297,6 +346,9 @@ Status CheckTogether(const Configuration& configuration) {
     return ConfigurationError(
         configuration.path +
         ": 'listen_ue.crl' needs 'listen_ue.client_ca': without it no certificate is asked for");
+  if (configuration.roles.present && configuration.roles.admin.empty())
+    return ConfigurationError(configuration.path +
+                              ": 'roles.admin' must name somebody, or nobody could administer this server");
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
   SKMS_TRYV(CheckExportPath(configuration));

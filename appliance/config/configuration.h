@@ -111,6 +111,28 @@ struct AdminSection {
   std::string group;  ///< empty: mode 0600, root and the daemon's user; else 0660 and members of this group
 };
 
+/// Who may do what on the admin socket: each "user:NAME" or "group:NAME" of this host. Not in the file:
+/// whoever may use the socket may do everything.
+struct RolesSection {
+  bool present = false;
+  std::vector<std::string> admin;
+  std::vector<std::string> operators;
+  std::vector<std::string> backup;
+  std::vector<std::string> auditor;
+  std::vector<std::string> officer;
+};
+
+inline constexpr std::size_t kMaxRoleMembers = 64;
+
+/// What other administrators must approve before it is done.
+struct ApprovalsSection {
+  /// Of destroy, restore, kek, strict-recipient, audit-key. Unless given: all where there are roles, else
+  /// none.
+  std::vector<std::string> required;
+  std::uint32_t quorum = 2;         ///< persons: who asks, and so many less one who approve; 2 to 10
+  std::uint32_t expires_s = 86400;  ///< of a request, approved or not; 60 to 2592000
+};
+
 struct AccessTokenSection {
   std::uint32_t leeway_s = 30;                    ///< 0 to 30 (TS 33.434 A.2.2.2)
   std::uint32_t time_window_s = 5;                ///< for Nb-Api-Sender-Timestamp where it is sent
@@ -177,6 +199,8 @@ struct Configuration {
   EdgeSection edge;
   LimitsSection limits;
   AdminSection admin;
+  RolesSection roles;
+  ApprovalsSection approvals;
   AccessTokenSection access_token;
   RotationSection rotation;
   RewrapSection rewrap;

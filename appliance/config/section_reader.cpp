@@ -184,6 +184,24 @@ void SectionReader::ApiRoots(const char* key, std::vector<std::string>& out, std
   }
 }
 
+void SectionReader::Texts(const char* key, std::vector<std::string>& out, std::size_t most) {
+  known_.emplace_back(key);
+  if (!section_.IsDefined() || !section_.IsMap() || !section_[key].IsDefined()) return;
+  const YAML::Node list = section_[key];
+  if (!list.IsSequence() || list.size() > most) {
+    Fail(key, "must be a list of at most " + std::to_string(most) + ": [one, another]");
+    return;
+  }
+  out.clear();
+  for (const YAML::Node& item : list) {
+    if (!item.IsScalar() || item.Scalar().empty()) {
+      Fail(key, "must be a list of texts: [one, another]");
+      return;
+    }
+    out.push_back(item.Scalar());
+  }
+}
+
 Status SectionReader::Finish() {
   if (!errors_.empty()) return errors_.front();
   if (!section_.IsDefined() || !section_.IsMap()) return Ok();

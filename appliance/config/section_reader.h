@@ -40,6 +40,9 @@ class SectionReader {
   /// A list of at most `most` apiRoots; a wrong one is refused where it stands.
   void ApiRoots(const char* key, std::vector<std::string>& out, std::size_t most);
 
+  /// A list of at most `most` texts, none of them empty.
+  void Texts(const char* key, std::vector<std::string>& out, std::size_t most);
+
   /// Notes what is wrong with the value of `key`.
   void Fail(const char* key, const std::string& message);
   /// kConfiguration for the first wrong value, else for the first key that nobody asked for or that stands

@@ -256,7 +256,7 @@ def test_faults_of_the_database_are_found(tmp_path):
     change(appliance, "UPDATE meta SET value = '7' WHERE name = 'schema_version'")
     [[check, verdict, seen, cure]] = found_in_database(appliance)
     assert (check, verdict) == ("schema", "warn") and cure == "systemctl restart skmsd"
-    change(appliance, "UPDATE meta SET value = '8' WHERE name = 'schema_version'",
+    change(appliance, "UPDATE meta SET value = '9' WHERE name = 'schema_version'",
            f"UPDATE audit SET time_ms = {int(time.time() + 9000) * 1000} WHERE seq = (SELECT max(seq) FROM audit)")
     [[check, verdict, seen, cure]] = found_in_database(appliance)
     assert (check, verdict, cure) == ("clock and database", "fail", "timedatectl status") and "in the future" in seen

@@ -67,7 +67,7 @@ class AdminFixture {
     admin::RegisterAdminApi(api, {.store = *store,
                                   .module = *module,
                                   .clock = clock,
-                                  .admin_group = std::nullopt,
+                                  .access = {},
                                   .skms_id = "skms-test",
                                   .version = "0.0",
                                   .started = 1'800'000'000,

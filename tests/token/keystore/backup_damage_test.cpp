@@ -139,7 +139,7 @@ TEST_CASE("a restore with damage says in the chain what is damaged") {
   const DatabaseCheck found = Must(CheckDatabase(f.restored(), *f.module, 0));
   {
     const auto store = Must(KeyStore::Open({f.restored()}, *f.module, f.clock));
-    Must(store->RecordRestore(f.admin, contents, found));
+    Must(store->RecordRestore(f.admin, contents, found, "approval=none"));
     AuditQuery query;
     query.action = "backup.restore";
     const auto recorded = Must(store->SearchAudit(query));
@@ -163,10 +163,11 @@ TEST_CASE("what was changed after the last checkpoint is restored, and never sig
   const BackupContents contents = Must(f.Open());
   const DatabaseCheck found = Must(CheckDatabase(f.restored(), *f.module, 0));
   const auto store = Must(KeyStore::Open({f.restored()}, *f.module, f.clock));
-  Must(store->RecordRestore(f.admin, contents, found));
+  Must(store->RecordRestore(f.admin, contents, found, "approval=none"));
   CHECK(Must(store->LastCheckpoint())->seq == signed_up_to);
   // Where the chain was whole that is no excuse.
-  CHECK(store->RecordRestore(f.admin, contents, found).error().code == ErrorCode::kIntegrity);
+  CHECK(store->RecordRestore(f.admin, contents, found, "approval=none").error().code ==
+        ErrorCode::kIntegrity);
 }
 
 TEST_CASE("the report of a drill is recorded once, and only while it is new") {

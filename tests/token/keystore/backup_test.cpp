@@ -47,13 +47,14 @@ TEST_CASE("a backup opens to a database with the same rows, and its snapshot is 
   CHECK(check.failed == 0);
   DatabaseCheck found;
   found.rows = check;
-  Must(store->RecordRestore(f.admin, contents, found));
+  Must(store->RecordRestore(f.admin, contents, found, "approval=none"));
   const AuditVerdict verdict = Must(store->VerifyAudit());
   CHECK(verdict.last == made.header.entries + 1);
   CHECK(verdict.signed_up_to == verdict.last);
   CHECK(kids.size() > 40);
   // Twice is not what the header says.
-  CHECK(store->RecordRestore(f.admin, contents, found).error().code == ErrorCode::kIntegrity);
+  CHECK(store->RecordRestore(f.admin, contents, found, "approval=none").error().code ==
+        ErrorCode::kIntegrity);
 }
 
 TEST_CASE("a backup that cannot be recorded is not made") {

@@ -276,5 +276,55 @@ TEST_CASE("an attended token's PIN is in no file, and none may be named beside i
   CHECK(attended.Load().value().tokens.front().attended);
 }
 
+TEST_CASE("without roles nothing needs approval; with roles the five of them do, by two persons in a day") {
+  const Configuration plain = ConfigurationFile(kMinimal).Load().value();
+  CHECK_FALSE(plain.roles.present);
+  CHECK(plain.approvals.required.empty());
+  const ConfigurationFile file(std::string(kMinimal) +
+                               "roles:\n  admin: [user:alice, group:keepers]\n  officer: [user:bob]\n");
+  const auto loaded = file.Load();
+  REQUIRE(loaded.has_value());
+  CHECK(loaded.value().roles.admin == std::vector<std::string>{"user:alice", "group:keepers"});
+  CHECK(loaded.value().roles.officer == std::vector<std::string>{"user:bob"});
+  CHECK(loaded.value().roles.operators.empty());
+  CHECK(loaded.value().approvals.required ==
+        std::vector<std::string>{"destroy", "restore", "kek", "strict-recipient", "audit-key"});
+  CHECK(loaded.value().approvals.quorum == 2);
+  CHECK(loaded.value().approvals.expires_s == 86400);
+}
+
+TEST_CASE("approvals can be asked for without roles, and be fewer with them") {
+  const std::string some = "approvals:\n  required: [destroy]\n  quorum: 3\n  expires_s: 60\n";
+  const auto alone = ConfigurationFile(kMinimal + some).Load();
+  REQUIRE(alone.has_value());
+  CHECK(alone.value().approvals.required == std::vector<std::string>{"destroy"});
+  CHECK(alone.value().approvals.quorum == 3);
+  const auto none =
+      ConfigurationFile(std::string(kMinimal) + "roles:\n  admin: [user:a]\napprovals:\n  required: []\n")
+          .Load();
+  REQUIRE(none.has_value());
+  CHECK(none.value().approvals.required.empty());
+}
+
+TEST_CASE("roles and approvals that cannot be meant are refused where they stand") {
+  const auto complaint = [](const char* more) {
+    return ConfigurationFile(std::string(kMinimal) + more).Complaint();
+  };
+  CHECK(complaint("roles:\n  admin: [alice]\n").find("item user:NAME or group:NAME") != std::string::npos);
+  CHECK(complaint("roles:\n  admin: ['user:']\n").find(":8:10: 'roles.admin' must be a list") == 0);
+  CHECK(complaint("roles:\n  admin: user:alice\n").find("'roles.admin' must be a list of at most 64") !=
+        std::string::npos);
+  CHECK(complaint("roles:\n  auditor: [user:a]\n").find("'roles.admin' must name somebody") !=
+        std::string::npos);
+  CHECK(complaint("roles:\n  admin: [user:a]\n  king: [user:b]\n").find("unknown key 'king' in 'roles'") !=
+        std::string::npos);
+  CHECK(complaint("approvals:\n  required: [everything]\n").find("knows no 'everything'; known: destroy") !=
+        std::string::npos);
+  CHECK(complaint("approvals:\n  quorum: 1\n").find("'approvals.quorum' must be a whole number from 2") !=
+        std::string::npos);
+  CHECK(complaint("approvals:\n  expires_s: 59\n").find("'approvals.expires_s' must be") !=
+        std::string::npos);
+}
+
 }  // namespace
 }  // namespace skms::appliance
