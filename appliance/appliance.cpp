@@ -16,6 +16,7 @@
 #include "api/seal/km_uu.h"
 #include "api/seal/seal_x1.h"
 #include "appliance/host_accounts.h"
+#include "appliance/listeners.h"
 #include "appliance/published.h"
 #include "base/log.h"
 #include "hsm/profile.h"
@@ -44,22 +45,6 @@ http::Limits LimitsFrom(const LimitsSection& section) {
   limits.max_waiting_requests = section.waiting_requests;
   limits.max_wait = std::chrono::milliseconds(section.max_wait_ms);
   return limits;
-}
-
-http::DirectOptions DirectOptionsFrom(const ListenSection& listen, const char* section) {
-  http::DirectOptions options;
-  options.section = section;
-  options.address = listen.address;
-  options.port = static_cast<int>(listen.port);
-  options.certificate_path = listen.certificate;
-  options.private_key_path = listen.private_key;
-  options.client_ca_path = listen.client_ca;
-  options.crl_path = listen.crl;
-  options.max_connections = listen.max_connections;
-  options.keep_alive = std::chrono::milliseconds(listen.keep_alive_ms);
-  options.request_time = std::chrono::milliseconds(listen.request_time_ms);
-  options.answer_time = std::chrono::milliseconds(listen.answer_time_ms);
-  return options;
 }
 
 /// A socket that the processes of one user alone may open, and whose word about its clients counts.
@@ -282,12 +267,14 @@ Status Appliance::Start() {
   audit_keeper_->Start();
   SKMS_TRYV(audit_exporter_->Start());
   backup_keeper_->Start();
+  status_view_->Start();
   issuer_keys_->Start();
   SKMS_TRYV(notifier_->Start());
   // The admin socket last: whoever sees it answer finds KM-S there too.
   SKMS_TRYV(km_s_->Start());
   if (ue_) SKMS_TRYV(ue_->Start());
   if (trusted_) SKMS_TRYV(trusted_->Start());
+  if (remote_admin_) SKMS_TRYV(remote_admin_->Start());
   return admin_->Start();
 }
 
@@ -296,11 +283,13 @@ void Appliance::Stop() {
   if (backup_keeper_) backup_keeper_->Interrupt();
   // At once: what hangs on one must not leave the others open.
   std::vector<std::thread> stops;
-  for (http::Transport* transport : {km_s_.get(), ue_.get(), trusted_.get(), admin_.get()}) {
+  for (http::Transport* transport :
+       {km_s_.get(), ue_.get(), trusted_.get(), remote_admin_.get(), admin_.get()}) {
     if (transport != nullptr) stops.emplace_back([transport] { transport->Stop(); });
   }
   for (std::thread& stop : stops) stop.join();
   if (backup_keeper_) backup_keeper_->Stop();
+  if (status_view_) status_view_->Stop();
   if (rotation_) rotation_->Stop();
   if (rewrapper_) rewrapper_->Stop();
   if (notifier_) notifier_->Stop();
@@ -323,7 +312,7 @@ Status Appliance::CheckAnswers() const {
 
 bool Appliance::healthy() const {
   return km_s_->running() && admin_->running() && (!ue_ || ue_->running()) &&
-         (!trusted_ || trusted_->running());
+         (!trusted_ || trusted_->running()) && (!remote_admin_ || remote_admin_->running());
 }
 
 }  // namespace skms::appliance

@@ -24,6 +24,7 @@
 #include "appliance/notifier.h"
 #include "appliance/published.h"
 #include "appliance/rotation_scheduler.h"
+#include "appliance/status_view.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "hsm/crypto_module.h"
@@ -101,7 +102,9 @@ class Appliance {
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<http::Api> admin_api_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<StatusView> status_view_;
   std::unique_ptr<http::Transport> admin_;
+  std::unique_ptr<http::Transport> remote_admin_;  ///< nullptr where it is not opened
   std::unique_ptr<http::Transport> km_s_;
   std::unique_ptr<http::Api> ue_api_;
   std::unique_ptr<http::Transport> ue_;       ///< nullptr where KM-UU is not opened

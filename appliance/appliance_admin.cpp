@@ -8,6 +8,7 @@
 #include "api/admin/appliance_state.h"
 #include "appliance/appliance.h"
 #include "appliance/host_accounts.h"
+#include "appliance/listeners.h"
 
 namespace skms::appliance {
 
@@ -38,7 +39,7 @@ Status Appliance::WireAdmin(const Configuration& configuration) {
           [this, configuration](const std::string& label, SecretBytes pin, const keystore::Requester& by) {
             return Unlock(configuration, label, std::move(pin), by);
           }};
-  metrics_ = std::make_unique<Metrics>(MetricSources{
+  MetricSources sources{
       .configuration = configuration,
       .clock = clock_,
       .started = started_,
@@ -48,8 +49,11 @@ Status Appliance::WireAdmin(const Configuration& configuration) {
       .store = store_.get(),
       .rotation = [this] { return rotation_->report(); },
       .rewrap = [this] { return rewrapper_->report(); },
-      .audit = [this] { return AuditReport(); }});
+      .audit = [this] { return AuditReport(); }};
+  metrics_ = std::make_unique<Metrics>(sources);
+  status_view_ = std::make_unique<StatusView>(std::move(sources), *metrics_);
   dependencies.metrics = [this] { return metrics_->Text(); };
+  dependencies.page = [this] { return status_view_->Page(); };
   admin::RegisterAdminApi(*admin_api_, std::move(dependencies));
 
   http::UnixOptions unix_options;
@@ -58,6 +62,7 @@ Status Appliance::WireAdmin(const Configuration& configuration) {
   unix_options.group = group;
   unix_options.inherited = inherited_.TakeUnix(unix_options.path);
   SKMS_TRY(admin_, http::CreateUnixTransport(unix_options, *admin_api_));
+  SKMS_TRY(remote_admin_, RemoteAdmin(configuration, inherited_, *admin_api_));
   return Ok();
 }
 

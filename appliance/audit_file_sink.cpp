@@ -104,12 +104,13 @@ class FileSink final : public AuditSink {
         IntegrityError(path_ + " does not end with lines of an audit chain; move it away, or name another");
     SKMS_TRY(const std::string tail, Tail(descriptor, path_, size));
     const std::size_t end = tail.rfind('\n');
-    const std::string_view cut = std::string_view(tail).substr(end == std::string::npos ? 0 : end + 1);
+    const std::string_view whole = tail;
+    const std::string_view cut = whole.substr(end == std::string::npos ? 0 : end + 1);
     if (!cut.empty() && (!admin::BeginsAuditLine(cut) || (end == std::string::npos && size >= kLongestLine)))
       return wrong;
     AuditPosition position;
     if (end != std::string::npos) {
-      const std::string_view before = std::string_view(tail).substr(0, end);
+      const std::string_view before = whole.substr(0, end);
       const std::size_t begin = before.rfind('\n');
       auto line = admin::ReadAuditLine(before.substr(begin == std::string_view::npos ? 0 : begin + 1));
       if (!line) return wrong;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/thread_priority.h"
+#include "keystore/approvals.h"
 
 namespace skms::appliance {
 namespace {
@@ -14,6 +15,7 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 constexpr seconds kLook{1};
+constexpr seconds kBetweenApprovals{15};
 // Short enough that requests do not notice the writer at it.
 constexpr std::uint32_t kDeletedAtOnce = 500;
 constexpr std::chrono::milliseconds kBetweenDeletions{20};
@@ -66,9 +68,18 @@ void AuditKeeper::Loop() {
     if (IsDue()) Sign();
     LookAtDisk();
     DeleteArchived();
+    EndApprovals();
     Lock lock(mutex_);
     if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
   }
+}
+
+void AuditKeeper::EndApprovals() {
+  const auto now = steady_clock::now();
+  if (now < approvals_at_) return;
+  approvals_at_ = now + kBetweenApprovals;
+  if (const Status ended = store_.approvals().EndExpired(); ended.has_error() && tells_.Now())
+    LogWarning("requests for approval that have run out are not ended: " + ended.error().Describe());
 }
 
 void AuditKeeper::Trouble(const Error& error) {

@@ -41,6 +41,7 @@ class AuditKeeper {
   bool IsDue();
   void LookAtDisk();
   void DeleteArchived();
+  void EndApprovals();
   void Trouble(const Error& error);
 
   keystore::KeyStore& store_;
@@ -53,6 +54,7 @@ class AuditKeeper {
   std::chrono::steady_clock::time_point looked_{};  ///< when all was signed
   bool deleting_ = true;                            ///< what a former process left
   bool stop_ = false;
+  std::chrono::steady_clock::time_point approvals_at_{};
   Seldom tells_;
   std::thread thread_;
 };

@@ -2,10 +2,14 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <vector>
+
+#include "base/encoding.h"
 
 namespace skms::appliance {
 
@@ -48,6 +52,23 @@ Result<admin::RoleGrant> GrantFor(admin::Role role, const std::string& member) {
   return grant;
 }
 
+/// `person` is "NAME:HEX".
+Result<admin::RemotePerson> PersonFor(const std::string& person) {
+  const std::string key = "listen_admin.persons";
+  const std::size_t colon = person.find(':');
+  SKMS_TRY(const HostUser user, FindHostUser(key, person.substr(0, colon)));
+  if (user.uid == 0 || user.uid == ::geteuid())
+    return ConfigurationError(key + ": '" + person.substr(0, colon) +
+                              "' is no person's account; give each administrator one of his own");
+  admin::RemotePerson out;
+  const auto digest = FromHex(person.substr(colon + 1));
+  if (!digest || digest->size() != out.key.size()) return ConfigurationError(key + ": not a SHA-256");
+  std::copy(digest->begin(), digest->end(), out.key.begin());
+  out.user.uid = user.uid;
+  out.user.gid = user.gid;
+  return out;
+}
+
 }  // namespace
 
 Result<admin::AdminAccess> FindAdminAccess(const Configuration& configuration) {
@@ -65,6 +86,10 @@ Result<admin::AdminAccess> FindAdminAccess(const Configuration& configuration) {
       SKMS_TRY(const admin::RoleGrant grant, GrantFor(role, member));
       access.grants.push_back(grant);
     }
+  }
+  for (const std::string& person : configuration.listen_admin.persons) {
+    SKMS_TRY(admin::RemotePerson found, PersonFor(person));
+    access.persons.push_back(found);
   }
   return access;
 }

@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <optional>
 #include <utility>
 
 #include "api/admin/locked_api.h"
 #include "api/http/listening_socket.h"
 #include "appliance/host_accounts.h"
+#include "appliance/listeners.h"
 #include "base/log.h"
 
 namespace skms::appliance {
@@ -52,15 +54,31 @@ Status LockedAppliance::Serve() {
     own_socket_ = options.path;
     SKMS_TRYV(inherited_.Add(listener));
   }
+  if (const ListenAdminSection& section = configuration_.listen_admin; section.present) {
+    // Listened on here, so that no connection is refused when the opened appliance takes over.
+    const auto port = static_cast<int>(section.listen.port);
+    std::optional<int> listener = inherited_.TakeTcp(section.listen.address, port);
+    if (!listener) {
+      SKMS_TRY(listener, http::ListenOnTcp(section.listen.address, port));
+    }
+    SKMS_TRYV(inherited_.Add(*listener));
+  }
   SKMS_TRY(http::InheritedListeners mine, inherited_.Duplicate());
   options.inherited = mine.TakeUnix(options.path);
   SKMS_TRY(admin_, http::CreateUnixTransport(options, *api_));
+  SKMS_TRY(remote_, RemoteAdmin(configuration_, mine, *api_));
+  if (remote_) SKMS_TRYV(remote_->Start());
   return admin_->Start();
 }
 
 LockedAppliance::~LockedAppliance() {
-  if (admin_) admin_->Stop();
+  StopServing();
   if (!own_socket_.empty()) ::unlink(own_socket_.c_str());
+}
+
+void LockedAppliance::StopServing() {
+  if (remote_) remote_->Stop();
+  if (admin_) admin_->Stop();
 }
 
 std::vector<std::string> LockedAppliance::Reasons() const {
@@ -113,10 +131,10 @@ std::unique_ptr<Appliance> LockedAppliance::TakeOpened() {
     if (!opened_) return nullptr;
   }
   // The answer to whoever unlocked it goes out first.
-  admin_->Stop();
+  StopServing();
   return std::move(opened_);
 }
 
-bool LockedAppliance::healthy() const { return admin_->running(); }
+bool LockedAppliance::healthy() const { return admin_->running() && (!remote_ || remote_->running()); }
 
 }  // namespace skms::appliance

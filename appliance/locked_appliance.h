@@ -35,13 +35,14 @@ class LockedAppliance {
 
   /// The appliance, once it was unlocked and this has ended to serve: start it. nullptr until then.
   std::unique_ptr<Appliance> TakeOpened();
-  /// The admin socket is still listened on.
+  /// Administrators are still listened to.
   bool healthy() const;
 
  private:
   LockedAppliance(const Configuration& configuration, std::shared_ptr<EnteredPins> pins, Error why)
       : configuration_(configuration), pins_(std::move(pins)), why_(std::move(why)) {}
   Status Serve();
+  void StopServing();
   Status Unlock(const std::string& label, SecretBytes pin, const keystore::Requester& by);
   Result<std::unique_ptr<Appliance>> Open(const std::string& label, const keystore::Requester& by);
   std::vector<std::string> Reasons() const;
@@ -54,6 +55,7 @@ class LockedAppliance {
   std::unique_ptr<http::Api> api_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<http::Transport> admin_;
+  std::unique_ptr<http::Transport> remote_;  ///< administrators from other hosts, or nullptr
 
   std::mutex unlocking_;  ///< held while the appliance is opened, which may take long
   std::vector<keystore::RefusedRequest> refused_;  ///< recorded once there is an audit chain

@@ -111,7 +111,9 @@ std::chrono::milliseconds LongestRequest(const Configuration& configuration) {
   constexpr std::uint32_t kLeast = 25000;
   const auto most = [](const auto& listen) { return 2 * listen.request_time_ms + listen.answer_time_ms; };
   const std::uint32_t ue = configuration.listen_ue.present ? most(configuration.listen_ue.listen) : 0;
-  return std::chrono::milliseconds(std::max({kLeast, most(configuration.listen), ue}));
+  const std::uint32_t remote =
+      configuration.listen_admin.present ? 2 * configuration.listen_admin.listen.request_time_ms : 0;
+  return std::chrono::milliseconds(std::max({kLeast, most(configuration.listen), ue, remote}));
 }
 
 /// A token that hangs may have been left behind, and must not keep the process from telling why it ends.

@@ -271,7 +271,8 @@ std::vector<Metrics::Expiry> Metrics::ReadExpiries() const {
   const Configuration& configuration = from_.configuration;
   const std::pair<std::string, const ListenSection*> sections[] = {
       {"listen", &configuration.listen},
-      {"listen_ue", configuration.listen_ue.present ? &configuration.listen_ue.listen : nullptr}};
+      {"listen_ue", configuration.listen_ue.present ? &configuration.listen_ue.listen : nullptr},
+      {"listen_admin", configuration.listen_admin.present ? &configuration.listen_admin.listen : nullptr}};
   std::vector<Expiry> expiries;
   const auto add_certificates = [&](const std::string& setting, const std::string& path) {
     if (path.empty()) return;
@@ -306,14 +307,18 @@ std::vector<Metrics::Expiry> Metrics::ReadExpiries() const {
   return expiries;
 }
 
-void Metrics::AddExpiries(MetricText& out) {
+std::vector<Metrics::Expiry> Metrics::Expiries() {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (expiries_read_ == std::chrono::steady_clock::time_point{} || now - expiries_read_ > kExpiriesAreGood) {
     expiries_ = ReadExpiries();
     expiries_read_ = now;
   }
-  for (const Expiry& one : expiries_) {
+  return expiries_;
+}
+
+void Metrics::AddExpiries(MetricText& out) {
+  for (const Expiry& one : Expiries()) {
     if (one.crl) {
       out.Gauge("skms_crl_next_update_time_seconds",
                 "Until when the CRLs of a file are good, since 1970; 0: it cannot be read.",

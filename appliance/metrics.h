@@ -48,14 +48,15 @@ class Metrics {
   /// What cannot be read is left out; skms_metrics_incomplete says so, and the log why.
   std::string Text();
 
- private:
   /// Until when a file's certificate or CRL is good; the first of several to end.
   struct Expiry {
     std::string setting;  ///< of the configuration
     bool crl = false;
     std::int64_t until = 0;  ///< seconds since 1970; 0: cannot be read
   };
+  std::vector<Expiry> Expiries();
 
+ private:
   void AddServer(MetricText& out) const;
   void AddRequests(MetricText& out) const;
   void AddTokens(MetricText& out) const;

@@ -144,6 +144,11 @@ Status Approvals::CheckNotPutBack(const Approval& approval) {
                         ": it was put back outside skms");
 }
 
+Status Approvals::EndExpired() {
+  const std::lock_guard lock(mutex_);
+  return Sweep();
+}
+
 Result<Approvals::Stored> Approvals::FindOpen(const std::string& id) {
   SKMS_TRYV(Sweep());
   SKMS_TRY(Stored found, Find(id));

@@ -89,6 +89,9 @@ class Approvals {
   /// What it was used for was refused or failed: it may be used again.
   Status GiveBack(const Requester& by, const Approval& used);
 
+  /// Ends what has run out, with its entry, so that the chain tells it also where nobody looks.
+  Status EndExpired();
+
   /// Brings every row under the token keys `use`: how many were not. Errors: kIntegrity, kStorage, the
   /// token's.
   Result<std::int64_t> Rewrap(const hsm::TokenKeyGenerations& use);

@@ -79,8 +79,55 @@ struct RawAnswer {
   std::string body;
 };
 
+Error Explain(httplib::Error failure, const RemoteServer& server) {
+  switch (failure) {
+    case httplib::Error::Connection:
+      return {ErrorCode::kResourceExhausted, "nobody answers on " + server.url};
+    case httplib::Error::SSLServerVerification:
+      return {ErrorCode::kUnauthenticated,
+              server.url + " shows a certificate for another name, or one that " +
+                  (server.ca.empty() ? std::string("this host's certificate authorities do")
+                                     : server.ca + " does") +
+                  " not vouch for; nothing was sent to it. Give its authority's certificate: --ca FILE"};
+    case httplib::Error::SSLConnection:
+    case httplib::Error::SSLLoadingCerts:
+      return {ErrorCode::kUnauthenticated,
+              "no TLS connection to " + server.url + ": " + server.key + " is the key of " +
+                  server.certificate +
+                  "? Is it issued by an authority of listen_admin.client_ca, and not ended or revoked?"};
+    default:
+      return {ErrorCode::kIo,
+              server.url +
+                  ": the answer broke off; look whether it did what was asked. If it does so each time, "
+                  "the server does not take this certificate"};
+  }
+}
+
+Result<RawAnswer> AskRemote(const RemoteServer& server, const std::string& method, const std::string& path,
+                            const std::string& body, int answer_seconds) {
+  SKMS_TRY(const HostAndPort where, CheckRemote(server));
+  httplib::SSLClient client(where.host, where.port, server.certificate, server.key);
+  if (!client.is_valid()) return Explain(httplib::Error::SSLLoadingCerts, server);
+  SSL_CTX_set_min_proto_version(client.ssl_context(), TLS1_2_VERSION);
+  client.enable_server_certificate_verification(true);
+  if (!server.ca.empty()) client.set_ca_cert_path(server.ca);
+  client.set_connection_timeout(kConnectSeconds);
+  client.set_read_timeout(answer_seconds);
+  httplib::Request request;
+  request.method = method;
+  request.path = path;
+  if (!body.empty()) {
+    request.set_header("Content-Type", "application/json");
+    request.body = body;
+  }
+  const httplib::Result result = client.send(request);
+  if (!result) return Explain(result.error(), server);
+  return RawAnswer{result->status, result->body};
+}
+
 Result<RawAnswer> Ask(const Session& session, const std::string& method, const std::string& path,
                       const std::string& body, int answer_seconds = kAnswerSeconds) {
+  if (session.remote) return AskRemote(*session.remote, method, path, body, answer_seconds);
   SKMS_TRY(const std::string socket, session.SocketPath());
   SKMS_TRYV(CheckSocket(socket));
   httplib::Client client(socket);

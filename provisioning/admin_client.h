@@ -1,4 +1,5 @@
-// The client side of the admin socket. One request, one connection; one thread.
+// The client side of the admin socket, and of the administrators' TLS port of another host (remote_server.h).
+// One request, one connection; one thread.
 //
 // Errors: kResourceExhausted (nobody answers on the socket: exit 4), kUnauthenticated (the socket or the
 // daemon refuses this user), kIo (the answer broke off: what was asked for may have been done), else the

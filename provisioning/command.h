@@ -5,19 +5,24 @@
 
 #include <boost/program_options/options_description.hpp>
 #include <boost/program_options/variables_map.hpp>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "appliance/config/configuration.h"
 #include "base/result.h"
+#include "provisioning/remote_server.h"
 
 namespace skms::provisioning {
 
 /// What every command gets besides its own options.
 struct Session {
   std::string config_path;
-  std::string socket;  ///< empty: from the configuration
+  std::string socket;                  ///< empty: from the configuration
+  std::optional<RemoteServer> remote;  ///< in place of the socket
   bool json = false;
+
+  /// Also kInvalidArgument where the server is another host's.
 
   Result<appliance::Configuration> LoadConfiguration() const;
   Result<std::string> SocketPath() const;
@@ -42,8 +47,8 @@ struct Command {
 
 std::span<const Command> Commands();
 
-/// --config, --socket, --output, --help. The name of an option's value says what completes it: FILE, or the
-/// choices divided by "|".
+/// --config, --socket, --url and what goes with it, --output, --help. The name of an option's value says what
+/// completes it: FILE, or the choices divided by "|".
 OptionsDescription CommonOptions();
 
 /// Runs a whole command line (without the program's name). Writes to standard output and standard error;

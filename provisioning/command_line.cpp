@@ -22,6 +22,9 @@ struct SplitLine {
   bool Asks(const char* option) const { return std::find(rest.begin(), rest.end(), option) != rest.end(); }
 };
 
+constexpr const char* kCommonWithValue[] = {"--config", "--socket", "--url",   "--cert",
+                                            "--key",    "--ca",     "--output"};
+
 SplitLine Split(const Words& arguments) {
   SplitLine line;
   bool words_may_come = true;
@@ -32,7 +35,8 @@ SplitLine Split(const Words& arguments) {
       continue;
     }
     line.rest.push_back(argument);
-    const bool takes_value = argument == "--config" || argument == "--socket" || argument == "--output";
+    const bool takes_value = std::find(std::begin(kCommonWithValue), std::end(kCommonWithValue), argument) !=
+                             std::end(kCommonWithValue);
     // What follows an option of the command itself may be its value.
     if (!line.words.empty() && !takes_value) words_may_come = false;
     if (takes_value && i + 1 < arguments.size()) line.rest.push_back(arguments[++i]);
@@ -70,6 +74,14 @@ Options Parse(const Command& command, const Words& arguments) {
   return options;
 }
 
+std::optional<RemoteServer> RemoteFrom(const Options& options) {
+  const auto text = [&options](const char* name) {
+    return options.count(name) > 0 ? options[name].as<std::string>() : std::string();
+  };
+  if (options.count("url") == 0) return std::nullopt;
+  return RemoteServer{text("url"), text("cert"), text("key"), text("ca")};
+}
+
 int RunCommand(const Command& command, const Words& arguments) {
   const std::string see = "skmsctl " + command.name() + " --help";
   Session session;
@@ -87,6 +99,11 @@ int RunCommand(const Command& command, const Words& arguments) {
   session.config_path = options["config"].as<std::string>();
   session.json = output == "json";
   if (options.count("socket") > 0) session.socket = options["socket"].as<std::string>();
+  session.remote = RemoteFrom(options);
+  if (session.remote && !session.socket.empty())
+    return UsageError("--url and --socket name two servers; give one", see);
+  if (!session.remote && (options.count("cert") + options.count("key") > 0))
+    return UsageError("--cert and --key go with --url", see);
 
   const Status done = command.run(session, options);
   if (done.has_value()) return kExitOk;
@@ -123,6 +140,9 @@ int RunGroup(const SplitLine& line) {
 }  // namespace
 
 Result<appliance::Configuration> Session::LoadConfiguration() const {
+  if (remote)
+    return InvalidArgument(
+        "this needs the server's own configuration, files or token: run it on that host, without --url");
   return appliance::LoadConfiguration(config_path);
 }
 
@@ -139,6 +159,12 @@ OptionsDescription CommonOptions() {
       po::value<std::string>()->value_name("FILE")->default_value(appliance::kDefaultConfigurationPath),
       "configuration of the daemon")("socket", po::value<std::string>()->value_name("FILE"),
                                      "admin socket, if not the configuration's")(
+      "url", po::value<std::string>()->value_name("URL"),
+      "a server on another host, https://host[:port] of its section listen_admin; with the three that "
+      "follow")("cert", po::value<std::string>()->value_name("FILE"), "who asks there")(
+      "key", po::value<std::string>()->value_name("FILE"), "key of that certificate, mode 0600")(
+      "ca", po::value<std::string>()->value_name("FILE"),
+      "authority of the server's certificate, if not one of this host's")(
       "output", po::value<std::string>()->value_name("table|json")->default_value("table"), "form of output")(
       "help,h", "print help and exit");
   return options;

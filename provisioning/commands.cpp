@@ -11,6 +11,8 @@ constexpr Command kCommands[] = {
     {"doctor", "", "",
      "Look over host, token, database, certificates and edge; print each finding with its cure.",
      "skmsctl doctor", DescribeDoctor, RunDoctor},
+    {"page", "", "", "Write the status page, for a browser: state, keys, requests, tokens, the last day.",
+     "skmsctl page --to status.html", DescribePage, RunPage},
     {"metrics", "", "", "Print what the daemon measures, in Prometheus' text format.",
      "skmsctl metrics --to /var/lib/prometheus/node-exporter/skms.prom", DescribeMetrics, RunMetrics},
     {"unlock", "", "", "Give a locked server, or a token that waits for it, the PIN.", "skmsctl unlock",

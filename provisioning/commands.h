@@ -72,6 +72,8 @@ void DescribeUnlock(OptionsDescription& options);
 Status RunUnlock(const Session& session, const Options& options);
 void DescribeDoctor(OptionsDescription& options);
 Status RunDoctor(const Session& session, const Options& options);
+void DescribePage(OptionsDescription& options);
+Status RunPage(const Session& session, const Options& options);
 void DescribeMetrics(OptionsDescription& options);
 Status RunMetrics(const Session& session, const Options& options);
 Status RunStatus(const Session& session, const Options& options);

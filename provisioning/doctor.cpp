@@ -92,6 +92,7 @@ void DescribeDoctor(OptionsDescription& options) {
 }
 
 Status RunDoctor(const Session& session, const Options& options) {
+  if (session.remote) SKMS_TRYV(session.LoadConfiguration());  // it is not a finding, but a mistake
   Findings found;
   ExamineAll(session, options, found);
   if (session.json) {

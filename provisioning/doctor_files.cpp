@@ -172,7 +172,8 @@ void ExamineCertificateFile(const std::string& check, const std::string& path, s
 void ExamineListener(const appliance::Configuration& configuration, const Listener& listener,
                      std::int64_t now, Findings& found) {
   const appliance::ListenSection& section = *listener.section;
-  const std::string then = RestartOf(configuration);
+  const std::string then =
+      listener.name == "listen_admin" ? "systemctl restart skmsd" : RestartOf(configuration);
   const auto replace = [&](const std::string& path) {
     return "openssl x509 -in " + ShellWord(path) + " -noout -dates  # put a new one there, then: " + then;
   };
@@ -232,6 +233,8 @@ void ExamineCertificates(const appliance::Configuration& configuration, std::int
   ExamineListener(configuration, {"listen", &configuration.listen}, now, found);
   if (configuration.listen_ue.present)
     ExamineListener(configuration, {"listen_ue", &configuration.listen_ue.listen}, now, found);
+  if (configuration.listen_admin.present)
+    ExamineListener(configuration, {"listen_admin", &configuration.listen_admin.listen}, now, found);
 }
 
 void JudgeExpiry(const std::string& check, const std::string& what, std::int64_t until, std::int64_t now,

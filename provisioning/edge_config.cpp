@@ -32,7 +32,11 @@ std::string Fill(std::string_view text, const std::vector<std::pair<std::string_
     const auto value =
         std::find_if(values.begin(), values.end(), [&name](const auto& each) { return each.first == name; });
     const bool named = !text.empty() && value != values.end();
-    filled += named ? std::string_view(value->second) : text.substr(0, 1);
+    if (named) {
+      filled += value->second;
+    } else {
+      filled += text.substr(0, 1);
+    }
     text.remove_prefix(std::min(named ? name.size() + 2 : 1, text.size()));
   }
   return filled;

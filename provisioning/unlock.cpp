@@ -20,10 +20,10 @@ std::string Text(const Options& options, const char* name) {
   return options.count(name) > 0 ? options[name].as<std::string>() : std::string();
 }
 
-/// As the configuration knows it, which is not read beside --socket.
+/// As the configuration knows it, which is not read beside --socket or --url.
 Result<std::string> LabelFor(const Session& session, const Options& options) {
   std::string label = Text(options, "label");
-  if (!session.socket.empty()) return label;
+  if (!session.socket.empty() || session.remote) return label;
   SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
   SKMS_TRY(const appliance::TokenSection token, appliance::FindToken(configuration, label));
   return token.label;

@@ -47,6 +47,8 @@ class AdminApi {
  public:
   explicit AdminApi(AdminDependencies dependencies) : deps_(std::move(dependencies)) {}
 
+  void Identify(RequestContext& context) const { IdentifyRemote(deps_.access, context); }
+
   Response Handle(const Route& route, Call& call) {
     if (auto refusal = JudgeAccess(deps_.access, route.method, route.pattern, call)) {
       const Status recorded = RecordNoAccess(call, std::move(refusal->reason));
@@ -78,6 +80,8 @@ class AdminApi {
   }
 
   Response Metrics(Call& /*call*/) { return MetricsResponse(deps_.metrics()); }
+
+  Response ShowPage(Call& /*call*/) { return StatusPageResponse(deps_.page()); }
 
   Response GetStatus(Call& call) { return Answer(ReadStatus(deps_), call); }
 
@@ -270,6 +274,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/healthz", &AdminApi::Health},
     {"GET", "/readyz", &AdminApi::Ready},
     {"GET", "/metrics", &AdminApi::Metrics},
+    {"GET", "/status", &AdminApi::ShowPage},
     {"GET", "/admin/v1/status", &AdminApi::GetStatus},
     {"POST", "/admin/v1/unlock", &AdminApi::Unlock},
     {"GET", "/admin/v1/audit/verification", &AdminApi::VerifyAudit},
@@ -341,6 +346,7 @@ void RegisterAdminApi(http::Api& api, AdminDependencies dependencies) {
   for (const Route& route : kRoutes) {
     api.Add(route.method, route.pattern,
             [resource, &route](const Request& request, RequestContext& context, const PathValues& values) {
+              resource->Identify(context);
               Call call{request, context, values, {}};
               return resource->Handle(route, call);
             });

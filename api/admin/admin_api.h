@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "api/admin/peer_access.h"
+#include "api/admin/status_page.h"
 #include "api/http/router.h"
 #include "base/clock.h"
 #include "base/secret_bytes.h"
@@ -61,7 +62,6 @@ struct IssuerKeysControl {
   };
 };
 
-/// How well the audit chain is kept.
 /// How the chain gets to where it is sent.
 struct AuditExportReport {
   bool on = false;
@@ -72,6 +72,7 @@ struct AuditExportReport {
   std::string trouble;        ///< why the last try failed; empty: it did not
 };
 
+/// How well the audit chain is kept.
 struct AuditReport {
   std::int64_t signed_up_to = 0;  ///< the last entry that a checkpoint covers
   std::int64_t signed_at_ms = 0;  ///< 0: there is none yet
@@ -165,6 +166,7 @@ struct AdminDependencies {
       };
   /// What is measured, in Prometheus' text format.
   std::function<std::string()> metrics = [] { return std::string(); };
+  std::function<StatusPage()> page = [] { return StatusPage{}; };
 };
 
 /// A resource of the API and a method that it knows; both live as long as the program.

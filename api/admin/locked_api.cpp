@@ -20,6 +20,8 @@ class LockedApi {
  public:
   explicit LockedApi(LockedDependencies dependencies) : deps_(std::move(dependencies)) {}
 
+  void Identify(http::RequestContext& context) const { IdentifyRemote(deps_.access, context); }
+
   Response Handle(const AdminResource& route, Call& call) {
     if (auto refusal = JudgeAccess(deps_.access, route.method, route.pattern, call)) {
       const auto& peer = call.context.credentials;
@@ -31,6 +33,7 @@ class LockedApi {
     const std::string pattern = route.pattern;
     if (pattern == "/healthz") return JsonResponse(200, {{"status", "ok"}});
     if (pattern == "/metrics") return MetricsResponse(deps_.metrics());
+    if (pattern == "/status") return StatusPageResponse(Page());
     if (pattern == "/admin/v1/status") return JsonResponse(200, ReadStatus());
     if (pattern == "/admin/v1/unlock") return NoContent(Unlock(call), call);
     return Failed({ErrorCode::kLocked, "locked: " + deps_.reasons().front()}, call);
@@ -52,6 +55,17 @@ class LockedApi {
             {"healthy", true}};
   }
 
+  StatusPage Page() {
+    StatusPage page;
+    page.skms_id = deps_.skms_id;
+    page.version = deps_.version;
+    page.now = deps_.clock.NowSeconds();
+    page.started = deps_.started;
+    page.state = "locked";
+    page.reasons = deps_.reasons();
+    return page;
+  }
+
   LockedDependencies deps_;
 };
 
@@ -63,6 +77,7 @@ void RegisterLockedApi(http::Api& api, LockedDependencies dependencies) {
     api.Add(one.method, one.pattern,
             [resource, one](const http::Request& request, http::RequestContext& context,
                             const http::PathValues& values) {
+              resource->Identify(context);
               Call call{request, context, values, {}};
               return resource->Handle(one, call);
             });

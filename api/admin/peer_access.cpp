@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "api/auth/certificate.h"
+
 namespace skms::admin {
 
 namespace {
@@ -68,6 +70,18 @@ PeerAccess AccessOf(const std::optional<http::PeerCredentials>& peer, uid_t own_
   }
   out.known = !out.roles.empty() || peer->uid == 0 || peer->uid == own_user;
   return out;
+}
+
+void IdentifyRemote(const AdminAccess& access, http::RequestContext& context) {
+  if (context.transport != http::TransportKind::kDirectTls) return;
+  context.credentials.reset();
+  if (!context.certificate) return;
+  const auto facts = auth::ReadCertificate(context.certificate->der);
+  if (!facts) return;
+  const Sha256Digest key = Sha256(facts->spki);
+  for (const RemotePerson& person : access.persons) {
+    if (person.key == key) context.credentials = person.user;
+  }
 }
 
 std::string NameOfUser(uid_t user) { return FindNameOf(user).value_or(std::to_string(user)); }

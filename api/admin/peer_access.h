@@ -10,6 +10,7 @@
 
 #include "api/admin/roles.h"
 #include "api/http/message.h"
+#include "base/digest.h"
 
 namespace skms::admin {
 
@@ -30,11 +31,22 @@ struct RoleGrant {
   std::optional<gid_t> group;
 };
 
+/// Whose a client certificate is.
+struct RemotePerson {
+  Sha256Digest key{};          ///< of its SubjectPublicKeyInfo
+  http::PeerCredentials user;  ///< of this host, as if its process had connected
+};
+
 struct AdminAccess {
   std::optional<gid_t> admin_group;
   bool with_roles = false;  ///< false: whoever MayAdminister has every role
   std::vector<RoleGrant> grants;
+  std::vector<RemotePerson> persons{};
 };
+
+/// Makes who comes by TLS the user that his certificate's key stands for, or nobody. One person is one user,
+/// from wherever: nobody approves from afar what he asked for on the socket.
+void IdentifyRemote(const AdminAccess& access, http::RequestContext& context);
 
 struct PeerAccess {
   bool known = false;  ///< may see that the server lives and how it fares

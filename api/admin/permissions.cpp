@@ -4,8 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/auth/certificate.h"
 #include "api/http/json.h"
 #include "api/http/problem_details.h"
+#include "base/digest.h"
+#include "base/encoding.h"
 
 namespace skms::admin {
 namespace {
@@ -24,6 +27,7 @@ constexpr Permission kPermissions[] = {
     {"GET", "/healthz", kAll, true},
     {"GET", "/readyz", kAll, true},
     {"GET", "/metrics", kAll, true},
+    {"GET", "/status", kAll, true},
     {"GET", "/admin/v1/status", kAll, true},
     {"POST", "/admin/v1/unlock", kAdminsAndOfficers},
     {"GET", "/admin/v1/audit/verification", kReaders},
@@ -92,7 +96,20 @@ bool IsAdminsStep(std::string_view pattern, const Call& call) {
   return action == "destroy" || action == "release";
 }
 
+/// Who comes from afar is told what to ask for: the key is his own.
+AccessRefusal UnknownKey(const Call& call) {
+  http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);
+  problem.detail = "no administrator of this server has this certificate's key";
+  const auto facts = auth::ReadCertificate(call.context.certificate->der);
+  if (facts)
+    problem.detail +=
+        ", sha256 " + ToHex(Sha256(facts->spki)) + "; it would stand in listen_admin.persons of skms.yaml";
+  problem.cause = "not-an-administrator";
+  return {problem.cause, http::ToResponse(problem, call.context.request_id)};
+}
+
 AccessRefusal Unknown(const AdminAccess& access, const Call& call) {
+  if (!call.context.credentials && call.context.certificate) return UnknownKey(call);
   if (!access.with_roles || !call.context.credentials)
     return {"not-an-administrator", NotAnAdministrator(call)};
   http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "appliance/config/administration.h"
 #include "appliance/config/section_reader.h"
 #include "base/api_root.h"
 #include "base/file.h"
@@ -87,18 +88,6 @@ void ReadStore(SectionReader& reader, Configuration& out) {
   reader.Number("answer_cache_bytes", out.store.answer_cache_bytes, 0, 1U << 30U);
 }
 
-void ReadListener(SectionReader& reader, ListenSection& out) {
-  reader.Address("address", out.address);
-  reader.Number("port", out.port, 0, 65535);
-  reader.Path("certificate", out.certificate, true);
-  reader.Path("private_key", out.private_key, true);
-  reader.Path("ocsp_response", out.ocsp_response);
-  reader.Number("max_connections", out.max_connections, 1, 4096);
-  reader.Number("keep_alive_ms", out.keep_alive_ms, 1, 60000);
-  reader.Number("request_time_ms", out.request_time_ms, 100, 600000);
-  reader.Number("answer_time_ms", out.answer_time_ms, 100, 600000);
-}
-
 void ReadListen(SectionReader& reader, Configuration& out) {
   reader.OneOf("mode", out.listen.mode, {"direct", "edge"});
   ReadListener(reader, out.listen);
@@ -146,47 +135,6 @@ void ReadLimits(SectionReader& reader, Configuration& out) {
   reader.Real("refused_per_second", out.limits.refused_per_second, 0.01, 1e6);
   reader.Real("refused_burst", out.limits.refused_burst, 1, 1e6);
   reader.Number("payload_bytes", out.limits.payload_bytes, 1, 8U << 20U);
-}
-
-void ReadAdmin(SectionReader& reader, Configuration& out) {
-  reader.Path("socket", out.admin.socket);
-  reader.Text("group", out.admin.group);
-}
-
-/// "user:NAME" or "group:NAME"; whether there is such a one the daemon finds at its start.
-bool IsRoleMember(const std::string& text) {
-  const std::size_t colon = text.find(':');
-  if (colon == std::string::npos || colon + 1 == text.size()) return false;
-  const std::string kind = text.substr(0, colon);
-  return (kind == "user" || kind == "group") && text.find('\0') == std::string::npos;
-}
-
-void ReadRoles(SectionReader& reader, Configuration& out) {
-  RolesSection& roles = out.roles;
-  roles.present = reader.present();
-  for (const auto& [key, members] :
-       {std::pair("admin", &roles.admin), std::pair("operator", &roles.operators),
-        std::pair("backup", &roles.backup), std::pair("auditor", &roles.auditor),
-        std::pair("officer", &roles.officer)}) {
-    reader.Texts(key, *members, kMaxRoleMembers);
-    if (!std::all_of(members->begin(), members->end(), IsRoleMember))
-      reader.Fail(key, "must be a list, each item user:NAME or group:NAME");
-  }
-}
-
-void ReadApprovals(SectionReader& reader, Configuration& out) {
-  static const std::vector<std::string> kKinds = {"destroy", "restore", "kek", "strict-recipient",
-                                                  "audit-key"};
-  ApprovalsSection& approvals = out.approvals;
-  if (out.roles.present) approvals.required = kKinds;
-  reader.Texts("required", approvals.required, kKinds.size());
-  for (const std::string& kind : approvals.required) {
-    if (std::find(kKinds.begin(), kKinds.end(), kind) == kKinds.end())
-      reader.Fail("required",
-                  "knows no '" + kind + "'; known: destroy, restore, kek, strict-recipient, audit-key");
-  }
-  reader.Number("quorum", approvals.quorum, 2, 10);
-  reader.Number("expires_s", approvals.expires_s, 60, 2592000);
 }
 
 void ReadAccessToken(SectionReader& reader, Configuration& out) {
@@ -261,23 +209,12 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"skms", ReadSkms},
-    {"token", ReadToken},
-    {"store", ReadStore},
-    {"listen", ReadListen},
-    {"listen_ue", ReadListenUe},
-    {"edge", ReadEdge},
-    {"limits", ReadLimits},
-    {"admin", ReadAdmin},
-    {"roles", ReadRoles},
-    {"approvals", ReadApprovals},
-    {"access_token", ReadAccessToken},
-    {"rotation", ReadRotation},
-    {"rewrap", ReadRewrap},
-    {"notify", ReadNotify},
-    {"audit", ReadAudit},
-    {"memory", ReadMemory},
-    {"log", ReadLog},
+    {"skms", ReadSkms},         {"token", ReadToken},         {"store", ReadStore},
+    {"listen", ReadListen},     {"listen_ue", ReadListenUe},  {"edge", ReadEdge},
+    {"limits", ReadLimits},     {"admin", ReadAdmin},         {"listen_admin", ReadListenAdmin},
+    {"roles", ReadRoles},       {"approvals", ReadApprovals}, {"access_token", ReadAccessToken},
+    {"rotation", ReadRotation}, {"rewrap", ReadRewrap},       {"notify", ReadNotify},
+    {"audit", ReadAudit},       {"memory", ReadMemory},       {"log", ReadLog},
 };
 
 Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
@@ -291,7 +228,8 @@ Status CheckSectionNames(const std::string& path, const YAML::Node& root) {
           path, entry.first.Mark(),
           "unknown section '" + key +
               "'; known sections: skms, token, tokens, store, listen, listen_ue, edge, limits, "
-              "admin, roles, approvals, access_token, rotation, rewrap, notify, audit, memory, log");
+              "admin, listen_admin, roles, approvals, access_token, rotation, rewrap, notify, audit, memory, "
+              "log");
     }
     if (!seen.insert(key).second) {
       return ConfigurationErrorAt(path, entry.first.Mark(), "section '" + key + "' stands twice");
@@ -316,7 +254,8 @@ Status CheckExportPath(const Configuration& configuration) {
     taken.push_back(token.pin_file);
     taken.push_back(token.module);
   }
-  for (const ListenSection* listen : {&configuration.listen, &configuration.listen_ue.listen}) {
+  for (const ListenSection* listen :
+       {&configuration.listen, &configuration.listen_ue.listen, &configuration.listen_admin.listen}) {
     for (const std::string* file :
          {&listen->certificate, &listen->private_key, &listen->client_ca, &listen->crl})
       taken.push_back(*file);
@@ -346,9 +285,7 @@ Status CheckTogether(const Configuration& configuration) {
     return ConfigurationError(
         configuration.path +
         ": 'listen_ue.crl' needs 'listen_ue.client_ca': without it no certificate is asked for");
-  if (configuration.roles.present && configuration.roles.admin.empty())
-    return ConfigurationError(configuration.path +
-                              ": 'roles.admin' must name somebody, or nobody could administer this server");
+  SKMS_TRYV(CheckAdministration(configuration));
   if (configuration.skms.id.empty())
     return ConfigurationError(configuration.path + ": 'skms.id' must not be empty");
   SKMS_TRYV(CheckExportPath(configuration));

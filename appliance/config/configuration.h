@@ -111,6 +111,16 @@ struct AdminSection {
   std::string group;  ///< empty: mode 0600, root and the daemon's user; else 0660 and members of this group
 };
 
+/// Administrators from other hosts: TLS with client certificates. Opened where the section stands in the
+/// file.
+struct ListenAdminSection {
+  bool present = false;
+  ListenSection listen;  ///< port 8445 and 8 connections unless given; `client_ca` is needed
+  /// Each "NAME:HEX": who shows a certificate with the key of this SHA-256 (over its SubjectPublicKeyInfo) is
+  /// this user of this host, and may do what that one may. At most kMaxRoleMembers.
+  std::vector<std::string> persons;
+};
+
 /// Who may do what on the admin socket: each "user:NAME" or "group:NAME" of this host. Not in the file:
 /// whoever may use the socket may do everything.
 struct RolesSection {
@@ -199,6 +209,7 @@ struct Configuration {
   EdgeSection edge;
   LimitsSection limits;
   AdminSection admin;
+  ListenAdminSection listen_admin;
   RolesSection roles;
   ApprovalsSection approvals;
   AccessTokenSection access_token;

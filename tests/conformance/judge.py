@@ -152,7 +152,7 @@ def check_by(document, method, path, status, headers, body):
         raise Verdict(f"{name}: {status} is {media_type(headers)!r}; documented: {', '.join(content)}")
     schema = content[media_type(headers)].get("schema")
     if schema is not None:
-        text = media_type(headers) == "text/plain"
+        text = media_type(headers) in ("text/plain", "text/html")
         document.validate(schema, base, body if text else body_of(status, headers, body, name))
 
 
@@ -162,7 +162,7 @@ def check_head(path, status, headers):
     operation, _ = document.operation("GET", rest) if document else (None, False)
     if status < 400 and (operation is None or str(status) not in operation["responses"]):
         raise Verdict(f"HEAD {path}: {status} is not documented for GET")
-    if status not in NO_BODY and media_type(headers) not in ("application/json", "text/plain", PROBLEM):
+    if status not in NO_BODY and media_type(headers) not in ("application/json", "text/plain", "text/html", PROBLEM):
         raise Verdict(f"HEAD {path}: {status} is {media_type(headers) or 'without a media type'}")
 
 

@@ -228,7 +228,7 @@ def ask_admin_api(appliance):
     for path in ("/healthz", "/readyz", "/admin/v1/token"):
         appliance.ask_admin(path)
     ctl("audit", "archive", "--directory", appliance.directory, "--older-than", "0")
-    for command in ("status", "audit verify", "audit key", "audit query", "audit export --file -", "token probe", "metrics", "service list", "principal list", "recipient list", "issuer list",
+    for command in ("status", "audit verify", "audit key", "audit query", "audit export --file -", "token probe", "metrics", "page --to -", "service list", "principal list", "recipient list", "issuer list",
                     "payload list", "key list"):
         ctl(*command.split())
     ctl("backup", "create", "--file", appliance.directory / "backup")

@@ -37,6 +37,7 @@ class People:
     def __init__(self, appliance):
         self.appliance = appliance
         appliance.directory.chmod(0o755)
+        self.program = shutil.copy(BIN / "skmsctl", appliance.directory)  # BIN may lie where only its owner may look
         self.config = appliance.directory / "people.yaml"
         shutil.copy(appliance.config, self.config)
         self.config.chmod(0o644)
@@ -46,7 +47,7 @@ class People:
         return ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(grp.getgrnam(GROUP).gr_gid), "--clear-groups", *map(str, command)]
 
     def ctl(self, person, *arguments):
-        command = [BIN / "skmsctl", "--config", self.config, *arguments]
+        command = [self.program, "--config", self.config, *arguments]
         return subprocess.run(self.command(person, *command), env=self.appliance.environment, capture_output=True, text=True, timeout=DEADLINE)
 
     def did(self, person, *arguments):

@@ -132,6 +132,15 @@ TEST_CASE("what is refused, withdrawn or expired is over, and says so") {
   }
 }
 
+TEST_CASE("what has run out is ended where nobody asks for anything") {
+  Asked f;
+  Must(f.approvals().EndExpired());
+  CHECK(f.LastAction() == "approval.request");
+  f.clock.Advance(std::chrono::seconds(3600));
+  Must(f.approvals().EndExpired());
+  CHECK(f.LastAction() == "approval.expire");
+}
+
 TEST_CASE("what was not done under an approval may be tried again under it") {
   Asked f;
   f.Approve(2);
