@@ -78,7 +78,7 @@ void AuditKeeper::EndApprovals() {
   const auto now = steady_clock::now();
   if (now < approvals_at_) return;
   approvals_at_ = now + kBetweenApprovals;
-  if (const Status ended = store_.approvals().EndExpired(); ended.has_error() && tells_.Now())
+  if (const Status ended = store_.approvals().EndExpired(); ended.has_error() && approvals_tell_.Now())
     LogWarning("requests for approval that have run out are not ended: " + ended.error().Describe());
 }
 
@@ -118,6 +118,7 @@ void AuditKeeper::Sign() {
   if (last.has_error()) return Trouble(last.error());
   looked_ = steady_clock::now();
   const Lock lock(mutex_);
+  report_.checked = true;
   report_.signed_up_to = last.value() ? last.value()->seq : 0;
   report_.signed_at_ms = last.value() ? last.value()->time_ms : 0;
   report_.trouble.clear();

@@ -56,6 +56,7 @@ class AuditKeeper {
   bool stop_ = false;
   std::chrono::steady_clock::time_point approvals_at_{};
   Seldom tells_;
+  Seldom approvals_tell_;
   std::thread thread_;
 };
 

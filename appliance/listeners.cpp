@@ -24,7 +24,8 @@ Result<std::unique_ptr<http::Transport>> RemoteAdmin(const Configuration& config
                                                      http::InheritedListeners& inherited, http::Api& api) {
   if (!configuration.listen_admin.present) return std::unique_ptr<http::Transport>();
   http::DirectOptions options = DirectOptionsFrom(configuration.listen_admin.listen, "listen_admin");
-  // A ceremony, a backup and the check of a long chain take as long as they take, as on the socket.
+  // Whatever the section says: a ceremony, a backup and the check of a long chain take as long as they take,
+  // as on the socket.
   options.answer_time = std::chrono::milliseconds(0);
   options.inherited = inherited.TakeTcp(options.address, options.port);
   return http::CreateDirectTransport(options, api);

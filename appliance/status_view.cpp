@@ -51,6 +51,7 @@ void AddAudit(const MetricSources& from, admin::StatusPage& page) {
   page.audit_entries = chain.has_value() ? chain.value().entries : 0;
   page.audit_signed = report.signed_up_to;
   page.audit_signed_at = report.signed_at_ms / 1000;
+  page.audit_checked = report.checked;
   page.audit_trouble = chain.has_error() ? "it cannot be read; see the log" : report.trouble;
   if (page.audit_trouble.empty() && report.late)
     page.audit_trouble = "entries wait for their checkpoint far too long";
@@ -73,8 +74,8 @@ HistoryTotals StatusView::Totals() const {
     }
   }
   for (const hsm::TokenStatus& token : from_.module->tokens()) {
-    totals.token_calls += token.times.inside.count();
-    totals.token_seconds += std::chrono::duration<double>(token.times.inside.sum).count();
+    totals.tokens[token.info.label] = {token.times.inside.count(),
+                                       std::chrono::duration<double>(token.times.inside.sum).count()};
   }
   const auto counts = from_.store->CountKeyStates();
   if (counts.has_error()) return totals;
@@ -99,8 +100,11 @@ admin::StatusPage StatusView::Page() {
   if (counts.has_value()) {
     for (const auto& [name, count] : counts.value()) page.keys.push_back(count);
   }
-  if (const auto backlog = from_.store->ReadRotationBacklog(); backlog.has_value()) {
+  const auto backlog = from_.store->ReadRotationBacklog();
+  if (backlog.has_error()) LogError("status page: " + backlog.error().Describe());
+  if (backlog.has_value()) {
     page.due = backlog.value().due;
+    page.more_due = backlog.value().due >= keystore::RotationBacklog::kMost;
     page.late = backlog.value().late;
   }
   if (const admin::RotationReport rotation = from_.rotation(); rotation.held)

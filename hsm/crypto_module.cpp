@@ -153,6 +153,18 @@ Result<CryptoModule::StrictView> CryptoModule::ViewStrict() {
   return view;
 }
 
+Result<std::string> CryptoModule::DescribeStrictToCome() {
+  std::string text;
+  for (const auto& keeper : state_->tokens().keepers()) {
+    SKMS_TRY(const auto seen, keeper->LookAtStrict());
+    if (!seen) continue;
+    text += (text.empty() ? "" : "; ") + keeper->label() + ": strict KEK " +
+            std::to_string(seen->newest_generation()) + ", TRUSTED keys " +
+            std::to_string(seen->recipients()) + ", all of them " + seen->fingerprint();
+  }
+  return text;
+}
+
 Result<CryptoModule::StrictView> CryptoModule::RefreshStrict() {
   for (const auto& keeper : state_->tokens().keepers()) SKMS_TRYV(keeper->RefreshStrict());
   return ViewStrict();

@@ -127,6 +127,8 @@ class CryptoModule {
     std::size_t recipients = 0;  ///< keys marked TRUSTED
   };
   Result<StrictView> ViewStrict();
+  /// What RefreshStrict would take into use, in words that differ where that does.
+  Result<std::string> DescribeStrictToCome();
   /// Looks at the token again: the security officer made more, or took some away.
   Result<StrictView> RefreshStrict();
   /// Whether keys can be made for TRUSTED recipients. kUnsupported: the token does not enforce it (the

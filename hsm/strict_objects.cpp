@@ -147,6 +147,17 @@ std::uint32_t StrictObjects::newest_generation() const {
   return now->keks.empty() ? 0 : now->keks.rbegin()->first;
 }
 
+std::string StrictObjects::fingerprint() const {
+  const auto now = found();
+  Bytes all;
+  for (const auto& [generation, handle] : now->keks) {
+    const std::string name = std::to_string(generation) + ";";
+    all.insert(all.end(), name.begin(), name.end());
+  }
+  for (const auto& [digest, handle] : now->recipients) all.insert(all.end(), digest.begin(), digest.end());
+  return ToHex(Sha256(all));
+}
+
 std::size_t StrictObjects::recipients() const { return found()->recipients.size(); }
 
 }  // namespace skms::hsm

@@ -47,6 +47,8 @@ class StrictObjects {
   std::uint32_t newest_generation() const;  ///< 0: none
   std::vector<std::uint32_t> generations() const;
   std::size_t recipients() const;
+  /// Which KEKs and which keys: hex, another one where any of them is another.
+  std::string fingerprint() const;
 
  private:
   struct Found {

@@ -334,6 +334,16 @@ Status TokenKeeper::Refresh() {
   return Ok();
 }
 
+Result<std::shared_ptr<StrictObjects>> TokenKeeper::LookAtStrict() {
+  OpenTokenPtr open;
+  {
+    const Lock lock(mutex_);
+    open = current_;
+  }
+  if (!open) return std::shared_ptr<StrictObjects>();
+  return StrictObjects::Resolve(*open->token, open->capabilities, open->keys.newest_transfer_public());
+}
+
 Status TokenKeeper::RefreshStrict() {
   OpenTokenPtr open;
   {

@@ -91,6 +91,8 @@ class TokenKeeper {
   Status Refresh();
   /// What the security officer made or took away, on the token that is open; Ok for one that is not.
   Status RefreshStrict();
+  /// What RefreshStrict would find, and does not take into use; nullptr where the token is not open.
+  Result<std::shared_ptr<StrictObjects>> LookAtStrict();
   /// `work` with a token that is not open, logged in for it alone. Errors: kConflict (it is open), those of
   /// Token::Open, kUnsupported (it cannot be used), those of `work`.
   Status WithBareToken(const std::function<Status(Token&, const Capabilities&)>& work);

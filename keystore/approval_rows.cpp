@@ -101,6 +101,12 @@ void DeleteApprovalRow(soci::session& session, const std::string& id) { DeleteRo
 
 void DeleteApprovalRows(soci::session& session) { session << "DELETE FROM approvals"; }
 
+Status CheckApprovalRow(hsm::CryptoModule& module, const ApprovalRow& row) {
+  if (!row.readable) return Unreadable("request for approval", row.approval.id);
+  return CheckRowMac(module, FieldsOf(row.approval), row.mac,
+                     "request for approval '" + row.approval.id + "'");
+}
+
 Result<std::vector<ApprovalRow>> ReadApprovalRows(Database& database, const std::string& conditions) {
   std::vector<ApprovalRow> rows;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
@@ -123,8 +129,8 @@ Result<std::vector<ApprovalRow>> ReadApprovalRows(Database& database, const std:
     select.execute();
     while (select.fetch()) {
       const auto state = StateNamed(columns.state);
-      if (!state || columns.quorum < 1) return Unreadable("approval", approval.id);
-      approval.state = *state;
+      const bool readable = state && columns.quorum >= 1;
+      approval.state = state.value_or(ApprovalState::kUsed);
       approval.requester = PrincipalId(columns.requester);
       approval.refused_by = PrincipalId(columns.refused_by);
       approval.approvers.clear();
@@ -134,7 +140,7 @@ Result<std::vector<ApprovalRow>> ReadApprovalRows(Database& database, const std:
       approval.expires = columns.expires;
       approval.changed = columns.changed;
       approval.after_entry = columns.after_entry;
-      rows.push_back({approval, mac});
+      rows.push_back({approval, mac, readable});
     }
     return Ok();
   }));

@@ -13,6 +13,7 @@ namespace skms::keystore {
 struct ApprovalRow {
   Approval approval;
   RowMac mac;
+  bool readable = true;  ///< false: it has what skms writes to none
 };
 
 RowFields FieldsOf(const Approval& approval);
@@ -21,8 +22,9 @@ void InsertRow(soci::session& session, const Approval& approval, const RowMac& m
 bool UpdateRow(soci::session& session, const Approval& approval, const RowMac& mac, const RowMac& former);
 void DeleteApprovalRow(soci::session& session, const std::string& id);
 void DeleteApprovalRows(soci::session& session);
-/// Unchecked; `conditions` are our own words, never input. Errors: kIntegrity (a row is not readable),
-/// kStorage.
+/// kIntegrity: it was changed outside skms. Errors: also the token's.
+Status CheckApprovalRow(hsm::CryptoModule& module, const ApprovalRow& row);
+/// Unchecked; `conditions` are our own words, never input. Errors: kStorage.
 Result<std::vector<ApprovalRow>> ReadApprovalRows(Database& database, const std::string& conditions);
 
 }  // namespace skms::keystore

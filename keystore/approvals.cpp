@@ -7,6 +7,7 @@
 
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "base/log.h"
 #include "keystore/approval_rows.h"
 #include "keystore/audit_log.h"
 
@@ -14,6 +15,7 @@ namespace skms::keystore {
 namespace {
 
 constexpr std::int64_t kKeptWhenEnded = std::int64_t{30} * 86400;  // seconds
+constexpr int kMostEnded = 100;
 constexpr const char* kRequested = "approval.request";
 constexpr const char* kApproved = "approval.approve";
 constexpr const char* kGivenBack = "approval.return";
@@ -31,7 +33,7 @@ AuditEntry EntryFor(const Requester& by, const char* action, const Approval& app
 
 Requester Daemon() { return {PrincipalId("skmsd"), {}, "", true}; }
 
-std::string NameOf(const Approval& approval) { return "approval '" + approval.id + "'"; }
+std::string NameOf(const Approval& approval) { return "request for approval '" + approval.id + "'"; }
 
 Error Ended(const Approval& approval) {
   return Conflict("the request " + approval.id + " is " + std::string(Name(approval.state)) + " already");
@@ -67,7 +69,7 @@ std::string_view Name(ApprovalState state) {
 
 std::string DigestOf(const ApprovalOrder& order) {
   Bytes fields;
-  for (const std::string_view field : {std::string_view{order.operation}, std::string_view{order.body}})
+  for (const std::string& field : {order.kind, order.operation, order.body, order.summary})
     AppendField(fields, field);
   return ToHex(Sha256(fields));
 }
@@ -77,8 +79,25 @@ Result<std::vector<Approvals::Stored>> Approvals::ReadChecked(const std::string&
   std::vector<Stored> out;
   out.reserve(rows.size());
   for (ApprovalRow& row : rows) {
-    SKMS_TRYV(CheckRowMac(module_, FieldsOf(row.approval), row.mac, NameOf(row.approval)));
+    SKMS_TRYV(CheckApprovalRow(module_, row));
     out.push_back({std::move(row.approval), std::move(row.mac)});
+  }
+  return out;
+}
+
+Result<std::vector<Approvals::Stored>> Approvals::ReadGood(const std::string& conditions) {
+  SKMS_TRY(std::vector<ApprovalRow> rows, ReadApprovalRows(database_, conditions));
+  std::vector<Stored> out;
+  out.reserve(rows.size());
+  for (ApprovalRow& row : rows) {
+    const Status good = CheckApprovalRow(module_, row);
+    if (good.has_value()) {
+      out.push_back({std::move(row.approval), std::move(row.mac)});
+    } else if (good.error().code != ErrorCode::kIntegrity) {
+      return good.error();
+    } else if (tells_.Now()) {
+      LogCritical(good.error().detail + "; it counts for nothing");
+    }
   }
   return out;
 }
@@ -95,8 +114,7 @@ Status Approvals::Replace(const Stored& stored, Approval next, AuditEntry entry)
 
 Status Approvals::Sweep() {
   const std::int64_t now = clock_.NowSeconds();
-  SKMS_TRY(const std::vector<Stored> due,
-           ReadChecked("state = 'open' AND expires <= " + std::to_string(now)));
+  SKMS_TRY(const std::vector<Stored> due, ReadGood("state = 'open' AND expires <= " + std::to_string(now)));
   for (const Stored& one : due) {
     Approval next = one.approval;
     next.state = ApprovalState::kExpired;
@@ -104,7 +122,10 @@ Status Approvals::Sweep() {
   }
   const std::int64_t before = now - kKeptWhenEnded;
   SKMS_TRY(const std::vector<ApprovalRow> old,
-           ReadApprovalRows(database_, "state <> 'open' AND changed < " + std::to_string(before)));
+           ReadApprovalRows(database_, "state <> 'open' AND (changed < " + std::to_string(before) +
+                                           " OR id NOT IN (SELECT id FROM approvals WHERE state <> 'open'"
+                                           " ORDER BY changed DESC, id LIMIT " +
+                                           std::to_string(kMostEnded) + "))"));
   if (old.empty()) return Ok();
   return database_.Write([&](soci::session& session) -> Status {
     for (const ApprovalRow& row : old) DeleteApprovalRow(session, row.approval.id);
@@ -114,7 +135,7 @@ Status Approvals::Sweep() {
 
 Result<std::vector<Approvals::Stored>> Approvals::Open() {
   SKMS_TRYV(Sweep());
-  return ReadChecked("state = 'open'");
+  return ReadGood("state = 'open'");
 }
 
 Result<Approvals::Stored> Approvals::Find(const std::string& id) {
@@ -194,7 +215,7 @@ Result<Approval> Approvals::Request(const Requester& by, const ApprovalOrder& or
 Result<std::vector<Approval>> Approvals::List() {
   const std::lock_guard lock(mutex_);
   SKMS_TRYV(Sweep());
-  SKMS_TRY(std::vector<Stored> rows, ReadChecked("1 = 1"));
+  SKMS_TRY(std::vector<Stored> rows, ReadGood("1 = 1"));
   std::vector<Approval> out;
   out.reserve(rows.size());
   for (Stored& row : rows) out.push_back(std::move(row.approval));
@@ -248,13 +269,15 @@ Result<Approval> Approvals::Withdraw(const Requester& by, const std::string& id)
 }
 
 Result<std::optional<Approval>> Approvals::Use(const Requester& by, const ApprovalOrder& order,
-                                               const ApprovalRules& rules) {
+                                               const ApprovalRules& rules, const MayDecide& may_decide) {
   const std::lock_guard lock(mutex_);
   const std::string digest = DigestOf(order);
   SKMS_TRY(const std::vector<Stored> open, Open());
   for (const Stored& one : open) {
     if (one.approval.requester != by.principal || one.approval.digest != digest) continue;
-    if (!one.approval.Approved(rules.quorum)) continue;
+    Approval counted = one.approval;
+    std::erase_if(counted.approvers, [&](const PrincipalId& who) { return !may_decide(who, order.kind); });
+    if (!counted.Approved(rules.quorum)) continue;
     SKMS_TRYV(CheckNotPutBack(one.approval));
     Approval next = one.approval;
     next.state = ApprovalState::kUsed;
@@ -277,18 +300,27 @@ Status Approvals::GiveBack(const Requester& by, const Approval& used) {
 
 Result<std::int64_t> Approvals::Rewrap(const hsm::TokenKeyGenerations& use) {
   const std::lock_guard lock(mutex_);
-  SKMS_TRY(const std::vector<Stored> old, ReadChecked("mac_generation <> " + std::to_string(use.mac)));
-  std::vector<RowMac> macs;
-  macs.reserve(old.size());
-  for (const Stored& one : old) {
-    SKMS_TRY(RowMac mac, MakeRowMac(module_, FieldsOf(one.approval)));
-    macs.push_back(std::move(mac));
-  }
+  SKMS_TRY(const std::vector<ApprovalRow> old,
+           ReadApprovalRows(database_, "mac_generation <> " + std::to_string(use.mac)));
   if (old.empty()) return std::int64_t{0};
+  std::vector<std::optional<RowMac>> macs;  // nullopt: the row was changed
+  macs.reserve(old.size());
+  for (const ApprovalRow& one : old) {
+    const Status good = CheckApprovalRow(module_, one);
+    if (good.has_error() && good.error().code != ErrorCode::kIntegrity) return good.error();
+    macs.emplace_back();
+    if (good.has_error()) continue;
+    SKMS_TRY(macs.back(), MakeRowMac(module_, FieldsOf(one.approval)));
+  }
   SKMS_TRYV(database_.Write([&](soci::session& session) -> Status {
     for (std::size_t i = 0; i < old.size(); ++i) {
-      if (!UpdateRow(session, old[i].approval, macs[i], old[i].mac))
+      if (!macs[i]) {
+        // It authorises nothing, and would keep the former MAC key from ever going.
+        DeleteApprovalRow(session, old[i].approval.id);
+        SKMS_TRYV(AppendAudit(session, clock_, EntryFor(Daemon(), "approval.drop", old[i].approval)));
+      } else if (!UpdateRow(session, old[i].approval, *macs[i], old[i].mac)) {
         return ChangedMeanwhile("a request for approval was changed meanwhile");
+      }
     }
     return Ok();
   }));

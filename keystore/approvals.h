@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/seldom.h"
 #include "hsm/crypto_module.h"
 #include "keystore/audit_values.h"
 #include "keystore/database.h"
@@ -29,7 +31,7 @@ struct ApprovalOrder {
   std::string kind;       ///< "destroy", "kek", …: of the configuration's list
   std::string operation;  ///< method and path
   std::string body;       ///< JSON in one form: members in order, no blanks
-  std::string summary;    ///< for people
+  std::string summary;    ///< for people; what it depends on, so that it is another order where that changes
 };
 
 struct ApprovalRules {
@@ -37,10 +39,13 @@ struct ApprovalRules {
   std::int64_t lifetime_s = 86400;  ///< from the request, used or not
 };
 
+/// Whether a person may decide on orders of a kind, now.
+using MayDecide = std::function<bool(const PrincipalId& person, const std::string& kind)>;
+
 struct Approval {
   std::string id;  ///< "apr-" and 16 hex digits; in the chain's column of kids
   ApprovalOrder order;
-  std::string digest;  ///< hex: SHA-256 over operation and body
+  std::string digest;  ///< hex: SHA-256 over kind, operation, body and summary
   PrincipalId requester;
   std::vector<PrincipalId> approvers;  ///< others than the requester, each once
   PrincipalId refused_by;
@@ -72,7 +77,8 @@ class Approvals {
 
   /// A new request, or the open one of the same person for the same. kConflict: too many are open.
   Result<Approval> Request(const Requester& by, const ApprovalOrder& order, const ApprovalRules& rules);
-  /// Newest first; those that ended stay for 30 days.
+  /// Newest first; those that ended stay for 30 days, a hundred at most. Rows that were changed outside skms
+  /// count for nothing, and are left out here and told in the log.
   Result<std::vector<Approval>> List();
   Result<Approval> Show(const std::string& id);  ///< kNotFound
   /// `digest` is what the approver saw. kNotFound, kPermissionDenied (his own), kPreconditionFailed (another
@@ -83,17 +89,18 @@ class Approvals {
   /// By who asked. kNotFound, kPermissionDenied, kConflict.
   Result<Approval> Withdraw(const Requester& by, const std::string& id);
 
-  /// Uses up the requester's approved request for exactly this; nullopt: there is none.
+  /// Uses up the requester's approved request for exactly this; nullopt: there is none. Approvers count who
+  /// may still decide.
   Result<std::optional<Approval>> Use(const Requester& by, const ApprovalOrder& order,
-                                      const ApprovalRules& rules);
+                                      const ApprovalRules& rules, const MayDecide& may_decide);
   /// What it was used for was refused or failed: it may be used again.
   Status GiveBack(const Requester& by, const Approval& used);
 
   /// Ends what has run out, with its entry, so that the chain tells it also where nobody looks.
   Status EndExpired();
 
-  /// Brings every row under the token keys `use`: how many were not. Errors: kIntegrity, kStorage, the
-  /// token's.
+  /// Brings every row under the token keys `use`: how many were not. One that was changed outside skms goes,
+  /// with an entry.
   Result<std::int64_t> Rewrap(const hsm::TokenKeyGenerations& use);
 
  private:
@@ -102,6 +109,8 @@ class Approvals {
     RowMac mac;
   };
   Result<std::vector<Stored>> ReadChecked(const std::string& conditions);
+  /// Without those that were changed.
+  Result<std::vector<Stored>> ReadGood(const std::string& conditions);
   /// Those that have not ended; what has run out ends first.
   Result<std::vector<Stored>> Open();
   Result<Stored> Find(const std::string& id);
@@ -116,6 +125,7 @@ class Approvals {
   hsm::CryptoModule& module_;
   const Clock& clock_;
   std::mutex mutex_;  ///< one change at a time
+  Seldom tells_;
 };
 
 }  // namespace skms::keystore

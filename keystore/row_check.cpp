@@ -73,8 +73,12 @@ class Check {
   Status ApprovalRequests() {
     const auto rows = ReadApprovalRows(database_, "1 = 1");
     if (rows.has_error()) return NoneRead(rows.error());
-    for (const ApprovalRow& row : rows.value())
-      SKMS_TRYV(Mac(FieldsOf(row.approval), row.mac, "request for approval '" + row.approval.id + "'"));
+    for (const ApprovalRow& row : rows.value()) {
+      ++out_.rows;
+      const Status checked = CheckApprovalRow(module_, row);
+      if (checked.has_error() && checked.error().code != ErrorCode::kIntegrity) return checked.error();
+      if (checked.has_error()) Damaged(checked.error().detail);
+    }
     return Ok();
   }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -105,13 +106,19 @@ Error Explain(httplib::Error failure, const RemoteServer& server) {
 
 Result<RawAnswer> AskRemote(const RemoteServer& server, const std::string& method, const std::string& path,
                             const std::string& body, int answer_seconds) {
-  SKMS_TRY(const HostAndPort where, CheckRemote(server));
-  httplib::SSLClient client(where.host, where.port, server.certificate, server.key);
-  if (!client.is_valid()) return Explain(httplib::Error::SSLLoadingCerts, server);
-  SSL_CTX_set_min_proto_version(client.ssl_context(), TLS1_2_VERSION);
-  client.enable_server_certificate_verification(true);
-  if (!server.ca.empty()) client.set_ca_cert_path(server.ca);
-  client.set_connection_timeout(kConnectSeconds);
+  // One for all requests of a command: a passphrase is asked for once.
+  static std::unique_ptr<httplib::SSLClient> kept;
+  if (!kept) {
+    SKMS_TRY(const HostAndPort where, CheckRemote(server));
+    auto made = std::make_unique<httplib::SSLClient>(where.host, where.port, server.certificate, server.key);
+    if (!made->is_valid()) return Explain(httplib::Error::SSLLoadingCerts, server);
+    SSL_CTX_set_min_proto_version(made->ssl_context(), TLS1_2_VERSION);
+    made->enable_server_certificate_verification(true);
+    if (!server.ca.empty()) made->set_ca_cert_path(server.ca);
+    made->set_connection_timeout(kConnectSeconds);
+    kept = std::move(made);
+  }
+  httplib::SSLClient& client = *kept;
   client.set_read_timeout(answer_seconds);
   httplib::Request request;
   request.method = method;

@@ -76,6 +76,7 @@ struct AuditExportReport {
 struct AuditReport {
   std::int64_t signed_up_to = 0;  ///< the last entry that a checkpoint covers
   std::int64_t signed_at_ms = 0;  ///< 0: there is none yet
+  bool checked = false;           ///< since the start what was new has been checked and signed once at least
   bool late = false;              ///< entries wait for their checkpoint far too long
   std::string trouble;            ///< why the last try to sign failed; empty: it did not
   bool disk_low = false;

@@ -18,13 +18,19 @@ using keystore::Approval;
 using keystore::PrincipalId;
 using nlohmann::json;
 
-/// "admin:1000" with the name that its user has on this host now.
+/// 1000 of "admin:1000"; nullopt: it is no administrator.
+std::optional<uid_t> UserOf(const PrincipalId& person) {
+  constexpr std::string_view kPrefix = "admin:";
+  if (person.value().rfind(kPrefix, 0) != 0) return std::nullopt;
+  const auto user = WholeNumber(person.value().substr(kPrefix.size()));
+  if (!user) return std::nullopt;
+  return static_cast<uid_t>(*user);
+}
+
+/// With the name that its user has on this host now.
 json PersonJson(const PrincipalId& person) {
   json out{{"actor", person.value()}};
-  constexpr std::string_view kPrefix = "admin:";
-  if (person.value().rfind(kPrefix, 0) != 0) return out;
-  if (const auto user = WholeNumber(person.value().substr(kPrefix.size())))
-    out["name"] = NameOfUser(static_cast<uid_t>(*user));
+  if (const auto user = UserOf(person)) out["name"] = NameOfUser(*user);
   return out;
 }
 
@@ -60,11 +66,21 @@ Result<std::string> DigestIn(Call& call) {
 }
 
 /// An officer decides what is an officer's to do; the rest is an admin's.
-Status CheckMayDecide(const AdminDependencies& deps, const Call& call, const std::string& kind) {
-  const RoleSet roles = AccessOf(call.context.credentials, ::geteuid(), deps.access).roles;
+bool MayDecideAs(RoleSet roles, const std::string& kind) {
   const bool of_officers = kind == "kek" || kind == "strict-recipient" || kind == "audit-key";
-  if (roles.Holds(Role::kAdmin) || (of_officers && roles.Holds(Role::kOfficer))) return Ok();
+  return roles.Holds(Role::kAdmin) || (of_officers && roles.Holds(Role::kOfficer));
+}
+
+Status CheckMayDecide(const AdminDependencies& deps, const Call& call, const std::string& kind) {
+  if (MayDecideAs(AccessOf(call.context.credentials, ::geteuid(), deps.access).roles, kind)) return Ok();
   return Error{ErrorCode::kRoleMissing, "requests of kind '" + kind + "' are decided by the role admin"};
+}
+
+/// Whether who approved once still may: groups and roles change.
+bool MayStillDecide(const AdminDependencies& deps, const PrincipalId& person, const std::string& kind) {
+  if (!deps.access.with_roles) return true;
+  const auto user = UserOf(person);
+  return user && MayDecideAs(AccessOf(CredentialsOf(*user), ::geteuid(), deps.access).roles, kind);
 }
 
 using Decide = Result<Approval> (keystore::Approvals::*)(const keystore::Requester&, const std::string&,
@@ -77,6 +93,8 @@ Result<Approval> Decided(const AdminDependencies& deps, Call& call, Decide decid
   SKMS_TRYV(CheckMayDecide(deps, call, approval.order.kind));
   return (approvals.*decide)(call.by(), call.values[0], digest);
 }
+
+bool MayBeHalfDone(const std::string& kind) { return kind == "kek" || kind == "audit-key"; }
 
 /// Refused or failed: the approval was for something that was not done.
 void GiveBack(const AdminDependencies& deps, const Call& call) {
@@ -95,7 +113,9 @@ Response PerformApproved(const AdminDependencies& deps, std::string_view method,
   if (!order.value()) return perform();
   keystore::Approvals& approvals = deps.store.approvals();
   const keystore::ApprovalRules& rules = deps.approvals.rules;
-  auto used = approvals.Use(call.by(), *order.value(), rules);
+  auto used = approvals.Use(
+      call.by(), *order.value(), rules,
+      [&](const PrincipalId& person, const std::string& kind) { return MayStillDecide(deps, person, kind); });
   if (used.has_error()) return Failed(used.error(), call);
   if (!used.value()) {
     const auto asked = approvals.Request(call.by(), *order.value(), rules);
@@ -104,7 +124,9 @@ Response PerformApproved(const AdminDependencies& deps, std::string_view method,
   }
   call.approval = std::move(used).value();
   Response response = perform();
-  if (response.status >= 400) GiveBack(deps, call);
+  // A ceremony that broke off may have made keys.
+  const bool may_be_half_done = response.status >= 500 && MayBeHalfDone(call.approval->order.kind);
+  if (response.status >= 400 && !may_be_half_done) GiveBack(deps, call);
   return response;
 }
 

@@ -84,6 +84,17 @@ void IdentifyRemote(const AdminAccess& access, http::RequestContext& context) {
   }
 }
 
+std::optional<http::PeerCredentials> CredentialsOf(uid_t user) {
+  std::vector<char> buffer(4096);
+  passwd entry{};
+  passwd* found = nullptr;
+  while (::getpwuid_r(user, &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
+    buffer.resize(buffer.size() * 2);
+  }
+  if (found == nullptr) return std::nullopt;
+  return http::PeerCredentials{0, found->pw_uid, found->pw_gid};
+}
+
 std::string NameOfUser(uid_t user) { return FindNameOf(user).value_or(std::to_string(user)); }
 
 }  // namespace skms::admin

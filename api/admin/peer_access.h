@@ -57,6 +57,10 @@ struct PeerAccess {
 PeerAccess AccessOf(const std::optional<http::PeerCredentials>& peer, uid_t own_user,
                     const AdminAccess& access, const GroupLookup& groups_of = GroupsOfUser);
 
+/// As a process of this user's would have, by his primary group; without one where the host knows no such
+/// user.
+std::optional<http::PeerCredentials> CredentialsOf(uid_t user);
+
 /// The user's name on this host; his number where it has none.
 std::string NameOfUser(uid_t user);
 

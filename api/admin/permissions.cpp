@@ -6,6 +6,7 @@
 
 #include "api/auth/certificate.h"
 #include "api/http/json.h"
+#include "api/http/negotiation.h"
 #include "api/http/problem_details.h"
 #include "base/digest.h"
 #include "base/encoding.h"
@@ -128,8 +129,30 @@ std::optional<Permission> PermissionFor(std::string_view method, std::string_vie
   return std::nullopt;
 }
 
+/// A browser that holds an administrator's certificate shows it for every page that is open in it. Ours sends
+/// no such fields; browsers send them by themselves.
+bool IsOfAnotherSite(const Call& call) {
+  const http::Headers& fields = call.request.headers;
+  const std::string* site = fields.Find("Sec-Fetch-Site");
+  if (site != nullptr && *site != "none" && *site != "same-origin") return true;
+  if (call.request.method == "GET") return false;
+  if (fields.Find("Origin") != nullptr) return true;
+  // A form, or text, is sent without asking whether it may be.
+  return call.context.transport == http::TransportKind::kDirectTls && call.request.method != "DELETE" &&
+         !http::HasJsonBody(call.request);
+}
+
+AccessRefusal AnotherSite(const Call& call) {
+  http::ProblemDetails problem = http::ProblemFor(ErrorCode::kPermissionDenied);
+  problem.detail =
+      "this looks like another site's page in a browser; send Content-Type: application/json, and no Origin";
+  problem.cause = "cross-site";
+  return {problem.cause, http::ToResponse(problem, call.context.request_id)};
+}
+
 std::optional<AccessRefusal> JudgeAccess(const AdminAccess& access, std::string_view method,
                                          std::string_view pattern, const Call& call) {
+  if (IsOfAnotherSite(call)) return AnotherSite(call);
   const PeerAccess peer = AccessOf(call.context.credentials, ::geteuid(), access);
   if (!peer.known) return Unknown(access, call);
   const Permission permission = PermissionFor(method, pattern).value_or(Permission{"", "", {}});

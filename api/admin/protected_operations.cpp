@@ -9,7 +9,10 @@
 #include "api/admin/backup_resources.h"
 #include "api/admin/entry_json.h"
 #include "api/http/json.h"
+#include "base/bytes.h"
+#include "base/digest.h"
 #include "base/encoding.h"
+#include "keystore/payloads.h"
 
 namespace skms::admin {
 namespace {
@@ -57,6 +60,26 @@ bool Grows(const std::vector<Value>& former, const std::vector<Value>& next) {
   });
 }
 
+std::string HashOf(const json& value) { return ToHex(Sha256(AsBytes(value.dump()))).substr(0, 32); }
+
+/// Who the policy names, as they are now.
+json NamedBy(const AdminDependencies& deps, const Service& service) {
+  json out = json::array();
+  const auto names = [](const auto& ids, const auto& id) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  for (const keystore::Principal& one : deps.store.Principals()) {
+    if (names(service.readers, one.id) || names(service.group_servers, one.id)) out.push_back(ToJson(one));
+  }
+  for (const keystore::Issuer& one : deps.store.Issuers()) {
+    // Keys that are fetched change by themselves.
+    if (names(service.access.ue_issuers, one.id))
+      out.push_back({one.id.value(), one.issuer, one.audience, one.jwks_uri, one.jwks_ca,
+                     one.jwks_uri.empty() ? one.jwks : std::string()});
+  }
+  return out;
+}
+
 /// More who get keys that go to TRUSTED keys alone; or fewer versions, so that the scheduler destroys the
 /// rest.
 Decided OfService(const AdminDependencies& deps, Call& call) {
@@ -66,16 +89,27 @@ Decided OfService(const AdminDependencies& deps, Call& call) {
   std::vector<const char*> kinds;
   std::string summary = "change service '" + former.id.value() + "'";
   const std::uint32_t kept = next.rotation.versions_kept;
+  const auto payloads = [](std::uint32_t versions) {
+    return versions == 0 ? std::uint32_t{keystore::kPayloadVersionsKept} : versions;
+  };
+  if (payloads(kept) < payloads(former.rotation.versions_kept)) {
+    kinds.push_back(kDestroy);
+    summary += ": versions of payloads past the newest " + std::to_string(payloads(kept)) + " are destroyed";
+  }
   if (kept != 0 && (former.rotation.versions_kept == 0 || kept < former.rotation.versions_kept)) {
     kinds.push_back(kDestroy);
     summary += ": versions past the newest " + std::to_string(kept) + " of each key are destroyed";
   }
   const bool more = Grows(former.readers, next.readers) || Grows(former.group_servers, next.group_servers) ||
-                    Grows(former.access.ue_issuers, next.access.ue_issuers);
+                    Grows(former.access.ue_issuers, next.access.ue_issuers) ||
+                    (next.access.ue_service_key && !former.access.ue_service_key);
   if (former.recipients == keystore::Recipients::kTrusted && more) {
     kinds.push_back(kStrict);
     summary += ": others may have its keys, which go to TRUSTED recipients alone";
   }
+  // What was approved of one policy is not approved of another; nor of another behind the same name.
+  summary += " (as it is now: " + HashOf(ToJson(former)) +
+             "; principals and issuers: " + HashOf(NamedBy(deps, next)) + ")";
   return kinds.empty() ? Nothing() : Needs(std::move(kinds), std::move(summary));
 }
 
@@ -93,22 +127,34 @@ Decided OfRecipient(const AdminDependencies& deps, Call& call) {
                               "', which services with strict recipients may go to");
 }
 
-Decided OfStrictRefresh(const AdminDependencies& /*deps*/, Call& /*call*/) {
-  return Needs({kStrict}, "take what the security officer marked TRUSTED in the token into use");
+Decided OfStrictRefresh(const AdminDependencies& deps, Call& /*call*/) {
+  SKMS_TRY(const std::string seen, deps.module.DescribeStrictToCome());
+  return Needs({kStrict}, "take what the security officer marked TRUSTED into use (" + seen + ")");
 }
 
-Decided OfKekRotation(const AdminDependencies& /*deps*/, Call& /*call*/) {
-  return Needs({kKek}, "make the next KEK and MAC key, and bring every row under them");
+std::string InUse(const AdminDependencies& deps) {
+  const hsm::TokenKeyGenerations use = deps.module.generations();
+  return "KEK " + std::to_string(use.kek) + ", MAC key " + std::to_string(use.mac) + ", signing key " +
+         std::to_string(use.sign) + ", transfer key " + std::to_string(use.transfer);
 }
 
-Decided OfRetirement(const AdminDependencies& /*deps*/, Call& /*call*/) {
+Decided OfKekRotation(const AdminDependencies& deps, Call& /*call*/) {
+  return Needs({kKek},
+               "make the next KEK and MAC key, and bring every row under them; in use now: " + InUse(deps));
+}
+
+Decided OfRetirement(const AdminDependencies& deps, Call& /*call*/) {
   return Needs({kKek, kAuditKey},
-               "destroy the former token keys, those that signed the audit chain among them");
+               "destroy the former token keys, those that signed the audit chain among them; in use, and "
+               "kept: " +
+                   InUse(deps));
 }
 
-Decided OfJoin(const AdminDependencies& /*deps*/, Call& call) {
-  return Needs({kKek, kAuditKey}, "let token '" + call.values[0] +
-                                      "' join: the next KEK, MAC, transfer and audit signing keys are made");
+Decided OfJoin(const AdminDependencies& deps, Call& call) {
+  return Needs(
+      {kKek, kAuditKey},
+      "let token '" + call.values[0] +
+          "' join: the next KEK, MAC, transfer and audit signing keys are made; in use now: " + InUse(deps));
 }
 
 Decided OfRestoration(const AdminDependencies& /*deps*/, Call& call) {

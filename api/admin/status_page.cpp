@@ -13,14 +13,16 @@ namespace {
 
 constexpr std::int64_t kDay = 86400;
 constexpr std::int64_t kSoon = 14 * kDay;
+constexpr std::int64_t kLongDue = 600;
 constexpr std::size_t kRowsOfTable = 60;
+constexpr const char* kUntold = "the database does not tell; see the log";
 
 // Lines differ by their dashes, too. Colours keep a contrast of 3 to 1 on either ground.
 constexpr const char* kStyle = R"(
 :root{color-scheme:light dark;--ground:#fff;--ink:#1b1f24;--soft:#57606a;--edge:#d0d7de;--good:#116329;--bad:#a40e26;--warn:#7d4e00}
 @media(prefers-color-scheme:dark){:root{--ground:#0d1117;--ink:#e6edf3;--soft:#9ea7b3;--edge:#373e47;--good:#56d364;--bad:#ff7b72;--warn:#e3b341}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:72rem;padding:1rem;background:var(--ground);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}
+body{margin:0 auto;max-width:72rem;padding:1rem;overflow-wrap:anywhere;background:var(--ground);color:var(--ink);font:1rem/1.5 system-ui,sans-serif}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.1rem;margin:0 0 .5rem}
 header{border-bottom:1px solid var(--edge);padding-bottom:1rem;margin-bottom:1rem}
 .state{display:inline-block;border:2px solid;border-radius:.4rem;padding:.1rem .6rem;font-weight:600}
@@ -29,10 +31,10 @@ header{border-bottom:1px solid var(--edge);padding-bottom:1rem;margin-bottom:1re
 section{border:1px solid var(--edge);border-radius:.5rem;padding:1rem;min-width:0}
 section.wide{grid-column:1/-1}
 table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.15rem .75rem .15rem 0;vertical-align:top;overflow-wrap:anywhere;font-weight:400}
+th,td{text-align:left;padding:.15rem .75rem .15rem 0;vertical-align:top;font-weight:400}
+th[scope=row]{overflow-wrap:break-word;max-width:12rem}
 thead th{color:var(--soft);border-bottom:1px solid var(--edge)}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;padding-right:0;white-space:nowrap}
-th[scope=row]{white-space:nowrap}
 .scroll{overflow-x:auto;max-height:24rem}.scroll th,.scroll td{white-space:nowrap;overflow-wrap:normal}.scroll th.n,.scroll td.n{padding-left:1rem}
 p{margin:.25rem 0}small,.soft{color:var(--soft)}
 figure{margin:0 0 .5rem}figcaption{color:var(--soft);font-size:.85rem}
@@ -89,7 +91,7 @@ std::string Header(const StatusPage& page) {
   }
   return out + "<p class=\"soft\">As of <time datetime=\"" + FormatUtc(page.now) + "\">" +
          FormatUtc(page.now) + "</time>; running for " + Span(page.now - page.started) + ", version " +
-         EscapeHtml(page.version) + ". <a href=\"\">Load it again</a></p></header>\n";
+         EscapeHtml(page.version) + ".</p></header>\n";
 }
 
 std::string Tokens(const StatusPage& page) {
@@ -100,8 +102,7 @@ std::string Tokens(const StatusPage& page) {
 }
 
 std::string Keys(const StatusPage& page) {
-  if (page.keys.size() != page.key_states.size())
-    return Section("Key versions", Marked("bad", "the database does not tell; see the log"));
+  if (page.keys.size() != page.key_states.size()) return Section("Key versions", Marked("bad", kUntold));
   std::string rows;
   for (std::size_t i = 0; i < page.keys.size(); ++i)
     rows += Row(page.key_states[i], Whole(page.keys[i]), true);
@@ -115,24 +116,31 @@ std::string Rotation(const StatusPage& page) {
   } else {
     body += "<p>" + Marked("good", "runs") + "</p>";
   }
-  body += "<table>" + Row("due now", Whole(page.due), true) +
-          Row("the first since", page.due > 0 ? EscapeHtml(Span(page.late)) : "–", true) + "</table>";
+  if (!page.due) return Section("Rotation", body + "<p>" + Marked("bad", kUntold) + "</p>");
+  const std::string due = Whole(*page.due) + (page.more_due ? " or more" : "");
+  const bool late = page.late > kLongDue;
+  body += "<table>" + Row("due now", due, true) +
+          Row("the first since", *page.due > 0 ? Marked(late ? "bad" : "good", Span(page.late)) : "–", true) +
+          "</table>";
   return Section("Rotation", body);
 }
 
 std::string Audit(const StatusPage& page) {
-  std::string body =
-      page.audit_trouble.empty()
-          ? "<p>" +
-                Marked("good", page.audit_signed > 0 ? "whole as far as it is signed" : "not signed yet") +
-                "</p>"
-          : "<p>" + Marked("bad", page.audit_trouble) + "</p>";
+  std::string body;
+  if (!page.audit_trouble.empty()) {
+    body = "<p>" + Marked("bad", page.audit_trouble) + "</p>";
+  } else if (!page.audit_checked) {
+    body = "<p>" + Marked("warn", "not looked at since the start") + "</p>";
+  } else {
+    body = "<p>" + Marked("good", "what is new was whole when it was signed") +
+           "</p><p class=\"soft\">All of it is looked at by: skmsctl audit verify</p>";
+  }
   body += "<table>" + Row("entries", Whole(page.audit_entries), true) +
           Row("signed up to", Whole(page.audit_signed), true) +
           Row("signed last",
               page.audit_signed_at > 0 ? EscapeHtml(Span(page.now - page.audit_signed_at)) + " ago" : "never",
               true);
-  if (!page.audit_export.empty()) body += Row("export", EscapeHtml(page.audit_export), true);
+  if (!page.audit_export.empty()) body += Row("export", EscapeHtml(page.audit_export));
   return Section("Audit chain", body + "</table>");
 }
 
@@ -159,7 +167,7 @@ std::string Table(const StatusPage& page, const Chart& chart) {
   for (const ChartLine& line : chart.lines)
     out += "<th scope=\"col\" class=\"n\">" + EscapeHtml(line.name) + "</th>";
   out += "</tr></thead><tbody>";
-  const std::size_t count = page.minutes.size();
+  const std::size_t count = chart.lines.empty() ? 0 : chart.lines.front().values.size();
   for (std::size_t back = 1; back <= std::min(count, kRowsOfTable); ++back) {
     out += "<tr><th scope=\"row\">" + ClockTime(page.minutes[count - back].begun) + "</th>";
     for (const ChartLine& line : chart.lines) {
@@ -176,6 +184,8 @@ ChartLine Line(const StatusPage& page, std::string name, const Read& read) {
   ChartLine line{std::move(name), {}};
   line.values.reserve(page.minutes.size());
   for (const PageMinute& minute : page.minutes) line.values.push_back(read(minute));
+  // The minute that is not over would look like a fall; alone it is better than nothing.
+  if (line.values.size() > 1) line.values.pop_back();
   return line;
 }
 
@@ -193,7 +203,7 @@ std::string Charts(const StatusPage& page) {
              "a minute",
              "",
              "",
-             {Line(page, "delivered", [&](const PageMinute& one) { return count(one.delivered); }),
+             {Line(page, "answered", [&](const PageMinute& one) { return count(one.delivered); }),
               Line(page, "refused", [&](const PageMinute& one) { return count(one.refused); }),
               Line(page, "failed", [&](const PageMinute& one) { return count(one.failed); })}});
   out +=
@@ -213,6 +223,12 @@ std::string Charts(const StatusPage& page) {
   return out + ChartSection(page, keys);
 }
 
+/// In the document too, which may be a file; frame-ancestors counts in a header field alone.
+std::string Policy() {
+  static const std::string kHash = ToBase64(Sha256(AsBytes(std::string(kStyle))));
+  return "default-src 'none'; style-src 'sha256-" + kHash + "'; base-uri 'none'; form-action 'none'";
+}
+
 std::string Parts(const StatusPage& page) {
   return "<main class=\"parts\">\n" + Tokens(page) + Keys(page) + Rotation(page) + Audit(page) +
          Expiries(page) + Charts(page) + "</main>";
@@ -222,19 +238,17 @@ std::string Parts(const StatusPage& page) {
 
 std::string RenderStatusPage(const StatusPage& page) {
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-         "content=\"width=device-width,initial-scale=1\"><title>" +
-         EscapeHtml(page.skms_id + ": " + page.state) + "</title><style>" + kStyle +
+         "content=\"width=device-width,initial-scale=1\"><meta http-equiv=\"Content-Security-Policy\" "
+         "content=\"" +
+         Policy() + "\"><title>" + EscapeHtml(page.skms_id + ": " + page.state) + "</title><style>" + kStyle +
          "</style></head><body>\n" + Header(page) + (page.minutes.empty() ? "" : Parts(page)) +
          "</body></html>\n";
 }
 
 http::Response StatusPageResponse(const StatusPage& page) {
-  static const std::string kPolicy = "default-src 'none'; style-src 'sha256-" +
-                                     ToBase64(Sha256(AsBytes(std::string(kStyle)))) +
-                                     "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
   http::Response response;
   response.headers.Set("Content-Type", "text/html; charset=utf-8");
-  response.headers.Set("Content-Security-Policy", kPolicy);
+  response.headers.Set("Content-Security-Policy", Policy() + "; frame-ancestors 'none'");
   response.headers.Set("X-Content-Type-Options", "nosniff");
   response.headers.Set("Referrer-Policy", "no-referrer");
   response.headers.Set("Cache-Control", "no-store");

@@ -44,13 +44,16 @@ struct StatusPage {
   std::vector<PageToken> tokens;
   std::vector<std::string> key_states;
   std::vector<std::int64_t> keys;  ///< versions in each of them; empty: could not be read
-  std::int64_t due = 0;            ///< versions that rotation is to make, activate or end by now
-  std::int64_t late = 0;           ///< seconds that the first of them has been due
-  std::string rotation_held;       ///< why; empty: it is not
+  /// Versions that rotation is to make, activate or end by now; nullopt: could not be read.
+  std::optional<std::int64_t> due;
+  bool more_due = false;      ///< there are more than were counted
+  std::int64_t late = 0;      ///< seconds that the first of them has been due
+  std::string rotation_held;  ///< why; empty: it is not
   std::int64_t audit_entries = 0;
   std::int64_t audit_signed = 0;     ///< up to this one
   std::int64_t audit_signed_at = 0;  ///< 0: never
-  std::string audit_trouble;         ///< empty: signing goes well, and what was signed is unchanged
+  bool audit_checked = false;        ///< since the start what was new was checked, and signed, once at least
+  std::string audit_trouble;         ///< empty: that goes well
   std::string audit_export;          ///< empty: off
   std::vector<PageExpiry> expiries;
   std::vector<PageMinute> minutes;  ///< the oldest first; the last is not over. None: it is locked

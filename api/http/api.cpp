@@ -36,13 +36,6 @@ bool HasControl(std::string_view text) {
                      [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; });
 }
 
-std::string NewRequestId() {
-  std::array<std::uint8_t, 8> octets{};
-  // Only uniqueness is asked of it; without randomness the id is all zeros and the request still served.
-  RAND_bytes(octets.data(), static_cast<int>(octets.size()));
-  return ToHex(octets);
-}
-
 struct Route {
   std::string method;
   std::string text;  ///< of the pattern
@@ -104,8 +97,10 @@ class Api::State {
     const auto begun = std::chrono::steady_clock::now();
     RouteMeter* meter = &unrouted_;
     Response response = Dispatch(request, context, meter);
-    // The first run of a request is counted when it comes back.
-    if (!context.second_run) meter->Count(response.status, std::chrono::steady_clock::now() - begun);
+    // The first run of a request is counted when it comes back, as what the client got.
+    const int instead = context.sent_instead ? context.sent_instead->load() : 0;
+    if (!context.second_run)
+      meter->Count(instead != 0 ? instead : response.status, std::chrono::steady_clock::now() - begun);
     return response;
   }
 
@@ -262,6 +257,13 @@ class Api::State {
   DurationHistogram admission_;
   DurationHistogram connections_;
 };
+
+std::string NewRequestId() {
+  std::array<std::uint8_t, 8> octets{};
+  // Only uniqueness is asked of it; without randomness the id is all zeros and the request still served.
+  RAND_bytes(octets.data(), static_cast<int>(octets.size()));
+  return ToHex(octets);
+}
 
 Api::Api(Limits limits) : state_(std::make_unique<State>(limits)) {}
 Api::~Api() = default;

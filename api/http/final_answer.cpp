@@ -12,8 +12,10 @@ std::string FinalAnswer(const Response& response, const std::string& reason) {
   return text.append("Connection: close\r\n\r\n").append(response.body);
 }
 
-std::string FinalAnswer(const ProblemDetails& problem) {
-  return FinalAnswer(ToResponse(problem, ""), problem.title);
+std::string FinalAnswer(const ProblemDetails& problem, const std::string& request_id) {
+  Response response = ToResponse(problem, request_id);
+  if (!request_id.empty()) response.headers.Set("X-Request-Id", request_id);
+  return FinalAnswer(response, problem.title);
 }
 
 }  // namespace skms::http

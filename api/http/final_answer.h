@@ -11,6 +11,7 @@ namespace skms::http {
 
 /// `reason` may be empty (RFC 9112 4).
 std::string FinalAnswer(const Response& response, const std::string& reason);
-std::string FinalAnswer(const ProblemDetails& problem);
+/// `request_id` may be empty: then the answer does not say which request it is of.
+std::string FinalAnswer(const ProblemDetails& problem, const std::string& request_id = "");
 
 }  // namespace skms::http

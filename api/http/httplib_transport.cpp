@@ -22,6 +22,7 @@
 #include "api/http/listening_socket.h"
 #include "api/http/problem_details.h"
 #include "api/http/request_head.h"
+#include "api/http/request_reader.h"
 #include "api/http/tls_server.h"
 #include "api/http/transport.h"
 #include "base/log.h"
@@ -77,6 +78,7 @@ struct ActiveRequest {
   RequestContext peer;  ///< as it is before a handler writes to it
   RequestContext context;
   Request request;
+  std::atomic<bool> named{false};  ///< peer.request_id is there, and changes no more
 };
 thread_local ActiveRequest* active = nullptr;
 
@@ -185,8 +187,10 @@ class Server final : public httplib::Server {
       active->context = active->peer;
       if (problem) {
         LogError("edge: " + problem->detail + "; is it HAProxy with what skmsctl edge config made?");
+        api_.CountRefusal(problem->status);
         return Fill(ToResponse(*problem, active->peer.request_id), response);
       }
+      active->named.store(true, std::memory_order_release);
     }
     Fill(api_.Handle(ours, active->context), response);
   }
@@ -199,7 +203,10 @@ class Server final : public httplib::Server {
     if (buffered.empty() && !connection.WaitForRequest(steady_clock::now() + options_.keep_alive, !expected))
       return false;
     const Time deadline = steady_clock::now() + options_.request_time;
-    const std::optional<std::size_t> head_bytes = ReadHead(connection, buffered, deadline, !expected);
+    std::optional<ProblemDetails> oversize;
+    const std::optional<std::size_t> head_bytes =
+        ReadHead(connection, head_limits_, buffered, deadline, !expected, oversize);
+    if (oversize) return Refuse(connection, *oversize);
     if (!head_bytes) return false;
     RequestHead head;
     if (const auto problem =
@@ -208,16 +215,21 @@ class Server final : public httplib::Server {
       return Refuse(connection, *problem);
     }
     buffered.erase(0, *head_bytes);
-    ActiveRequest request{connection, head, {}, peer, peer, {}};
-    request.peer.deadline = request.context.deadline = deadline;
+    ActiveRequest request{connection, head, {}, peer, {}, {}};
+    request.peer.deadline = deadline;
+    request.peer.sent_instead = std::make_shared<std::atomic<int>>(0);
+    if (peer.transport != TransportKind::kEdge) {
+      request.peer.request_id = NewRequestId();
+      request.named.store(true, std::memory_order_release);
+    }
+    request.context = request.peer;
     if (!ReadBody(connection, head, buffered, request.body, deadline)) return false;
 
     active = &request;
     bool closed = false;
     // The answer may be written after the request's own time: a slow token is not the client's fault.
     LateAnswers::Pending pending(
-        late_, [&request] { AnswerLate(request.connection, request.head); },
-        [this, &request] { return AnotherRun(request); });
+        late_, [&request] { AnswerLate(request); }, [this, &request] { return AnotherRun(request); });
     HeadStream stream(connection, head.for_httplib, deadline + options_.request_time, pending);
     const bool served = process_request(stream, stopping_, closed, [](httplib::Request&) {});
     active = nullptr;
@@ -235,61 +247,29 @@ class Server final : public httplib::Server {
       // The first run was let in: what refuses the second (a rate, a token that has expired) says nothing of
       // it.
       if (response.status >= 400) return {};
-      return [&connection, time, text = FinalAnswer(response, response.status == 200 ? "OK" : ""),
-              log = "transport: " + request.method +
-                    " hangs in the token; answered by running it again, as request " + context.request_id] {
+      return [&connection, time, status = response.status, sent = context.sent_instead,
+              text = FinalAnswer(response, response.status == 200 ? "OK" : ""),
+              log = "transport: request " + context.request_id + ": " + request.method +
+                    " hangs in the token; answered by running it again"] {
+        sent->store(status);
         LogWarning(log);
         connection.WriteAll(text, steady_clock::now() + time);
       };
     };
   }
 
-  static void AnswerLate(Connection& connection, const RequestHead& head) {
-    LogWarning("transport: " + head.method + " takes too long; answered 503 in its place");
+  static void AnswerLate(const ActiveRequest& late) {
+    // The edge's name of a request is there once its header fields were looked at.
+    const bool named = late.named.load(std::memory_order_acquire);
+    const std::string id = named ? late.peer.request_id : "";
+    LogWarning("transport: request " + (id.empty() ? "without a name" : id) + ": " + late.head.method +
+               " takes too long; answered 503 in its place");
     ProblemDetails problem = ProblemFor(ErrorCode::kResourceExhausted);
     problem.detail = "no answer in time: the token or the database hangs";
-    std::string answer = FinalAnswer(problem);
-    if (head.method == "HEAD") answer.resize(answer.find("\r\n\r\n") + 4);
-    connection.WriteAll(answer, steady_clock::now() + kDrainTime);
-  }
-
-  /// Octets up to and with the empty line; nullopt: the connection ends (and was told why where that makes
-  /// sense).
-  std::optional<std::size_t> ReadHead(Connection& connection, std::string& buffered, Time deadline,
-                                      bool stoppable) {
-    const std::size_t most = head_limits_.max_header_bytes + head_limits_.max_target_bytes;
-    std::size_t searched = 0;
-    for (;;) {
-      const std::size_t end = buffered.find("\r\n\r\n", searched > 3 ? searched - 3 : 0);
-      if (end != std::string::npos && end + 4 <= most) return end + 4;
-      const bool long_line =
-          buffered.size() > head_limits_.max_target_bytes + 64 && buffered.find('\n') == std::string::npos;
-      if (buffered.size() > most || long_line) {
-        Refuse(connection, OversizeProblem(buffered));
-        return std::nullopt;
-      }
-      searched = buffered.size();
-      char chunk[8192];
-      const std::size_t got = connection.Read(chunk, sizeof chunk, deadline, stoppable);
-      if (got == 0) return std::nullopt;
-      buffered.append(chunk, got);
-    }
-  }
-
-  bool ReadBody(Connection& connection, const RequestHead& head, std::string& buffered, std::string& body,
-                Time deadline) {
-    if (head.body_bytes == 0) return true;
-    if (head.expects_continue && !connection.WriteAll("HTTP/1.1 100 Continue\r\n\r\n", deadline))
-      return false;
-    while (buffered.size() < head.body_bytes) {
-      char chunk[8192];
-      const std::size_t got = connection.Read(chunk, sizeof chunk, deadline, false);
-      if (got == 0) return false;
-      buffered.append(chunk, got);
-    }
-    body = buffered.substr(0, head.body_bytes);
-    buffered.erase(0, head.body_bytes);
-    return true;
+    late.peer.sent_instead->store(problem.status);
+    std::string answer = FinalAnswer(problem, id);
+    if (late.head.method == "HEAD") answer.resize(answer.find("\r\n\r\n") + 4);
+    late.connection.WriteAll(answer, steady_clock::now() + kDrainTime);
   }
 
   bool Refuse(Connection& connection, const ProblemDetails& problem) {

@@ -6,8 +6,10 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -76,6 +78,9 @@ struct RequestContext {
   std::string tls_version;   ///< "TLSv1.3", empty on unix sockets
   std::string request_id;    ///< 16 hex digits, ours or the edge's, never the client's
   std::chrono::steady_clock::time_point deadline{};
+  /// Status of what went out in the place of this handler's answer, which is late; 0: nothing did. Written by
+  /// another thread.
+  std::shared_ptr<std::atomic<int>> sent_instead{};
   bool second_run = false;  ///< of a request whose first one hangs, and has a place among the concurrent ones
 };
 

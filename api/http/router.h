@@ -40,6 +40,9 @@ struct RouteOptions {
   bool may_run_twice = false;      ///< as a GET always may
 };
 
+/// 16 hex digits, random.
+std::string NewRequestId();
+
 class Api {
  public:
   explicit Api(Limits limits);

@@ -51,6 +51,7 @@ void ReadListenAdmin(SectionReader& reader, Configuration& out) {
   section.listen.port = 8445;
   section.listen.max_connections = 8;
   ReadListener(reader, section.listen);
+  if (section.listen.port == 0) reader.Fail("port", "must be 1 to 65535: administrators must know it");
   reader.Path("client_ca", section.listen.client_ca, true);
   reader.Path("crl", section.listen.crl);
   reader.Texts("persons", section.persons, kMaxRoleMembers);

@@ -4,6 +4,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <set>
@@ -105,14 +106,14 @@ void SectionReader::Address(const char* key, std::string& out) {
   std::string value;
   if (!Scalar(key, false, value)) return;
   in6_addr address{};
-  const bool is_one =
-      value.find('\0') == std::string::npos && (::inet_pton(AF_INET, value.c_str(), &address) == 1 ||
-                                                ::inet_pton(AF_INET6, value.c_str(), &address) == 1);
-  if (!is_one) {
-    Fail(key, "must be an IPv4 or IPv6 address");
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  for (const int family : {AF_INET, AF_INET6}) {
+    if (value.find('\0') != std::string::npos || ::inet_pton(family, value.c_str(), &address) != 1) continue;
+    // One form of each, for it is compared with what sockets tell of themselves.
+    out = ::inet_ntop(family, &address, text.data(), text.size());
     return;
   }
-  out = value;
+  Fail(key, "must be an IPv4 or IPv6 address");
 }
 
 void SectionReader::OneOf(const char* key, std::string& out, const std::vector<std::string>& allowed) {

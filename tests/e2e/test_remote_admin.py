@@ -117,7 +117,9 @@ def test_without_a_certificate_of_the_authority_there_is_no_http_at_all(server, 
 
 
 def test_old_tls_and_plain_http_are_refused(server):
-    assert server.afar.curl("--tls-max", "1.1", person="auditor")[0] != 0
+    weak = ("--ciphers", "DEFAULT@SECLEVEL=0")
+    assert server.afar.curl("--tlsv1.0", "--tls-max", "1.1", *weak, person="auditor")[0] != 0
+    assert server.afar.curl("--tlsv1.0", "--tls-max", "1.2", *weak, person="auditor")[1] == 200
     done = subprocess.run(["curl", "--silent", "--max-time", "10", f"http://localhost:{server.afar.port}/healthz"], capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode != 0 and "ok" not in done.stdout
 
@@ -141,10 +143,27 @@ def test_header_fields_make_nobody_an_administrator(server):
     der = base64.b64encode(base64.b64decode("".join(pem.splitlines()[1:-1]))).decode()
     code, status, _ = server.afar.curl("-H", f"Client-Cert: :{der}:", person="val-1")
     assert code != 0 and status == 0
-    assert server.afar.curl("-H", f"Client-Cert: :{der}:", person="auditor", path="/admin/v1/services")[1] in (200, 400, 403)
     code, status, body = server.afar.curl("-H", f"Client-Cert: :{der}:", "--data", "{}", "-H", "Content-Type: application/json",
                                           person="auditor", path="/admin/v1/services")
     assert status == 403, body
+
+
+@pytest.mark.parametrize("fields", [("Origin: https://elsewhere.test", "Content-Type: application/json"), ("Sec-Fetch-Site: cross-site", "Content-Type: application/json"),
+                                    ("Content-Type: text/plain",), ("Content-Type: application/x-www-form-urlencoded",), ("Content-Type:",)])
+def test_a_page_of_another_site_does_nothing_with_an_administrators_browser(server, fields):
+    """The browser shows the certificate by itself; what it may send without asking first is refused."""
+    afar = server.afar
+    headers = [word for field in fields for word in ("-H", field)]
+    code, status, body = afar.curl(*headers, "--data", '{"id": "by-another-site"}', person="admin", path="/admin/v1/services")
+    assert (code, status, json.loads(body)["cause"]) == (0, 403, "cross-site"), body
+    assert "by-another-site" not in afar.did("auditor", "service", "list")
+    good = afar.curl("-H", "Content-Type: application/json", "--data", "[]", person="admin", path="/admin/v1/services")
+    assert good[1] == 400
+
+
+def test_a_page_of_another_site_reads_nothing(server):
+    for site, expected in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        assert server.afar.curl("-H", f"Sec-Fetch-Site: {site}", person="auditor")[1] == expected, site
 
 
 def test_a_certificate_of_an_administrator_opens_no_keys(server):
@@ -271,6 +290,8 @@ def test_what_the_configuration_must_not_say(tmp_path):
             appliance.write_config(**{**afar.settings, "listen_admin__persons": persons})
             done = appliance.run_skmsd()
             assert done.returncode == 3 and says in done.stderr, (persons, done.stderr)
+        appliance.write_config(**{**afar.settings, "listen_admin__port": 0})
+        assert "administrators must know it" in appliance.run_skmsd().stderr
         for without in ("client_ca", "certificate", "private_key"):
             appliance.write_config(**{key: value for key, value in afar.settings.items() if key != f"listen_admin__{without}"})
             done = appliance.run_skmsd()

@@ -103,6 +103,11 @@ def test_what_must_not_run_twice_gets_503_when_its_call_hangs(appliance):
     took = time.monotonic() - begun
     order(appliance, "clear")
     assert answer.status == 503 and int(answer.headers["retry-after"]) > 0, answer.body
+    assert f"request {answer.headers['x-request-id']}: POST takes too long" in appliance.log.read_text()
+    # It is counted as what the client got, once the handler has come back.
+    counted = 'skms_http_requests_total{listener="listen",method="POST",route="/ss-kpp/v1/request",outcome="%s"} %d'
+    wait_for(lambda: counted % ("unavailable", 1) in appliance.ctl("metrics"), "the count")
+    assert counted % ("ok", 0) in appliance.ctl("metrics")
     assert ANSWER_MS / 1000 - 0.5 <= took <= LATE_S
 
 

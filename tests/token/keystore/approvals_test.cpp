@@ -20,13 +20,14 @@ ApprovalOrder Order(const std::string& body = R"({"action":"destroy","reason":"d
 }
 
 constexpr ApprovalRules kTwo{2, 3600};
+bool Anybody(const PrincipalId& /*person*/, const std::string& /*kind*/) { return true; }
 
 struct Asked : StoreFixture {
   Approvals& approvals() { return store->approvals(); }
   Approval request = Must(approvals().Request(Person(1), Order(), kTwo));
   void Approve(int user) { Must(approvals().Approve(Person(user), request.id, request.digest)); }
   bool Use(const ApprovalRules& rules = kTwo) {
-    return Must(approvals().Use(Person(1), Order(), rules)).has_value();
+    return Must(approvals().Use(Person(1), Order(), rules, Anybody)).has_value();
   }
   std::string LastAction() const { return Text("SELECT action FROM audit ORDER BY seq DESC LIMIT 1"); }
   std::string LastReason() const { return Text("SELECT reason FROM audit ORDER BY seq DESC LIMIT 1"); }
@@ -87,18 +88,64 @@ TEST_CASE("a quorum that was lowered since does not let an older request through
   StoreFixture f;
   const Approval asked = Must(f.store->approvals().Request(Person(1), Order(), {3, 3600}));
   Must(f.store->approvals().Approve(Person(2), asked.id, asked.digest));
-  CHECK_FALSE(Must(f.store->approvals().Use(Person(1), Order(), kTwo)).has_value());
+  CHECK_FALSE(Must(f.store->approvals().Use(Person(1), Order(), kTwo, Anybody)).has_value());
 }
 
 TEST_CASE("an approval is for exactly what was asked, and for who asked") {
   Asked f;
   f.Approve(2);
-  CHECK_FALSE(Must(f.approvals().Use(Person(1), Order("{}"), kTwo)).has_value());
+  CHECK_FALSE(Must(f.approvals().Use(Person(1), Order("{}"), kTwo, Anybody)).has_value());
   ApprovalOrder elsewhere = Order();
   elsewhere.operation = "POST /admin/v1/keys/k2/transitions";
-  CHECK_FALSE(Must(f.approvals().Use(Person(1), elsewhere, kTwo)).has_value());
-  CHECK_FALSE(Must(f.approvals().Use(Person(2), Order(), kTwo)).has_value());
+  CHECK_FALSE(Must(f.approvals().Use(Person(1), elsewhere, kTwo, Anybody)).has_value());
+  CHECK_FALSE(Must(f.approvals().Use(Person(2), Order(), kTwo, Anybody)).has_value());
   CHECK(f.Use());
+}
+
+TEST_CASE("it is for one kind, and for what it depends on") {
+  Asked f;
+  f.Approve(2);
+  ApprovalOrder other = Order();
+  other.kind = "strict-recipient";
+  CHECK_FALSE(Must(f.approvals().Use(Person(1), other, kTwo, Anybody)).has_value());
+  other = Order();
+  other.summary += ", and more";
+  CHECK_FALSE(Must(f.approvals().Use(Person(1), other, kTwo, Anybody)).has_value());
+  CHECK(f.Use());
+}
+
+TEST_CASE("who may no longer decide does not count") {
+  Asked f;
+  f.Approve(2);
+  std::string asked;
+  const auto nobody = [&](const PrincipalId& person, const std::string& kind) {
+    asked = person.value() + " " + kind;
+    return false;
+  };
+  CHECK_FALSE(Must(f.approvals().Use(Person(1), Order(), kTwo, nobody)).has_value());
+  CHECK(asked == "admin:2 destroy");
+  CHECK(f.Use());
+}
+
+TEST_CASE("a hundred that have ended are kept, the newest") {
+  Asked f;
+  for (int i = 0; i < 102; ++i) {
+    f.clock.Advance(std::chrono::seconds(1));
+    const Approval one = Must(f.approvals().Request(Person(1), Order(std::to_string(i)), kTwo));
+    Must(f.approvals().Withdraw(Person(1), one.id));
+  }
+  const std::vector<Approval> listed = Must(f.approvals().List());
+  CHECK(listed.size() == 101);  // and the one that is open
+  CHECK(listed[99].order.body == "2");
+}
+
+TEST_CASE("a row that was changed does not keep the former token keys from going") {
+  Asked f;
+  f.Tamper("UPDATE approvals SET quorum = 1");
+  Must(f.store->RotateTokenKeys(f.admin));
+  Must(f.approvals().Rewrap(f.module->generations()));
+  CHECK(f.Number("SELECT count(*) FROM approvals") == 0);
+  CHECK(f.LastAction() == "approval.drop");
 }
 
 TEST_CASE("what is refused, withdrawn or expired is over, and says so") {
@@ -144,7 +191,7 @@ TEST_CASE("what has run out is ended where nobody asks for anything") {
 TEST_CASE("what was not done under an approval may be tried again under it") {
   Asked f;
   f.Approve(2);
-  const Approval used = *Must(f.approvals().Use(Person(1), Order(), kTwo));
+  const Approval used = *Must(f.approvals().Use(Person(1), Order(), kTwo, Anybody));
   Must(f.approvals().GiveBack(Person(1), used));
   CHECK(f.LastAction() == "approval.return");
   CHECK(f.Use());
@@ -159,7 +206,7 @@ TEST_CASE("requests and approvals outlive a restart") {
 }
 
 TEST_CASE("who writes the database approves nothing: every column is under the MAC") {
-  const char* const kForgeries[] = {"approvers = 'admin:2'",
+  const char* const kForgeries[] = {"approvers = 'admin:3'",
                                     "requester = 'admin:2'",
                                     "body = '{}'",
                                     "digest = 'x'",
@@ -177,17 +224,24 @@ TEST_CASE("who writes the database approves nothing: every column is under the M
                                     "changed = changed + 1",
                                     "mac_generation = mac_generation + 1"};
   Asked f;
+  f.Approve(2);
   f.Tamper("CREATE TABLE kept AS SELECT * FROM approvals");
+  const Approval other = Must(f.approvals().Request(Person(3), Order("{}"), kTwo));
   for (const char* forgery : kForgeries) {
     CAPTURE(forgery);
-    f.Tamper(std::string("UPDATE approvals SET ") + forgery);
-    const auto listed = f.approvals().List();
-    REQUIRE(listed.has_error());
-    CHECK(listed.error().code == ErrorCode::kIntegrity);
-    f.Tamper("DELETE FROM approvals");
+    f.Tamper(std::string("UPDATE approvals SET ") + forgery + " WHERE id = '" + f.request.id + "'");
+    // It counts for nothing, and keeps nothing else from going on.
+    CHECK_FALSE(f.Use());
+    const std::vector<Approval> listed = Must(f.approvals().List());
+    REQUIRE(listed.size() == 1);
+    CHECK(listed[0].id == other.id);
+    if (std::string(forgery).rfind("id =", 0) != 0)
+      CHECK(f.approvals().Show(f.request.id).error().code == ErrorCode::kIntegrity);
+    Must(f.approvals().EndExpired());
+    f.Tamper("DELETE FROM approvals WHERE id <> '" + other.id + "'");
     f.Tamper("INSERT INTO approvals SELECT * FROM kept");
   }
-  CHECK(f.approvals().List().has_value());
+  CHECK(f.Use());
 }
 
 TEST_CASE("a row that is put back after its use, refusal or end is told by the chain") {
@@ -204,7 +258,7 @@ TEST_CASE("a row that is put back after its use, refusal or end is told by the c
     Asked f;
     f.Approve(2);
     put_back(f, [&] { REQUIRE(f.Use()); });
-    const auto again = f.approvals().Use(Person(1), Order(), kTwo);
+    const auto again = f.approvals().Use(Person(1), Order(), kTwo, Anybody);
     REQUIRE(again.has_error());
     CHECK(again.error().code == ErrorCode::kIntegrity);
     CHECK(again.error().detail.find("the audit chain says approval.use: it was put back") !=
@@ -221,7 +275,7 @@ TEST_CASE("a row that is put back after its use, refusal or end is told by the c
     f.Approve(2);
     put_back(f, [&] { REQUIRE(f.Use()); });
     f.Tamper("DELETE FROM audit WHERE kid = '" + f.request.id + "'");
-    CHECK(f.approvals().Use(Person(1), Order(), kTwo).error().code == ErrorCode::kConflict);
+    CHECK(f.approvals().Use(Person(1), Order(), kTwo, Anybody).error().code == ErrorCode::kConflict);
   }
 }
 
@@ -273,7 +327,7 @@ TEST_CASE("approvals come under the next token keys with all the rest, and stay 
 TEST_CASE("the authorisation of a restore is for one backup, until it expires, and the token's own") {
   Asked f;
   f.Approve(2);
-  const Approval used = *Must(f.approvals().Use(Person(1), Order(), kTwo));
+  const Approval used = *Must(f.approvals().Use(Person(1), Order(), kTwo, Anybody));
   const std::string hash(64, 'a');
   const std::string jws = Must(SignRestoreAuthorisation(*f.module, hash, used));
   const std::int64_t now = f.clock.NowSeconds();

@@ -8,7 +8,12 @@
 
 #include "api/admin/svg_chart.h"
 
-using namespace skms::admin;
+using skms::admin::Chart;
+using skms::admin::RenderChart;
+using skms::admin::RenderStatusPage;
+using skms::admin::ShortNumber;
+using skms::admin::StatusPage;
+using skms::admin::StatusPageResponse;
 
 namespace {
 
@@ -54,9 +59,16 @@ TEST_CASE("it says how it is in words and numbers") {
   CHECK(Has(html, "ended 2 h 0 min ago"));
   CHECK(Has(html, "cannot be read"));
   CHECK(Has(html, "<span class=\"warn\">ends in 1 d 0 h</span>"));
-  CHECK(Has(html, "not signed yet"));
-  page.audit_signed = 5;
-  CHECK(Has(RenderStatusPage(page), "whole as far as it is signed"));
+  CHECK(Has(html, "not looked at since the start"));
+  page.audit_checked = true;
+  CHECK(Has(RenderStatusPage(page), "what is new was whole when it was signed"));
+  CHECK(Has(html, "<p><span class=\"bad\">the database does not tell; see the log</span></p>"));
+  page.due = 10000;
+  page.more_due = true;
+  page.late = 7200;
+  CHECK(Has(RenderStatusPage(page), "10,000 or more"));
+  CHECK(Has(RenderStatusPage(page), "<span class=\"bad\">2 h 0 min</span>"));
+  CHECK_FALSE(Has(RenderStatusPage(page), "the database does not tell"));
   page.keys.clear();
   CHECK(Has(RenderStatusPage(page), "the database does not tell"));
   page.minutes.clear();
@@ -86,7 +98,7 @@ TEST_CASE("a whole day fits") {
   StatusPage page = Page();
   page.minutes.clear();
   for (int i = 0; i < 1440; ++i)
-    page.minutes.push_back({page.now - 60 * (1440 - i),
+    page.minutes.push_back({page.now - std::int64_t{60} * (1440 - i),
                             static_cast<std::uint64_t>(200 + 150 * (i % 97) / 97),
                             static_cast<std::uint64_t>(i % 31),
                             static_cast<std::uint64_t>(i > 700 && i < 720 ? 90 : 0),
@@ -96,6 +108,13 @@ TEST_CASE("a whole day fits") {
   CHECK(html.size() < 400000);
   const char* to = std::getenv("SKMS_PAGE_TO");  // for people to look at
   if (to != nullptr) std::ofstream(to) << html;
+}
+
+TEST_CASE("the minute that is not over is drawn where it is the only one") {
+  StatusPage page = Page();
+  CHECK(Has(RenderStatusPage(page), "answered <b>3</b>"));
+  page.minutes.erase(page.minutes.begin());
+  CHECK(Has(RenderStatusPage(page), "answered <b>5</b>"));
 }
 
 TEST_CASE("a browser may load and run nothing") {
