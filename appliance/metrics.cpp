@@ -276,7 +276,7 @@ std::vector<Metrics::Expiry> Metrics::ReadExpiries() const {
   std::vector<Expiry> expiries;
   const auto add_certificates = [&](const std::string& setting, const std::string& path) {
     if (path.empty()) return;
-    Expiry& expiry = expiries.emplace_back(Expiry{setting, false, 0});
+    Expiry& expiry = expiries.emplace_back(Expiry{setting, Expiry::Kind::kCertificate, 0});
     const auto dates = ReadCertificateDates(path);
     if (dates.has_error()) return;
     expiry.until =
@@ -287,7 +287,7 @@ std::vector<Metrics::Expiry> Metrics::ReadExpiries() const {
   const auto add_crls = [&](const std::string& setting, const std::string& path) {
     const auto crls = ReadCrlDates(path);
     if (crls.has_error()) {
-      expiries.push_back({setting, true, 0});
+      expiries.push_back({setting, Expiry::Kind::kCrl, 0});
       return;
     }
     std::optional<std::int64_t> until;
@@ -295,14 +295,19 @@ std::vector<Metrics::Expiry> Metrics::ReadExpiries() const {
       if (crl.next_update > 0) until = std::min(until.value_or(crl.next_update), crl.next_update);
     }
     // One that does not say is good for ever.
-    if (until) expiries.push_back({setting, true, *until});
+    if (until) expiries.push_back({setting, Expiry::Kind::kCrl, *until});
   };
   for (const auto& [name, section] : sections) {
     if (section == nullptr) continue;
     add_certificates(name + ".certificate", section->certificate);
     add_certificates(name + ".client_ca", section->client_ca);
-    if (section->crl.empty()) continue;
-    add_crls(name + ".crl", section->crl);
+    if (!section->crl.empty()) add_crls(name + ".crl", section->crl);
+    if (section->ocsp_response.empty()) continue;
+    const auto until = ReadOcspNextUpdate(section->ocsp_response);
+    // One that does not say is good for ever.
+    if (until.has_error() || until.value() > 0)
+      expiries.push_back(
+          {name + ".ocsp_response", Expiry::Kind::kOcsp, until.has_error() ? 0 : until.value()});
   }
   return expiries;
 }
@@ -318,16 +323,16 @@ std::vector<Metrics::Expiry> Metrics::Expiries() {
 }
 
 void Metrics::AddExpiries(MetricText& out) {
+  constexpr std::pair<const char*, const char*> kNames[] = {
+      {"skms_certificate_expiry_time_seconds",
+       "Until when the certificates of a file are good, since 1970; 0: it cannot be read."},
+      {"skms_crl_next_update_time_seconds",
+       "Until when the CRLs of a file are good, since 1970; 0: it cannot be read."},
+      {"skms_ocsp_next_update_time_seconds",
+       "Until when the OCSP response of a file is good, since 1970; 0: it cannot be read."}};
   for (const Expiry& one : Expiries()) {
-    if (one.crl) {
-      out.Gauge("skms_crl_next_update_time_seconds",
-                "Until when the CRLs of a file are good, since 1970; 0: it cannot be read.",
-                {{"setting", one.setting}}, Real(one.until));
-    } else {
-      out.Gauge("skms_certificate_expiry_time_seconds",
-                "Until when the certificates of a file are good, since 1970; 0: it cannot be read.",
-                {{"setting", one.setting}}, Real(one.until));
-    }
+    const auto& [name, help] = kNames[static_cast<std::size_t>(one.kind)];
+    out.Gauge(name, help, {{"setting", one.setting}}, Real(one.until));
   }
 }
 

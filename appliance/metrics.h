@@ -48,10 +48,11 @@ class Metrics {
   /// What cannot be read is left out; skms_metrics_incomplete says so, and the log why.
   std::string Text();
 
-  /// Until when a file's certificate or CRL is good; the first of several to end.
+  /// Until when what a file holds is good; the first of several to end.
   struct Expiry {
+    enum class Kind { kCertificate, kCrl, kOcsp };
     std::string setting;  ///< of the configuration
-    bool crl = false;
+    Kind kind = Kind::kCertificate;
     std::int64_t until = 0;  ///< seconds since 1970; 0: cannot be read
   };
   std::vector<Expiry> Expiries();

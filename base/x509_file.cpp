@@ -2,6 +2,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
@@ -18,6 +19,8 @@ namespace {
 using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using CertificatePtr = std::unique_ptr<X509, decltype(&X509_free)>;
 using CrlPtr = std::unique_ptr<X509_CRL, decltype(&X509_CRL_free)>;
+using OcspPtr = std::unique_ptr<OCSP_RESPONSE, decltype(&OCSP_RESPONSE_free)>;
+using OcspBasicPtr = std::unique_ptr<OCSP_BASICRESP, decltype(&OCSP_BASICRESP_free)>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
 Result<BioPtr> BioOver(const std::string& text) {
@@ -91,6 +94,24 @@ Result<std::vector<CrlDates>> ReadCrlDates(const std::string& path) {
   ERR_clear_error();
   if (dates.empty()) return Holds(path, "no PEM CRL");
   return dates;
+}
+
+Result<std::int64_t> ReadOcspNextUpdate(const std::string& path) {
+  SKMS_TRY(const std::string der, ReadFile(path));
+  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+  const OcspPtr response(d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(der.size())), &OCSP_RESPONSE_free);
+  const OcspBasicPtr basic(response ? OCSP_response_get1_basic(response.get()) : nullptr,
+                           &OCSP_BASICRESP_free);
+  if (!basic || OCSP_resp_count(basic.get()) == 0) return Holds(path, "no OCSP response that says anything");
+  std::int64_t first = 0;
+  for (int i = 0; i < OCSP_resp_count(basic.get()); ++i) {
+    ASN1_GENERALIZEDTIME* until = nullptr;
+    OCSP_single_get0_status(OCSP_resp_get0(basic.get(), i), nullptr, nullptr, nullptr, &until);
+    if (until == nullptr) continue;
+    SKMS_TRY(const std::int64_t end, Seconds(path, until));
+    first = first == 0 ? end : std::min(first, end);
+  }
+  return first;
 }
 
 Status CheckKeyBelongs(const std::string& certificate_path, const std::string& key_path) {

@@ -1,5 +1,5 @@
-// What PEM files of certificates, CRLs and private keys say to whoever looks after them: until when they are
-// good, and whether they belong together.
+// What files of certificates, CRLs, OCSP responses and private keys say to whoever looks after them: until
+// when they are good, and whether they belong together.
 //
 // Reads the files anew for each call. Thread-safe. Errors: kIo (cannot be read), kConfiguration (holds
 // nothing of the kind).
@@ -29,6 +29,10 @@ struct CrlDates {
 };
 /// At least one, in the file's order.
 Result<std::vector<CrlDates>> ReadCrlDates(const std::string& path);
+
+/// When the server's answer about a certificate (RFC 6960), DER as an edge staples it, is to be replaced;
+/// seconds since 1970, 0: it does not say. The first of several to end.
+Result<std::int64_t> ReadOcspNextUpdate(const std::string& path);
 
 /// Whether the key is that of the file's first certificate: kConfiguration if not. No key is kept.
 Status CheckKeyBelongs(const std::string& certificate_path, const std::string& key_path);

@@ -20,14 +20,21 @@ constexpr std::array<const char*, 3> kNames{"ok", "warn", "fail"};
 
 const char* Name(Verdict verdict) { return kNames.at(static_cast<std::size_t>(verdict)); }
 
-void Print(const std::vector<Finding>& all) {
-  std::vector<std::vector<std::string>> rows;
-  rows.reserve(2 * all.size());
-  for (const Finding& one : all) {
-    rows.push_back({Name(one.verdict), one.check, one.seen});
-    if (!one.cure.empty()) rows.push_back({"", "", "cure: " + one.cure});
-  }
-  std::cout << RenderTable({"VERDICT", "CHECK", "SEEN"}, rows);
+/// Columns of a width that most checks fit, for nobody knows yet which come.
+std::string Line(const std::string& verdict, const std::string& check, const std::string& seen) {
+  constexpr std::size_t kVerdict = 9;
+  constexpr std::size_t kCheck = 24;
+  std::string line = verdict;
+  line.resize(std::max(line.size() + 2, kVerdict), ' ');
+  line += Printable(check);
+  line.resize(std::max(line.size() + (check.empty() ? 0 : 2), kVerdict + kCheck), ' ');
+  return line + Printable(seen) + "\n";
+}
+
+void Tell(const Finding& one) {
+  std::cout << Line(Name(one.verdict), one.check, one.seen);
+  if (!one.cure.empty()) std::cout << Line("", "", "cure: " + one.cure);
+  std::cout << std::flush;
 }
 
 json ToJson(const std::vector<Finding>& all) {
@@ -93,13 +100,15 @@ void DescribeDoctor(OptionsDescription& options) {
 
 Status RunDoctor(const Session& session, const Options& options) {
   if (session.remote) SKMS_TRYV(session.LoadConfiguration());  // it is not a finding, but a mistake
-  Findings found;
-  ExamineAll(session, options, found);
   if (session.json) {
+    Findings found;
+    ExamineAll(session, options, found);
     PrintJson({{"verdict", Name(Worst(found.all()))}, {"findings", ToJson(found.all())}});
-  } else {
-    Print(found.all());
+    return Outcome(found.all());
   }
+  std::cout << Line("VERDICT", "CHECK", "SEEN");
+  Findings found(Tell);
+  ExamineAll(session, options, found);
   return Outcome(found.all());
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,20 +30,26 @@ struct Finding {
 
 class Findings {
  public:
-  void Ok(std::string check, std::string seen) {
-    all_.push_back({std::move(check), Verdict::kOk, std::move(seen), ""});
-  }
+  /// `tell` hears of each finding as it is made: a check that takes long keeps none of the others back.
+  explicit Findings(std::function<void(const Finding&)> tell = {}) : tell_(std::move(tell)) {}
+
+  void Ok(std::string check, std::string seen) { Add({std::move(check), Verdict::kOk, std::move(seen), ""}); }
   void Warn(std::string check, std::string seen, std::string cure) {
-    all_.push_back({std::move(check), Verdict::kWarn, std::move(seen), std::move(cure)});
+    Add({std::move(check), Verdict::kWarn, std::move(seen), std::move(cure)});
   }
   void Fail(std::string check, std::string seen, std::string cure,
             ErrorCode code = ErrorCode::kConfiguration) {
-    all_.push_back({std::move(check), Verdict::kFail, std::move(seen), std::move(cure), code});
+    Add({std::move(check), Verdict::kFail, std::move(seen), std::move(cure), code});
+  }
+  void Add(Finding finding) {
+    all_.push_back(std::move(finding));
+    if (tell_) tell_(all_.back());
   }
   const std::vector<Finding>& all() const { return all_; }
 
  private:
   std::vector<Finding> all_;
+  std::function<void(const Finding&)> tell_;
 };
 
 /// What the daemon's state means to the other checks.

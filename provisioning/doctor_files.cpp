@@ -193,6 +193,21 @@ void ExamineListener(const appliance::Configuration& configuration, const Listen
   if (!section.client_ca.empty())
     ExamineCertificateFile(listener.name + ".client_ca", section.client_ca, now, replace(section.client_ca),
                            found);
+  if (!section.ocsp_response.empty()) {
+    const std::string cure = "fetch it anew into " + ShellWord(section.ocsp_response) + "; then: " + then;
+    const auto until = ReadOcspNextUpdate(section.ocsp_response);
+    if (until.has_error() && until.error().code == ErrorCode::kIo) {
+      found.Warn(listener.name + ".ocsp_response", until.error().detail + "; nothing is stapled",
+                 CureOf(section.ocsp_response, cure));
+    } else if (until.has_error()) {
+      found.Fail(listener.name + ".ocsp_response", until.error().detail, CureOf(section.ocsp_response, cure));
+    } else if (until.value() == 0) {
+      found.Ok(listener.name + ".ocsp_response", section.ocsp_response + " says no end");
+    } else {
+      JudgeExpiry(listener.name + ".ocsp_response", section.ocsp_response, until.value(), now, kDay, cure,
+                  found);
+    }
+  }
   if (section.crl.empty()) return;
   const std::string cure = "fetch the CRLs anew into " + ShellWord(section.crl) + "; then: " + then;
   const auto crls = ReadCrlDates(section.crl);

@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <system_error>
@@ -14,6 +15,7 @@
 #include "provisioning/doctor.h"
 #include "provisioning/failure.h"
 #include "provisioning/output.h"
+#include "provisioning/program.h"
 
 namespace skms::provisioning {
 namespace {
@@ -21,6 +23,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::int64_t kClockSlackMs = 5000;
+constexpr std::chrono::seconds kModuleTime{20};
 constexpr std::uintmax_t kQuicklyRead = 512ULL << 20U;
 
 /// Of a token whose module was asked without the daemon.
@@ -41,6 +44,46 @@ std::string TokenCure(const Error& error, const appliance::TokenSection& token) 
   }
 }
 
+Finding LookAt(const appliance::TokenSection& token) {
+  hsm::TokenOptions options;
+  options.module_path = token.module;
+  options.init_args = token.init_args;
+  options.label = token.label;
+  options.serial = token.serial;
+  const std::string check = "token " + token.label;
+  const auto there = hsm::FindUsableToken(options);
+  if (there.has_error())
+    return {check, Verdict::kFail, there.error().Describe(), TokenCure(there.error(), token),
+            ErrorCode::kToken};
+  return {check, Verdict::kOk,
+          "serial " + there.value().serial + ", " + there.value().manufacturer + " " + there.value().model +
+              "; not logged in to",
+          ""};
+}
+
+json ToJson(const Finding& one) {
+  return {{"verdict", static_cast<int>(one.verdict)}, {"seen", one.seen}, {"cure", one.cure}};
+}
+
+/// In a process of its own: a call that hangs in a module cannot be ended, only left, and one that crashes
+/// takes nobody along.
+Finding LookAside(const appliance::TokenSection& token) {
+  const std::string check = "token " + token.label;
+  const auto said = RunAside(
+      [&token] { return ToJson(LookAt(token)).dump(-1, ' ', false, json::error_handler_t::replace); },
+      kModuleTime);
+  const std::string cure =
+      "systemctl status pcscd; ls -l " + ShellWord(token.module) +
+      "  # restart the token's own server or service, look at its cable; then look again";
+  if (said.has_error()) return {check, Verdict::kFail, said.error().detail, cure, ErrorCode::kToken};
+  const json finding = json::parse(said.value(), nullptr, false);
+  if (!finding.is_object())
+    return {check, Verdict::kFail, token.module + " ended the process that asked it", cure,
+            ErrorCode::kToken};
+  return {check, static_cast<Verdict>(finding.value("verdict", 2)), Cell(finding, "seen"),
+          finding.value("cure", ""), ErrorCode::kToken};
+}
+
 void ExamineWithoutDaemon(const appliance::Configuration& configuration, Findings& found) {
   for (const appliance::TokenSection& token : configuration.tokens) {
     struct stat module {};
@@ -49,19 +92,7 @@ void ExamineWithoutDaemon(const appliance::Configuration& configuration, Finding
                  "chmod go-w " + ShellWord(token.module));
       continue;
     }
-    hsm::TokenOptions options;
-    options.module_path = token.module;
-    options.init_args = token.init_args;
-    options.label = token.label;
-    options.serial = token.serial;
-    const auto there = hsm::FindUsableToken(options);
-    if (there.has_error()) {
-      found.Fail("token " + token.label, there.error().Describe(), TokenCure(there.error(), token),
-                 ErrorCode::kToken);
-    } else {
-      found.Ok("token " + token.label, "serial " + there.value().serial + ", " + there.value().manufacturer +
-                                           " " + there.value().model + "; not logged in to");
-    }
+    found.Add(LookAside(token));
   }
 }
 

@@ -1,6 +1,9 @@
-// Runs another program and hears what it says. No shell, nothing on its standard input.
+// Runs another program, or a part of this one aside, and hears what it says. No shell, nothing on its
+// standard input. For a process of one thread.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,5 +19,9 @@ struct ProgramSaid {
 /// `command`: its path, then its arguments; none of them secret. Waits for its end. Errors: kIo (it cannot be
 /// run).
 Result<ProgramSaid> RunProgram(std::vector<std::string> command);
+
+/// What `work` returns, in a process of its own that ends then, without its destructors; empty where a signal
+/// ended it. Errors: kResourceExhausted (it took longer than `most`, and was killed), kIo.
+Result<std::string> RunAside(const std::function<std::string()>& work, std::chrono::seconds most);
 
 }  // namespace skms::provisioning

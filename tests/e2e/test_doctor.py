@@ -13,9 +13,11 @@ import pytest
 
 from appliance import BIN, DEADLINE, Appliance, running
 from edge import Edge, ending
+from people import open_directory
 from pki import DAY, NOW
-from test_edge_reload import write_crl
+from test_edge_reload import write_crl, write_ocsp
 from test_locked import locked
+from token_load import MODULE as SOFTHSM
 
 # What depends on the machine that the tests run on; its judgement is tried in tests/unit/provisioning/doctor_test.cpp.
 HOST = {"clock", "swap", "memory", "randomness", "skmsd.service", "skmsd-admin.socket", "skms-edge.service"}
@@ -288,7 +290,12 @@ def test_a_database_that_is_only_out_of_reach_is_not_to_be_restored(tmp_path):
         [[check, verdict, seen, cure]] = found_in_database(appliance)
         assert (check, verdict) == ("database", "fail") and "lock" in seen and "fuser -v " in cure and "restore" not in cure and "init" not in cure
     assert found_in_database(appliance) == []
-    code, found = wrong_as(appliance, "nobody")
+
+
+def test_who_may_not_look_is_told_to_look_as_root():
+    with open_directory() as directory:
+        appliance = stopped_database(directory)
+        code, found = wrong_as(appliance, "nobody")
     assert code != 0 and found and all(cure == "sudo skmsctl doctor" or check in ("daemon", "token skms") for check, _, _, cure in found), found
     assert not any(word in cure for _, _, _, cure in found for word in ("init", "install", "restore", "chown", "chmod"))
 
@@ -297,9 +304,7 @@ def wrong_as(appliance, user):
     """Doctor's findings for somebody who may see the configuration, and nothing that it names."""
     entry = pwd.getpwnam(user)
     program = shutil.copy(BIN / "skmsctl", appliance.directory)  # BIN may lie where only its owner may look
-    with contextlib.ExitStack() as before:
-        for directory in (appliance.directory, *appliance.directory.parents[:2]):  # pytest's own are its user's alone
-            before.enter_context(mode(directory, 0o711))
+    with mode(appliance.directory, 0o711):
         done = subprocess.run([program, "--config", appliance.config, "doctor", "--output", "json"], capture_output=True, text=True, timeout=DEADLINE,
                               env=appliance.environment, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[])
     findings = [one for one in json.loads(done.stdout)["findings"] if one["check"] not in HOST and one["verdict"] != "ok"]
@@ -368,3 +373,55 @@ def test_faults_of_the_edge_are_found(tmp_path):
         [found] = wrong(appliance, *at)[1]
         assert found[0] == "edge socket" and "skmsd-edge.socket" in found[3]
         (tmp_path / "kept.sock").rename(tmp_path / "edge.sock")
+
+
+def test_an_ocsp_response_that_ends_or_is_none_is_found(tmp_path):
+    appliance = lasting(Edge(tmp_path, listen__ocsp_response="server.ocsp").prepare())
+    tmp_path.chmod(0o700)
+    (tmp_path / "tokens").chmod(0o700)
+    at = ("--edge-directory", tmp_path / "edge")
+    with ending(appliance):
+        appliance.start()
+        appliance.configure_edge()
+        for until, verdict, seen in ((3 * DAY, None, ""), (DAY / 2, "warn", "is good until"), (-DAY, "fail", "ended at")):
+            write_ocsp(appliance, until)
+            found = [one for one in wrong(appliance, *at)[1] if one[0] == "listen.ocsp_response"]
+            assert [(one[1], seen in one[2], "fetch it anew into " in one[3]) for one in found] == ([(verdict, True, True)] if verdict else [])
+        (tmp_path / "server.ocsp").write_bytes(b"none")
+        [found] = [one for one in wrong(appliance, *at)[1] if one[0] == "listen.ocsp_response"]
+        assert found[1] == "fail" and "holds no OCSP response" in found[2]
+        (tmp_path / "server.ocsp").unlink()
+        [found] = [one for one in wrong(appliance, *at)[1] if one[0] == "listen.ocsp_response"]
+        assert found[1] == "warn" and "nothing is stapled" in found[2]
+
+
+@pytest.mark.parametrize("function", ["C_Initialize", "C_GetSlotList"])
+def test_a_module_that_hangs_keeps_no_other_finding_back(tmp_path, function):
+    appliance = stopped_database(tmp_path)
+    (tmp_path / "script").write_text(f"hang {function} 600\n")
+    appliance.environment.update({"SKMS_FAULT_MODULE": SOFTHSM, "SKMS_FAULT_CONTROL": str(tmp_path / "fault.sock"),
+                                  "SKMS_FAULT_SCRIPT": str(tmp_path / "script")})
+    appliance.write_config(token__module=BIN.parent / "lib/libskms_fault.so")
+    begun = time.monotonic()
+    found = dict((one[0], one[1:]) for one in wrong(appliance)[1])
+    assert 15 < time.monotonic() - begun < 50
+    verdict, seen, cure = found["token skms"]
+    assert verdict == "fail" and seen == "it does not answer within 20 s" and "systemctl" in cure
+    assert not [check for check in found if check not in ("token skms", "daemon")], found
+    # People see what is known meanwhile.
+    with subprocess.Popen([BIN / "skmsctl", "--config", appliance.config, "doctor"], env=appliance.environment, stdout=subprocess.PIPE, text=True) as doctor_:
+        begun = time.monotonic()
+        while not doctor_.stdout.readline().startswith("fail     daemon"):
+            pass
+        assert time.monotonic() - begun < 15
+        assert "it does not answer within 20 s" in doctor_.stdout.read()
+
+
+def test_a_module_that_crashes_takes_no_other_finding_along(tmp_path):
+    appliance = stopped_database(tmp_path)
+    (tmp_path / "crash.c").write_text("int C_GetFunctionList(void* list) { return *(volatile int*)0; }\n")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "crash.so", tmp_path / "crash.c"], check=True, timeout=DEADLINE)
+    (tmp_path / "crash.so").chmod(0o755)
+    appliance.write_config(token__module="crash.so")
+    found = dict((one[0], one[1:]) for one in wrong(appliance)[1])
+    assert "ended the process that asked it" in found["token skms"][1] and set(found) == {"token skms", "daemon"}

@@ -76,16 +76,21 @@ def test_a_revoked_certificate_is_refused_from_the_reload_on_also_in_a_resumed_s
         appliance.stop()
 
 
+def write_ocsp(appliance, until=DAY):
+    certificate = x509.load_pem_x509_certificate((appliance.directory / "server.pem").read_bytes())
+    issuer = x509.load_pem_x509_certificate(appliance.ca.path.read_bytes())
+    builder = ocsp.OCSPResponseBuilder().add_response(certificate, issuer, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD, NOW - 2 * DAY, NOW + until, None, None)
+    response = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer).certificates([issuer]).sign(appliance.ca.key, hashes.SHA256())
+    (appliance.directory / "server.ocsp").write_bytes(response.public_bytes(serialization.Encoding.DER))
+
+
 def test_an_ocsp_response_is_stapled_where_there_is_one(tmp_path):
     appliance = Edge(tmp_path, listen__ocsp_response="server.ocsp").prepare()
     try:
         appliance.start().provision().start_edge()  # there is none yet, and the edge serves
         assert appliance.get().status == 200
-        certificate = x509.load_pem_x509_certificate((tmp_path / "server.pem").read_bytes())
-        issuer = x509.load_pem_x509_certificate(appliance.ca.path.read_bytes())
-        builder = ocsp.OCSPResponseBuilder().add_response(certificate, issuer, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD, NOW - DAY, NOW + DAY, None, None)
-        response = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer).certificates([issuer]).sign(appliance.ca.key, hashes.SHA256())
-        (tmp_path / "server.ocsp").write_bytes(response.public_bytes(serialization.Encoding.DER))
+        assert 'skms_ocsp_next_update_time_seconds{setting="listen.ocsp_response"} 0' in appliance.ctl("metrics")
+        write_ocsp(appliance)
         shutil.copy(tmp_path / "server.pem", tmp_path / "leaf.pem")
         (tmp_path / "server.pem").write_bytes((tmp_path / "leaf.pem").read_bytes() + appliance.ca.path.read_bytes())
         appliance.reload_edge()

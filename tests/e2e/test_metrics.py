@@ -152,7 +152,7 @@ def test_dashboard_and_alerts_ask_for_what_a_scrape_holds_alone(appliance):
     exposed = {name for name, _ in samples(scrape(appliance))}
     rules, panels = expressions()
     asked = {name for expression in rules + panels for name in WORDS.findall(expression)}
-    assert asked - exposed == set()
+    assert asked - exposed == {"skms_ocsp_next_update_time_seconds"}  # behind the edge alone: test_edge_reload.py
     assert "skms_nothing_total" not in exposed and WORDS.findall("rate(skms_nothing_total[5m])") == ["skms_nothing_total"]
 
 
