@@ -12,8 +12,13 @@ namespace skms::admin {
 
 namespace {
 
+struct HostUser {
+  std::string name;
+  gid_t gid = 0;  ///< its primary group
+};
+
 /// nullopt: this host has no such user.
-std::optional<std::string> FindNameOf(uid_t user) {
+std::optional<HostUser> FindUser(uid_t user) {
   std::vector<char> buffer(4096);
   passwd entry{};
   passwd* found = nullptr;
@@ -21,7 +26,7 @@ std::optional<std::string> FindNameOf(uid_t user) {
     buffer.resize(buffer.size() * 2);
   }
   if (found == nullptr) return std::nullopt;
-  return std::string(entry.pw_name);
+  return HostUser{found->pw_name, found->pw_gid};
 }
 
 bool Holds(const std::vector<gid_t>& groups, gid_t group) {
@@ -31,11 +36,11 @@ bool Holds(const std::vector<gid_t>& groups, gid_t group) {
 }  // namespace
 
 std::vector<gid_t> GroupsOfUser(uid_t user, gid_t primary) {
-  const std::optional<std::string> name = FindNameOf(user);
-  if (!name) return {};
+  const std::optional<HostUser> found = FindUser(user);
+  if (!found) return {};
   int count = 64;
   std::vector<gid_t> groups(static_cast<std::size_t>(count));
-  while (::getgrouplist(name->c_str(), primary, groups.data(), &count) < 0) {
+  while (::getgrouplist(found->name.c_str(), primary, groups.data(), &count) < 0) {
     count = std::max(count, static_cast<int>(groups.size()) * 2);
     groups.resize(static_cast<std::size_t>(count));
   }
@@ -85,16 +90,14 @@ void IdentifyRemote(const AdminAccess& access, http::RequestContext& context) {
 }
 
 std::optional<http::PeerCredentials> CredentialsOf(uid_t user) {
-  std::vector<char> buffer(4096);
-  passwd entry{};
-  passwd* found = nullptr;
-  while (::getpwuid_r(user, &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
-    buffer.resize(buffer.size() * 2);
-  }
-  if (found == nullptr) return std::nullopt;
-  return http::PeerCredentials{0, found->pw_uid, found->pw_gid};
+  const std::optional<HostUser> found = FindUser(user);
+  if (!found) return std::nullopt;
+  return http::PeerCredentials{0, user, found->gid};
 }
 
-std::string NameOfUser(uid_t user) { return FindNameOf(user).value_or(std::to_string(user)); }
+std::string NameOfUser(uid_t user) {
+  const std::optional<HostUser> found = FindUser(user);
+  return found ? found->name : std::to_string(user);
+}
 
 }  // namespace skms::admin
