@@ -135,7 +135,7 @@ bool IsOfAnotherSite(const Call& call) {
   const http::Headers& fields = call.request.headers;
   const std::string* site = fields.Find("Sec-Fetch-Site");
   if (site != nullptr && *site != "none" && *site != "same-origin") return true;
-  if (call.request.method == "GET") return false;
+  if (call.request.method == "GET" || call.request.method == "HEAD") return false;
   if (fields.Find("Origin") != nullptr) return true;
   // A form, or text, is sent without asking whether it may be.
   return call.context.transport == http::TransportKind::kDirectTls && call.request.method != "DELETE" &&

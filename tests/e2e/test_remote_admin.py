@@ -164,6 +164,7 @@ def test_a_page_of_another_site_does_nothing_with_an_administrators_browser(serv
 def test_a_page_of_another_site_reads_nothing(server):
     for site, expected in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
         assert server.afar.curl("-H", f"Sec-Fetch-Site: {site}", person="auditor")[1] == expected, site
+        assert server.afar.curl("--head", "-H", f"Sec-Fetch-Site: {site}", person="auditor")[1] == expected, site
 
 
 def test_a_certificate_of_an_administrator_opens_no_keys(server):
