@@ -119,9 +119,10 @@ void ExaminePins(const appliance::Configuration& configuration, std::optional<ui
 void ExamineSoftTokens(const appliance::Configuration& configuration, Findings& found) {
   if (configuration.token.module.find("softhsm") == std::string::npos) return;
   const char* named = ::secure_getenv("SOFTHSM2_CONF");  // NOLINT(concurrency-mt-unsafe): there is one thread
-  const auto text = ReadFile(named != nullptr ? named : "/etc/softhsm/softhsm2.conf");
+  const std::string file = named != nullptr ? named : "/etc/softhsm/softhsm2.conf";
+  const auto text = ReadFile(file);
   if (text.has_error()) {
-    return found.Warn("token directory", text.error().detail, "apt-get install softhsm2");
+    return found.Warn("token directory", text.error().detail, CureOf(file, "apt-get install softhsm2"));
   }
   std::istringstream lines(text.value());
   std::string directory;
@@ -180,9 +181,9 @@ void ExamineListener(const appliance::Configuration& configuration, const Listen
   ExamineCertificateFile(listener.name + ".certificate", section.certificate, now,
                          replace(section.certificate), found);
   if (const Status chain = CheckChainOrder(section.certificate); chain.has_error())
-    found.Fail(
-        listener.name + ".certificate", chain.error().detail,
-        "put leaf first, then its issuers, into " + ShellWord(section.certificate) + "; then: " + then);
+    found.Fail(listener.name + ".certificate", chain.error().detail,
+               CureOf(section.certificate, "put leaf first, then its issuers, into " +
+                                               ShellWord(section.certificate) + "; then: " + then));
   ExamineFile({listener.name + ".private_key", section.private_key, S_IRWXO | S_IWGRP, "0600", std::nullopt,
                "put the certificate's key there; then: " + then, true},
               found);

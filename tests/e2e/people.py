@@ -38,6 +38,7 @@ class People:
         self.appliance = appliance
         appliance.directory.chmod(0o755)
         self.program = shutil.copy(BIN / "skmsctl", appliance.directory)  # BIN may lie where only its owner may look
+        os.chmod(self.program, 0o755)  # whatever the umask is
         self.config = appliance.directory / "people.yaml"
         shutil.copy(appliance.config, self.config)
         self.config.chmod(0o644)

@@ -295,16 +295,30 @@ def test_a_database_that_is_only_out_of_reach_is_not_to_be_restored(tmp_path):
 def test_who_may_not_look_is_told_to_look_as_root():
     with open_directory() as directory:
         appliance = stopped_database(directory)
+        for name in ("softhsm2.conf", "server.pem", "ca.pem"):
+            (directory / name).chmod(0o644)  # whatever the umask is
         code, found = wrong_as(appliance, "nobody")
     assert code != 0 and found and all(cure == "sudo skmsctl doctor" or check in ("daemon", "token skms") for check, _, _, cure in found), found
-    assert not any(word in cure for _, _, _, cure in found for word in ("init", "install", "restore", "chown", "chmod"))
+    assert not any(word in cure for _, _, _, cure in found for word in ("init", "install", "restore", "chown", "chmod", "put "))
+
+
+def test_who_may_not_read_what_the_configuration_names_is_told_to_look_as_root():
+    with open_directory() as directory:
+        appliance = stopped_database(directory)
+        for name in ("softhsm2.conf", "server.pem", "ca.pem"):
+            (directory / name).chmod(0o600)
+        _, found = wrong_as(appliance, "nobody")
+    checks = {check for check, _, _, cure in found if cure == "sudo skmsctl doctor"}
+    assert checks >= {"token directory", "listen.certificate", "listen.private_key", "listen.client_ca", "database"}, found
+    assert {check for check, *_ in found} - checks <= {"daemon", "token skms"}, found
 
 
 def wrong_as(appliance, user):
     """Doctor's findings for somebody who may see the configuration, and nothing that it names."""
     entry = pwd.getpwnam(user)
     program = shutil.copy(BIN / "skmsctl", appliance.directory)  # BIN may lie where only its owner may look
-    with mode(appliance.directory, 0o711):
+    os.chmod(program, 0o755)  # whatever the umask is
+    with mode(appliance.directory, 0o711), mode(appliance.config, 0o644):
         done = subprocess.run([program, "--config", appliance.config, "doctor", "--output", "json"], capture_output=True, text=True, timeout=DEADLINE,
                               env=appliance.environment, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[])
     findings = [one for one in json.loads(done.stdout)["findings"] if one["check"] not in HOST and one["verdict"] != "ok"]
