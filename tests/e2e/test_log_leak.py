@@ -4,22 +4,27 @@ Looked at are standard output and error of each program, the log with each line,
 looked for are PINs, access tokens, keys, payloads, users and UEs, in the forms in which a careless line would hold them.
 """
 
+import array
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import re
+import resource
 import signal
+import socketserver
 import sqlite3
 import subprocess
+import termios
 import threading
 import time
 import urllib.parse
 
 import pytest
 
-from appliance import BIN, DEADLINE, PIN, wait_for
+from appliance import BIN, DEADLINE, PIN, Appliance, running, wait_for
 from edge import HAPROXY, Edge, ending
 
 USER = "leaky-user-7f3a@example.test"
@@ -186,13 +191,8 @@ def life(tmp_path_factory):
     directory = tmp_path_factory.mktemp("leak")
     with Witness() as witness, started_locked(directory, witness) as appliance:
         secrets = live(appliance, witness)
-        limits = pathlib.Path(f"/proc/{appliance.process.pid}/limits").read_text()
-        assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
         request_id = appliance.get(token=None).headers["x-request-id"]
         audited = appliance.ctl_json("audit", "query", "--request-id", request_id)["entries"]
-        appliance.process.send_signal(signal.SIGABRT)
-        appliance.process.wait(DEADLINE)
-        appliance.process = None
     seen = of_this_server(witness.seen, directory)
     seen["log of skmsd"] = appliance.log.read_bytes()
     seen["log of HAProxy"] = appliance.edge_log.read_bytes()
@@ -219,9 +219,103 @@ def test_a_leak_that_is_planted_is_found(life, form):
         assert ("log of skmsd", what) in leaks({**seen, "log of skmsd": seen["log of skmsd"] + b"x" + planted + b"y\n"}, secrets), (what, planted)
 
 
-def test_no_core_is_left(life):
-    appliance, *_ = life
-    assert [path for path in [*appliance.directory.rglob("core*"), *pathlib.Path.cwd().glob("core*")] if path.is_file()] == []
+@contextlib.contextmanager
+def cores_allowed():
+    """To what is started meanwhile."""
+    former = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (former[1], former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, former)
+
+
+def crash(process):
+    """With the signal of a broken pointer."""
+    process.send_signal(signal.SIGSEGV)
+    assert process.wait(DEADLINE) == -signal.SIGSEGV
+
+
+def unread(pipe):
+    """Octets in it that nobody has taken."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+def cores_in(directory):
+    return [path for path in directory.rglob("core*") if path.is_file()]
+
+
+CORES = pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 or not pathlib.Path("/proc/sys/kernel/core_pattern").read_text().startswith("core"),
+                           reason="needs a host that writes cores, into the working directory")
+
+
+@contextlib.contextmanager
+def silent_daemon(appliance):
+    """What answers on the admin socket in its place: locked, and to whatever is sent nothing at all. Yields the list of that."""
+    sent = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            line = self.rfile.readline()
+            length = 0
+            while (field := self.rfile.readline().strip().lower()):
+                if field.startswith(b"content-length:"):
+                    length = int(field.partition(b":")[2])
+            if line.startswith(b"GET"):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 18\r\n\r\n{\"state\":\"locked\"}")
+            else:
+                sent.append(self.rfile.read(length))
+                self.rfile.read()  # until the other end is gone
+
+    with socketserver.ThreadingUnixStreamServer(str(appliance.directory / "admin.sock"), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield sent
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@CORES
+def test_skmsctl_that_crashes_with_a_pin_leaves_no_core(tmp_path):
+    appliance = Appliance(tmp_path).prepare()
+    with silent_daemon(appliance) as sent, cores_allowed():
+        process = subprocess.Popen([BIN / "skmsctl", "--config", appliance.config, "unlock", "--pin-file", tmp_path / "pin"], cwd=tmp_path,
+                                   env=appliance.environment, stdin=subprocess.DEVNULL)
+        wait_for(lambda: sent, "the PIN on its way")
+        crash(process)
+    assert json.loads(sent[0])["pin"] == PIN and cores_in(tmp_path) == []
+
+
+@CORES
+@pytest.mark.parametrize("program, leaves_one", [("skmc", False), ("cat", True)])
+def test_skmc_that_crashes_with_a_token_leaves_no_core(tmp_path, program, leaves_one):
+    """`cat` shows that this host makes cores of programs that let it, and what one of ours would hold."""
+    appliance = Appliance(tmp_path).prepare()
+    command = [BIN / "skmc", "get", "--url", appliance.url, "--ca", tmp_path / "ca.pem", "--cert", tmp_path / "val-1.pem", "--key",
+               tmp_path / "val-1.key", "--service", "s", "--token-file", "-"] if program == "skmc" else ["cat"]
+    with cores_allowed():
+        process = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    with process.stdin as secret:
+        secret.write(b"core-secret-4410")
+        secret.flush()
+        wait_for(lambda: process.poll() is None and unread(secret) == 0, "the program with its secret")
+        crash(process)
+    assert [b"core-secret-4410" in core.read_bytes() for core in cores_in(tmp_path)] == ([True] if leaves_one else [])
+
+
+@CORES
+def test_the_server_that_crashes_leaves_no_core(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with cores_allowed(), running(tmp_path) as appliance:
+        assert os.readlink(f"/proc/{appliance.process.pid}/cwd") == str(tmp_path)
+        assert appliance.get("val-service-id=s&valUserId=u").status == 200
+        process, appliance.process = appliance.process, None
+        crash(process)
+    assert cores_in(tmp_path) == []
 
 
 def test_each_line_of_the_log_is_an_object_with_its_time_and_its_request(life):
