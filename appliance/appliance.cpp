@@ -126,8 +126,9 @@ Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configur
   appliance->inherited_ = std::move(inherited);
   SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(MembersFrom(configuration, appliance->pins_)));
   SKMS_TRY(appliance->store_,
-           keystore::KeyStore::Open({configuration.store.path, configuration.store.answer_cache_bytes},
-                                    *appliance->module_, appliance->clock_));
+           keystore::KeyStore::Open(
+               {configuration.store.path, configuration.store.answer_cache_bytes, configuration.store.url},
+               *appliance->module_, appliance->clock_));
   SKMS_TRYV(appliance->Wire(configuration));
   SKMS_TRYV(appliance->inherited_.CheckAllTaken());
   return appliance;
@@ -301,7 +302,10 @@ void Appliance::Stop() {
 
 Status Appliance::CheckAnswers() const {
   if (!healthy()) return Error{ErrorCode::kIo, "a listener has ended"};
-  SKMS_TRYV(store_->Audit());
+  // A database server that is away is connected to when it is back; a new process would not even start.
+  if (const auto audit = store_->Audit();
+      audit.has_error() && audit.error().code != ErrorCode::kStoreUnavailable)
+    return audit.error();
   // A token that is known to be lost is being opened again, or waits for its PIN: a new process could do no
   // more, would send a refused PIN once more, and has none of the answers that are kept.
   if (!module_->health().available) return Ok();

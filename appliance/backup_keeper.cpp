@@ -104,8 +104,11 @@ void BackupKeeper::RemoveInTime() {
 }
 
 Status BackupKeeper::CheckSpace() const {
-  SKMS_TRY(const std::uint64_t file, SizeOfFile(database_));
-  SKMS_TRY(const std::uint64_t log, SizeOfFile(database_ + "-wal"));
+  SKMS_TRY(const std::int64_t stored, store_.StoredBytes());
+  const auto file = static_cast<std::uint64_t>(stored);
+  std::error_code none;
+  const std::uintmax_t beside = std::filesystem::file_size(database_ + "-wal", none);
+  const std::uintmax_t log = none ? 0 : beside;
   // The copy, and the backup that is made of it.
   return CheckRoom(directory_, 2 * (file + log), warn_free_mib_);
 }

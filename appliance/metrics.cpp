@@ -194,6 +194,29 @@ void Metrics::AddTokens(MetricText& out) const {
             Real(rewrap.damaged));
 }
 
+/// Of a server's database its size alone: the disk is not of this host.
+void Metrics::AddDisk(MetricText& out) const {
+  constexpr const char* kSize = "Of the database and of its write-ahead log.";
+  const StoreSection& store = from_.configuration.store;
+  if (!store.url.empty()) {
+    const auto size = from_.store->StoredBytes();
+    if (size.has_value())
+      out.Gauge("skms_store_file_size_bytes", kSize, {{"file", "database"}}, Real(size.value()));
+    return;
+  }
+  const std::pair<const char*, std::string> files[] = {{"database", store.path},
+                                                       {"log", store.path + "-wal"}};
+  for (const auto& [file, name] : files) {
+    std::error_code failed;
+    const auto size = fs::file_size(name, failed);
+    if (!failed) out.Gauge("skms_store_file_size_bytes", kSize, {{"file", file}}, Real(size));
+  }
+  struct statvfs disk {};
+  if (::statvfs(store.path.c_str(), &disk) == 0)
+    out.Gauge("skms_store_free_bytes", "Free on the database's disk, for skmsd.", {},
+              Real(disk.f_bavail) * Real(disk.f_frsize));
+}
+
 void Metrics::AddStore(MetricText& out) const {
   const keystore::StoreFigures figures = from_.store->figures();
   out.Histogram("skms_store_reader_wait_duration_seconds",
@@ -209,19 +232,7 @@ void Metrics::AddStore(MetricText& out) const {
   out.Gauge("skms_store_readers_limit", "Connections to read on.", {}, Real(figures.readers));
   out.Gauge("skms_store_writes_queued", "Changes that wait for a transaction.", {},
             Real(figures.writes_queued));
-  const std::string& path = from_.configuration.store.path;
-  const std::pair<const char*, std::string> files[] = {{"database", path}, {"log", path + "-wal"}};
-  for (const auto& [file, name] : files) {
-    std::error_code failed;
-    const auto size = fs::file_size(name, failed);
-    if (!failed)
-      out.Gauge("skms_store_file_size_bytes", "Of the database and of its write-ahead log.", {{"file", file}},
-                Real(size));
-  }
-  struct statvfs disk {};
-  if (::statvfs(path.c_str(), &disk) == 0)
-    out.Gauge("skms_store_free_bytes", "Free on the database's disk, for skmsd.", {},
-              Real(disk.f_bavail) * Real(disk.f_frsize));
+  AddDisk(out);
   out.Gauge("skms_services", "VAL services.", {}, Real(from_.store->Services().size()));
   out.Gauge("skms_principals", "Principals.", {}, Real(from_.store->Principals().size()));
   out.Gauge("skms_recipients", "Recipients.", {}, Real(from_.store->Recipients().size()));

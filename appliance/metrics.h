@@ -62,6 +62,7 @@ class Metrics {
   void AddRequests(MetricText& out) const;
   void AddTokens(MetricText& out) const;
   void AddStore(MetricText& out) const;
+  void AddDisk(MetricText& out) const;
   Status AddKeys(MetricText& out) const;
   Status AddAudit(MetricText& out) const;
   void AddExpiries(MetricText& out);

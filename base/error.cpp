@@ -43,6 +43,8 @@ std::string_view Name(ErrorCode code) {
       return "integrity";
     case ErrorCode::kStorage:
       return "storage";
+    case ErrorCode::kStoreUnavailable:
+      return "store-unavailable";
     case ErrorCode::kNewerSchema:
       return "newer-schema";
     case ErrorCode::kLocked:

@@ -30,6 +30,7 @@ enum class ErrorCode {
   kUnsupported,           ///< this token or build cannot do it
   kIntegrity,             ///< a MAC, chain or format check failed: somebody changed stored data
   kStorage,               ///< the database refused (disk full, locked, unreadable)
+  kStoreUnavailable,      ///< the database's server is not reached, or has no room just now: try again later
   kNewerSchema,           ///< the database was made by a newer version
   kLocked,                ///< the server waits for a token's PIN: an administrator
   kTokenUnavailable,      ///< the token or its session is gone

@@ -58,7 +58,8 @@ Status Seed(const appliance::Configuration& configuration, const Wanted& wanted)
   options.label = configuration.token.label;
   SKMS_TRY(const std::unique_ptr<hsm::CryptoModule> module,
            hsm::CryptoModule::Open(options, [&] { return appliance::ReadPin(configuration.token); }));
-  SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(configuration.store.path));
+  SKMS_TRY(const std::unique_ptr<Database> database,
+           Database::Open(keystore::StoreLocation{configuration.store.path, configuration.store.url}));
   const std::int64_t now = SystemClock().NowSeconds();
   const long each = wanted.due > 0 ? std::max(1L, wanted.records / wanted.due) : wanted.records + 1;
   for (long done = 0; done < wanted.records; done += kBatch) {

@@ -77,6 +77,9 @@ Result<BackupContents> OpenBackup(const std::string& file, const std::string& da
 /// keys that the database names. Errors: kStorage, kNewerSchema, the token's.
 Result<DatabaseCheck> CheckDatabase(const std::string& path, hsm::CryptoModule& module, std::size_t sample);
 
+/// The same of one that is open, by the token keys in use. Errors: kStorage, kStoreUnavailable, the token's.
+Result<DatabaseCheck> CheckOpened(Database& database, hsm::CryptoModule& module, std::size_t sample);
+
 /// Each row of `database`, by KeyStore::CheckRows.
 Result<RowCheck> CheckRowsOf(Database& database, hsm::CryptoModule& module, std::size_t sample);
 /// Services, principals, recipients, issuers and subscriptions alone: without them no KeyStore opens.

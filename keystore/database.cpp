@@ -2,18 +2,16 @@
 
 #include <fcntl.h>
 #include <soci/soci.h>
-#include <soci/sqlite3/soci-sqlite3.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <future>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -21,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/new_file.h"
+#include "keystore/database_engine.h"
 #include "keystore/database_lock.h"
 #include "keystore/prepared_statements.h"
 #include "keystore/store_meter.h"
@@ -34,78 +33,108 @@ constexpr std::size_t kMostInOneCommit = 128;
 constexpr std::size_t kMostPatientInOneCommit = 8;
 constexpr std::chrono::milliseconds kPatience{20};
 
-/// A setting that durability or secrecy rests on, and that SQLite did not take.
-class PragmaRefused : public std::runtime_error {
- public:
-  explicit PragmaRefused(const char* name)
-      : std::runtime_error(std::string("SQLite did not take the setting ") + name +
-                           "; keep the database on a local file system") {}
-};
-
-/// SOCI's text may quote bound values, which may be user identities: only SQLite's own code travels.
-Error StorageFailure(const std::exception& exception) {
-  if (const auto* refused = dynamic_cast<const PragmaRefused*>(&exception))
-    return StorageError(refused->what());
-  std::string detail = "the database refused";
-  if (const auto* sqlite = dynamic_cast<const soci::sqlite3_soci_error*>(&exception)) {
-    const int code = sqlite->result();
-    detail += std::string(" (") + sqlite_api::sqlite3_errstr(code) + ")";
-    if (code == SQLITE_FULL || code == SQLITE_IOERR) detail += ": check the free space of its file system";
-  } else {
-    // sqlite3_soci_error is thrown for most; the rest (e.g. a failing trigger) says so in words without
-    // values.
-    const std::string text = exception.what();
-    detail +=
-        text.find("full") != std::string::npos ? " (disk full): check the free space of its file system" : "";
-  }
-  return StorageError(std::move(detail));
-}
-
 struct Connection {
-  explicit Connection(std::unique_ptr<soci::session> open) : session(std::move(open)), statements(*session) {}
+  explicit Connection(std::unique_ptr<soci::session> open, std::uint64_t of_epoch)
+      : session(std::move(open)), statements(*session), epoch(of_epoch) {}
   const std::unique_ptr<soci::session> session;
   PreparedStatements statements;
+  const std::uint64_t epoch;  ///< of Connections, when it was made
 };
 
-Status Guarded(const DatabaseWork& work, Connection& connection) {
-  const PreparedStatements::InUse in_use(connection.statements);
-  Status status = Ok();
-  try {
-    status = work(*connection.session);
-  } catch (const std::exception& exception) {
-    status = StorageFailure(exception);
-  }
-  if (status.has_error()) connection.statements.Forget();
-  return status;
-}
+/// Makes connections, and knows when those that are there are good for nothing.
+class Connections {
+ public:
+  explicit Connections(std::unique_ptr<DatabaseEngine> engine) : engine_(std::move(engine)) {}
 
-std::unique_ptr<Connection> Connect(const std::string& path) {
-  auto session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + path + "\"");
-  struct Pragma {
-    const char* name;
-    const char* value;
-    const char* reads_back;
-  };
-  // SQLite does not always do as it is told (a file system without shared memory has no WAL), and says so
-  // only when asked.
-  for (const Pragma& pragma : {Pragma{"busy_timeout", "5000", "5000"}, Pragma{"journal_mode", "WAL", "wal"},
-                               Pragma{"synchronous", "FULL", "2"}, Pragma{"foreign_keys", "ON", "1"},
-                               Pragma{"trusted_schema", "OFF", "0"}, Pragma{"secure_delete", "ON", "1"}}) {
-    std::string answer;
-    soci::indicator null = soci::i_ok;
-    const std::string name = std::string("PRAGMA ") + pragma.name;
-    *session << name + "=" + pragma.value, soci::into(answer, null);
-    *session << name, soci::into(answer, null);
-    if (answer != pragma.reads_back) throw PragmaRefused(pragma.name);
+  const DatabaseEngine& engine() const { return *engine_; }
+
+  /// `connection`, where it may be used; else another in its place. Errors: kStoreUnavailable, kStorage,
+  /// kConflict (to write: another process does).
+  Status Renew(std::unique_ptr<Connection>& connection, bool to_write) {
+    if (connection && connection->epoch == epoch_) return Ok();
+    connection.reset();
+    SKMS_TRYV(Rested());
+    try {
+      connection =
+          std::make_unique<Connection>(to_write ? engine_->ConnectToWrite() : engine_->Connect(), epoch_);
+      SetTrouble("");
+      return Ok();
+    } catch (const std::exception& exception) {
+      Error error = engine_->Describe(exception);
+      if (error.code == ErrorCode::kStoreUnavailable) Rest();
+      SetTrouble(error.detail);
+      return error;
+    }
   }
-  return std::make_unique<Connection>(std::move(session));
-}
+
+  Status Guarded(const DatabaseWork& work, Connection& connection) {
+    const PreparedStatements::InUse in_use(connection.statements);
+    Status status = Ok();
+    try {
+      status = work(*connection.session);
+    } catch (const std::exception& exception) {
+      status = Failure(exception, connection);
+    }
+    return status;
+  }
+
+  /// Why the last attempt to connect failed; empty: it did not.
+  std::string trouble() const {
+    const std::lock_guard lock(mutex_);
+    return trouble_;
+  }
+
+  /// After an error, which may leave a statement anywhere; in no transaction that the error has ended.
+  void Forget(Connection& connection) {
+    connection.statements.Forget();
+    try {
+      engine_->ForgetStatements(*connection.session);
+    } catch (const std::exception& exception) {
+      Failure(exception, connection);
+    }
+  }
+
+ private:
+  /// One that is lost, or that leads to a server that writes no more, was hardly the only one.
+  Error Failure(const std::exception& exception, Connection& connection) {
+    Error error = engine_->Describe(exception);
+    if (engine_->IsLost(*connection.session))
+      error = {ErrorCode::kStoreUnavailable, "the connection to the database is lost"};
+    if (error.code == ErrorCode::kStoreUnavailable) {
+      std::uint64_t of_connection = connection.epoch;
+      if (epoch_.compare_exchange_strong(of_connection, of_connection + 1))
+        LogWarning("database: " + error.detail + "; it is connected to again");
+    }
+    return error;
+  }
+
+  /// After an attempt that led nowhere no other is made for a moment: requests that wait for one after the
+  /// other would wait for ever.
+  Status Rested() const {
+    if (std::chrono::steady_clock::now().time_since_epoch().count() >= rest_until_) return Ok();
+    return Error{ErrorCode::kStoreUnavailable, "the database cannot be reached"};
+  }
+  void Rest() { rest_until_ = (std::chrono::steady_clock::now() + kRest).time_since_epoch().count(); }
+
+  void SetTrouble(std::string trouble) {
+    const std::lock_guard lock(mutex_);
+    trouble_ = std::move(trouble);
+  }
+
+  static constexpr std::chrono::milliseconds kRest{200};
+  const std::unique_ptr<DatabaseEngine> engine_;
+  mutable std::mutex mutex_;
+  std::string trouble_;
+  std::atomic<std::uint64_t> epoch_{0};
+  std::atomic<std::chrono::steady_clock::rep> rest_until_{0};
+};
 
 }  // namespace
 
 class Database::State {
  public:
-  State(std::string path, DatabaseLock lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  State(std::unique_ptr<DatabaseEngine> engine, DatabaseLock lock)
+      : connections_(std::move(engine)), lock_(std::move(lock)) {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
@@ -119,13 +148,19 @@ class Database::State {
     readers_.clear();
   }
 
+  const DatabaseEngine& engine() const { return connections_.engine(); }
+  std::string trouble() const { return connections_.trouble(); }
+
   Status Start() {
-    try {
-      for (std::size_t i = 0; i < kReaders; ++i) readers_.push_back(Connect(path_));
-      writing_ = Connect(path_);
-    } catch (const std::exception& exception) {
-      Error error = StorageFailure(exception);
-      error.detail = path_ + ": " + error.detail;
+    readers_.resize(kReaders);
+    Status started = connections_.Renew(writing_, true);
+    for (std::unique_ptr<Connection>& reader : readers_) {
+      if (started.has_value()) started = connections_.Renew(reader, false);
+    }
+    if (started.has_error()) {
+      Error error = std::move(started).error();
+      // A conflict says by itself where it is.
+      if (error.code != ErrorCode::kConflict) error.detail = engine().Name() + ": " + error.detail;
       return error;
     }
     writer_ = std::thread([this] { WriteLoop(); });
@@ -142,7 +177,9 @@ class Database::State {
       readers_.pop_back();
     }
     const auto begun = std::chrono::steady_clock::now();
-    Status status = Guarded(work, *reader);
+    Status status = connections_.Renew(reader, false);
+    if (status.has_value()) status = connections_.Guarded(work, *reader);
+    if (status.has_error() && reader) connections_.Forget(*reader);
     meter_.reader_wait.Observe(begun - asked);
     meter_.reads.Observe(std::chrono::steady_clock::now() - begun);
     {
@@ -195,17 +232,7 @@ class Database::State {
   }
 
   Status EmptyLog() {
-    const DatabaseWork truncate = [](soci::session& session) -> Status {
-      int busy = 1;
-      int pages = 0;
-      int moved = 0;
-      // Every writer waits behind this: it does not wait long for a reader.
-      session << "PRAGMA busy_timeout=250";
-      session << "PRAGMA wal_checkpoint(TRUNCATE)", soci::into(busy), soci::into(pages), soci::into(moved);
-      session << "PRAGMA busy_timeout=5000";
-      if (busy != 0) return StorageError("the write-ahead log is in use and cannot be emptied; try again");
-      return Ok();
-    };
+    const DatabaseWork truncate = [this](soci::session& session) { return engine().EmptyLog(session); };
     return Queue({truncate, true, {}}).get();
   }
 
@@ -230,8 +257,13 @@ class Database::State {
     for (;;) {
       std::vector<Change> batch = NextBatch();
       if (batch.empty()) return;
-      if (batch.front().outside_transaction) {
-        batch.front().done.set_value(Guarded(batch.front().work, *writing_));
+      if (const Status connected = connections_.Renew(writing_, true); connected.has_error()) {
+        meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
+        for (Change& change : batch) change.done.set_value(connected);
+      } else if (batch.front().outside_transaction) {
+        Status done = connections_.Guarded(batch.front().work, *writing_);
+        if (done.has_error()) connections_.Forget(*writing_);
+        batch.front().done.set_value(std::move(done));
       } else {
         Commit(batch);
       }
@@ -268,9 +300,9 @@ class Database::State {
   void Commit(std::vector<Change>& batch) {
     std::vector<Status> outcomes;
     const auto begun = std::chrono::steady_clock::now();
-    Status committed = Guarded(
+    Status committed = connections_.Guarded(
         [&](soci::session& session) -> Status {
-          session << "BEGIN IMMEDIATE";
+          engine().BeginWrite(session);
           for (const Change& change : batch) outcomes.push_back(Apply(change));
           session << "COMMIT";
           return Ok();
@@ -289,30 +321,32 @@ class Database::State {
   Status Apply(const Change& change) {
     soci::session& session = *writing_->session;
     session << "SAVEPOINT one_change";
-    Status status = Guarded(change.work, *writing_);
+    Status status = connections_.Guarded(change.work, *writing_);
     // A failed change leaves nothing; errors here end the whole transaction.
-    if (status.has_error()) session << "ROLLBACK TO one_change";
+    if (status.has_error()) {
+      session << "ROLLBACK TO one_change";
+      connections_.Forget(*writing_);
+    }
     session << "RELEASE one_change";
     return status;
   }
 
   void Rollback() {
-    const Status rolled_back = Guarded(
+    const Status rolled_back = connections_.Guarded(
         [](soci::session& session) -> Status {
           session << "ROLLBACK";
           return Ok();
         },
         *writing_);
-    if (rolled_back.has_value()) return;
     // SQLite has often rolled back by itself (disk full); a connection that cannot is replaced.
-    try {
-      writing_ = Connect(path_);
-    } catch (const std::exception& exception) {
-      LogError("database: the writer cannot be reopened: " + StorageFailure(exception).detail);
+    if (rolled_back.has_error()) {
+      writing_.reset();
+    } else {
+      connections_.Forget(*writing_);
     }
   }
 
-  const std::string path_;
+  Connections connections_;
   const DatabaseLock lock_;
   std::atomic<bool> refusing_{false};  // refusal_ is not empty
   std::string refusal_;
@@ -329,6 +363,19 @@ class Database::State {
   std::thread writer_;
 };
 
+namespace {
+
+/// Nothing was written: whatever becomes of this, no more than the connection is lost by it.
+void EndSnapshot(soci::session& session) {
+  try {
+    session << "ROLLBACK";
+  } catch (const std::exception& exception) {
+    LogWarning("database: a snapshot did not end; what follows on its connection will tell");
+  }
+}
+
+}  // namespace
+
 Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
   session << "SAVEPOINT one_part";
   Status status = work(session);
@@ -339,20 +386,40 @@ Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
 
 Status Database::ReadSnapshot(const DatabaseWork& work) {
   return state_->Read([&](soci::session& session) -> Status {
-    soci::transaction transaction(session);  // rolled back at the end: nothing was written
-    return work(session);
+    state_->engine().BeginSnapshot(session);
+    Status status = Ok();
+    try {
+      status = work(session);
+    } catch (...) {
+      EndSnapshot(session);
+      throw;
+    }
+    EndSnapshot(session);
+    return status;
   });
 }
+
+bool Database::HasTable(soci::session& session, const std::string& name) const {
+  return state_->engine().HasTable(session, name);
+}
+Result<std::int64_t> Database::Size() {
+  std::int64_t size = 0;
+  SKMS_TRYV(state_->Read([&](soci::session& session) -> Status {
+    size = state_->engine().Size(session);
+    return Ok();
+  }));
+  return size;
+}
+std::string Database::Name() const { return state_->engine().Name(); }
+bool Database::is_file() const { return state_->engine().is_file(); }
 
 Status Database::CopyTo(const std::string& path) {
   const std::string unfinished = path + ".new";
   if (::unlink(unfinished.c_str()) != 0 && errno != ENOENT) return IoError(unfinished, errno);
   // SQLite takes an empty file as it is, and would make one that others can read.
   SKMS_TRYV(CreateFile(unfinished));
-  const Status copied = state_->Read([&](soci::session& session) -> Status {
-    session << "VACUUM INTO :path", soci::use(unfinished);
-    return Ok();
-  });
+  const Status copied = state_->Read(
+      [&](soci::session& session) -> Status { return state_->engine().CopyTo(session, unfinished); });
   const auto fail = [&unfinished](Error error) -> Status {
     ::unlink(unfinished.c_str());
     return error;
@@ -372,13 +439,21 @@ Status Database::CreateFile(const std::string& path) {
   return Ok();
 }
 
+Result<std::unique_ptr<Database>> Database::Open(const StoreLocation& location) {
+  if (location.url.empty()) return Open(location.path);
+  SKMS_TRY(DatabaseLock lock, DatabaseLock::Take(location.path));
+  auto state = std::make_unique<State>(MakePostgresqlEngine(location.url), std::move(lock));
+  SKMS_TRYV(state->Start());
+  return std::unique_ptr<Database>(new Database(std::move(state)));
+}
+
 Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
   if (::access(path.c_str(), R_OK | W_OK) != 0) {
     Error error = IoError(path, errno);
     return StorageError("no usable database: " + error.detail + "; make one with: skmsctl init");
   }
   SKMS_TRY(DatabaseLock lock, DatabaseLock::Take(path));
-  auto state = std::make_unique<State>(path, std::move(lock));
+  auto state = std::make_unique<State>(MakeSqliteEngine(path), std::move(lock));
   SKMS_TRYV(state->Start());
   return std::unique_ptr<Database>(new Database(std::move(state)));
 }
@@ -393,6 +468,7 @@ std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
   return state_->BeginPatientWrite(std::move(work));
 }
 Status Database::EmptyLog() { return state_->EmptyLog(); }
+std::string Database::trouble() const { return state_->trouble(); }
 StoreFigures Database::figures() const { return state_->figures(); }
 
 }  // namespace skms::keystore

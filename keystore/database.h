@@ -1,12 +1,15 @@
-// Database: SQLite through SOCI; read connections, and one writer thread that commits many small changes
-// together.
+// Database: SQLite or PostgreSQL through SOCI; read connections, and one writer thread that commits many
+// small changes together.
 //
-// The one place where SOCI's exceptions become Errors (kStorage). Each change runs in a savepoint of its own,
-// so that one that fails takes no other with it, and its caller hears of success only after the commit is on
-// disk (WAL, synchronous=FULL). Thread-safe. The SQL is plain enough for PostgreSQL; what is SQLite's stays
-// in database.cpp and schema.cpp.
+// The one place where SOCI's exceptions become Errors (kStorage; kStoreUnavailable where a server is gone:
+// it is connected to again by what comes next). Each change runs in a savepoint of its own, so that one that
+// fails takes no other with it, and its caller hears of success only after the commit is on disk (WAL,
+// synchronous=FULL; synchronous_commit). A commit whose answer is lost with the connection is told as
+// kStoreUnavailable and may stand. Thread-safe. What differs between the two is in DatabaseEngine and
+// schema.cpp.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <future>
 #include <memory>
@@ -28,8 +31,17 @@ using DatabaseWork = std::function<Status(soci::session&)>;
 /// the transaction stands.
 Status WithinSavepoint(soci::session& session, const DatabaseWork& work);
 
+/// Where a database is.
+struct StoreLocation {
+  std::string path;  ///< of the file of SQLite; beside it this server keeps what is its own, lock and copies
+  std::string url;   ///< of PostgreSQL (database_url.h); empty: SQLite
+};
+
 class Database {
  public:
+  /// As below; with a URL, of a database that is there, and that no other process may write meanwhile.
+  /// Errors: also kStoreUnavailable.
+  static Result<std::unique_ptr<Database>> Open(const StoreLocation& location);
   /// Opens an existing file and takes the lock that keeps a second process out. Errors: kStorage (missing,
   /// unreadable, not a database), kConflict (another process has it).
   static Result<std::unique_ptr<Database>> Open(const std::string& path);
@@ -55,11 +67,22 @@ class Database {
   /// not wait: what `work` looks at must live until the outcome is there. Not ordered with Write.
   std::future<Status> BeginPatientWrite(DatabaseWork work);
   /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten
-  /// rows stand in neither. Errors: kStorage (a reader held it for too long; nothing is lost).
+  /// rows stand in neither; nothing of the kind with PostgreSQL. Errors: kStorage (a reader held it for too
+  /// long; nothing is lost).
   Status EmptyLog();
   /// Writes the whole database as it is now to `path`, a file of mode 0600 in the same directory, which takes
-  /// the place of one that is there once it is whole and on disk. Errors: kStorage (also: no room), kIo.
+  /// the place of one that is there once it is whole and on disk. Errors: kStorage (also: no room), kIo,
+  /// kUnsupported (PostgreSQL).
   Status CopyTo(const std::string& path);
+  /// A path, or a URL without what is for the server's eyes alone.
+  std::string Name() const;
+  /// It is one file of this host, by SQLite.
+  bool is_file() const;
+  /// Octets on disk. Errors: kStorage, kStoreUnavailable.
+  Result<std::int64_t> Size();
+  bool HasTable(soci::session& session, const std::string& name) const;
+  /// Why it could not be connected to when that was last tried; empty: it could.
+  std::string trouble() const;
   StoreFigures figures() const;
 
  private:

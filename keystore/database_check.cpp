@@ -35,7 +35,11 @@ Result<DatabaseCheck> CheckDatabase(const std::string& path, hsm::CryptoModule& 
     return out;
   }
   if (opened.has_error()) return opened.error();
-  Database& database = *opened.value();
+  return CheckOpened(*opened.value(), module, sample);
+}
+
+Result<DatabaseCheck> CheckOpened(Database& database, hsm::CryptoModule& module, std::size_t sample) {
+  DatabaseCheck out;
   SKMS_TRY(out.rows, CheckRowsOf(database, module, sample));
   SKMS_TRY(const AuditSummary head, ReadAuditHead(database));
   out.entries = head.entries;

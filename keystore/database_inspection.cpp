@@ -7,19 +7,15 @@
 #include <cerrno>
 #include <charconv>
 #include <exception>
+#include <memory>
 #include <system_error>
 
+#include "keystore/database_engine.h"
+#include "keystore/database_url.h"
 #include "keystore/schema.h"
 
 namespace skms::keystore {
 namespace {
-
-bool HasTable(soci::session& session, const std::string& name) {
-  int tables = 0;
-  session << "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = :name", soci::into(tables),
-      soci::use(name);
-  return tables > 0;
-}
 
 long long Number(soci::session& session, const char* query) {
   long long number = 0;
@@ -46,10 +42,10 @@ ErrorCode CodeOf(int result) {
   }
 }
 
-DatabaseFacts Facts(soci::session& session, bool look_at_pages) {
+DatabaseFacts Facts(const DatabaseEngine& engine, soci::session& session, bool look_at_pages) {
   DatabaseFacts facts;
   facts.known_schema_version = kSchemaVersion;
-  if (HasTable(session, "meta")) {
+  if (engine.HasTable(session, "meta")) {
     std::string text;
     session << "SELECT value FROM meta WHERE name = 'schema_version'", soci::into(text);
     const char* end = text.data() + text.size();
@@ -57,11 +53,11 @@ DatabaseFacts Facts(soci::session& session, bool look_at_pages) {
     if (wrong != std::errc{} || last != end || facts.schema_version < 1)
       facts.damage = "its schema version is no number";
   }
-  if (HasTable(session, "audit")) {
+  if (engine.HasTable(session, "audit")) {
     facts.newest_entry = Number(session, "SELECT max(seq) FROM audit");
     facts.newest_entry_ms = Number(session, "SELECT time_ms FROM audit ORDER BY seq DESC LIMIT 1");
   }
-  if (HasTable(session, "audit_checkpoints"))
+  if (engine.HasTable(session, "audit_checkpoints"))
     facts.signed_up_to = Number(session, "SELECT max(seq) FROM audit_checkpoints");
   if (look_at_pages) {
     std::string said;
@@ -71,9 +67,23 @@ DatabaseFacts Facts(soci::session& session, bool look_at_pages) {
   return facts;
 }
 
+Result<DatabaseFacts> InspectServer(const std::string& url) {
+  const std::unique_ptr<DatabaseEngine> engine = MakePostgresqlEngine(url);
+  try {
+    const std::unique_ptr<soci::session> session = engine->Connect();
+    return Facts(*engine, *session, false);
+  } catch (const std::exception& exception) {
+    Error error = engine->Describe(exception);
+    error.detail = engine->Name() + ": " + error.detail;
+    return error;
+  }
+}
+
 }  // namespace
 
-Result<DatabaseFacts> InspectDatabase(const std::string& path, bool look_at_pages) {
+Result<DatabaseFacts> InspectDatabase(const StoreLocation& location, bool look_at_pages) {
+  if (!location.url.empty()) return InspectServer(location.url);
+  const std::string& path = location.path;
   if (::access(path.c_str(), R_OK) != 0) {
     const bool forbidden = errno == EACCES || errno == EPERM;
     return Error{forbidden ? ErrorCode::kPermissionDenied : ErrorCode::kNotFound,
@@ -81,13 +91,23 @@ Result<DatabaseFacts> InspectDatabase(const std::string& path, bool look_at_page
   }
   try {
     soci::session session(soci::sqlite3, "db=\"" + path + "\" readonly=true timeout=5");
-    return Facts(session, look_at_pages);
+    return Facts(*MakeSqliteEngine(path), session, look_at_pages);
   } catch (const soci::sqlite3_soci_error& error) {
     // SOCI's text may quote values.
     return Error{CodeOf(error.result()), path + ": " + sqlite_api::sqlite3_errstr(error.result())};
   } catch (const std::exception&) {
     return StorageError(path + ": the database cannot be read");
   }
+}
+
+Result<bool> IsThere(const StoreLocation& location) {
+  if (location.url.empty()) return ::access(location.path.c_str(), F_OK) == 0;
+  SKMS_TRY(const DatabaseFacts facts, InspectServer(location.url));
+  return facts.schema_version > 0;
+}
+
+std::string NameOf(const StoreLocation& location) {
+  return location.url.empty() ? location.path : PostgresqlName(location.url);
 }
 
 }  // namespace skms::keystore

@@ -1,4 +1,4 @@
-// What a database file says of itself to whoever only looks: no token, no lock, no change; beside a daemon
+// What a database says of itself to whoever only looks: no token, no lock, no change; beside a daemon
 // that has it open, or without one.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "keystore/database.h"
 
 namespace skms::keystore {
 
@@ -20,9 +21,14 @@ struct DatabaseFacts {
 };
 
 /// `look_at_pages`: reads the whole file, which takes as long as that. SQLite may make the file's -wal and
-/// -shm beside it. Errors: kNotFound (there is no file), kPermissionDenied (this user may not read it),
-/// kResourceExhausted (another process holds it), kIntegrity (damaged, or no database), kStorage (the disk:
-/// full, or failing).
-Result<DatabaseFacts> InspectDatabase(const std::string& path, bool look_at_pages);
+/// -shm beside it. A server's pages are its own to look at. Errors: kStoreUnavailable (no server), kNotFound
+/// (there is no file), kPermissionDenied (this user may not read it), kResourceExhausted (another process
+/// holds it), kIntegrity (damaged, or no database), kStorage (the disk: full, or failing).
+Result<DatabaseFacts> InspectDatabase(const StoreLocation& location, bool look_at_pages);
+
+/// Whether there is a file, or tables on the server. Errors: kStorage, kStoreUnavailable.
+Result<bool> IsThere(const StoreLocation& location);
+/// For people.
+std::string NameOf(const StoreLocation& location);
 
 }  // namespace skms::keystore

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/new_file.h"
+#include "keystore/table_copy.h"
 
 namespace skms::keystore {
 namespace {
@@ -32,8 +33,6 @@ Error Refused(const std::string& path, int code) {
 /// Within the caller's transaction, so that every step copies one and the same state, and no writer makes it
 /// begin anew.
 Status CopyPages(soci::session& from, const std::string& path, const std::function<bool()>& stopped) {
-  if (from.get_backend_name() != "sqlite3")
-    return InternalError("the snapshot of a database that is not SQLite's");
   // SOCI's library does not show this class's type information.
   auto* backend = static_cast<soci::sqlite3_session_backend*>(from.get_backend());  // NOLINT(*-downcast)
   sqlite_api::sqlite3* opened = nullptr;
@@ -59,6 +58,24 @@ Status CopyPages(soci::session& from, const std::string& path, const std::functi
   if (step == SQLITE_OK) return BackupStopped();
   if (step != SQLITE_DONE) return Refused(path, step);
   return finished == SQLITE_OK ? Ok() : Status(Refused(path, finished));
+}
+
+/// Of a server's database: one format for all backups, which any appliance restores and a drill opens.
+Status CopyRows(Database& from, const std::string& path, const std::function<bool()>& stopped) {
+  SKMS_TRY(const std::unique_ptr<Database> to, Database::Open(path));
+  SKMS_TRYV(CopyDatabase(from, *to, stopped));
+  return to->EmptyLog();
+}
+
+/// Whether more is in it than there is after it was made.
+bool HasRows(soci::session& session) {
+  // Every change has an entry in the audit chain; a chain that was archived leaves a mark.
+  long long rows = 0;
+  session << "SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM services)"
+             " + (SELECT count(*) FROM key_versions) + (SELECT count(*) FROM meta WHERE name = "
+             "'audit_archived')",
+      soci::into(rows);
+  return rows > 0;
 }
 
 /// What a process that was killed had acknowledged may stand there alone; and whatever stands there, SQLite
@@ -97,7 +114,9 @@ Status WriteSnapshot(Database& database, const std::string& path, const std::fun
   // SQLite takes an empty file as it is, and would make one that others can read.
   SKMS_TRYV(Database::CreateFile(path));
   Status copied =
-      database.ReadSnapshot([&](soci::session& session) { return CopyPages(session, path, stopped); });
+      database.is_file()
+          ? database.ReadSnapshot([&](soci::session& session) { return CopyPages(session, path, stopped); })
+          : CopyRows(database, path, stopped);
   if (copied.has_error()) SKMS_TRYV(RemoveDatabase(path));
   return copied;
 }
@@ -127,16 +146,19 @@ Result<bool> HasContent(const std::string& path) {
                 "'services')",
         soci::into(tables);
     if (tables != 3) return StorageError(path + " is another database than ours; move it away");
-    // Every change has an entry in the audit chain; a chain that was archived leaves a mark.
-    int rows = 0;
-    *session << "SELECT (SELECT count(*) FROM audit) + (SELECT count(*) FROM services)"
-                " + (SELECT count(*) FROM key_versions) + (SELECT count(*) FROM meta WHERE name = "
-                "'audit_archived')",
-        soci::into(rows);
-    return rows > 0;
+    return HasRows(*session);
   } catch (const std::exception&) {
     return StorageError(path + " cannot be read as a database; move it away");
   }
+}
+
+Result<bool> HasContentIn(Database& database) {
+  bool content = false;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    content = database.HasTable(session, "meta") && HasRows(session);
+    return Ok();
+  }));
+  return content;
 }
 
 Status ReplaceDatabase(const std::string& made, const std::string& path) {

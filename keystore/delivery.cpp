@@ -49,7 +49,7 @@ Status KeyStore::State::Record(std::span<const AuditEntry> entries, AuditSummary
 Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error& error) {
   // While the token is lost nothing is decided about anybody, and the tries of all clients would fill the
   // disk.
-  if (error.code == ErrorCode::kTokenUnavailable) return error;
+  if (error.code == ErrorCode::kTokenUnavailable || error.code == ErrorCode::kStoreUnavailable) return error;
   entry.outcome = "refused";
   entry.reason = std::move(reason);
   const Status recorded = Record({&entry, 1});

@@ -222,8 +222,10 @@ std::vector<GroupId> ReadGroupsOf(soci::session& session, const GroupMember& mem
   soci::statement select =
       (session.prepare << "SELECT group_id FROM group_members JOIN val_groups ON val_groups.id = group_id"
                           " WHERE member = :member AND kind = :kind AND deleted = 0"
-                          " AND instr(:before || services, :line) > 0 ORDER BY group_id",
-       soci::into(id), soci::use(member.id), soci::use(kind), soci::use(before), soci::use(line));
+                          " AND replace(:before || services, :line, '') <> (:before2 || services)"
+                          " ORDER BY group_id",
+       soci::into(id), soci::use(member.id), soci::use(kind), soci::use(before), soci::use(line),
+       soci::use(before));
   for (bool more = select.execute(true); more; more = select.fetch()) groups.emplace_back(id);
   return groups;
 }

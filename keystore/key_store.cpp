@@ -7,6 +7,7 @@
 #include "keystore/key_records.h"
 #include "keystore/key_store_state.h"
 #include "keystore/schema.h"
+#include "keystore/store_move.h"
 #include "keystore/token_key_use.h"
 
 namespace skms::keystore {
@@ -36,9 +37,9 @@ Result<SecretBytes> FirstLastingKey(hsm::CryptoModule& module) {
 }  // namespace
 
 Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& module, const Clock& clock) {
-  SKMS_TRYV(Database::CreateFile(options.path));
+  if (options.url.empty()) SKMS_TRYV(Database::CreateFile(options.path));
   {
-    SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(options.path));
+    SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(options.location()));
     SKMS_TRY(const int former, ReadSchemaVersion(*database));
     SKMS_TRYV(MigrateWithCopy(*database, options.path));
     if (former == 0) SKMS_TRYV(BeginTokenKeys(*database, module));
@@ -51,10 +52,11 @@ Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& modu
 
 Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hsm::CryptoModule& module,
                                                  const Clock& clock) {
-  SKMS_TRY(std::unique_ptr<Database> database, Database::Open(options.path));
+  SKMS_TRY(std::unique_ptr<Database> database, Database::Open(options.location()));
   SKMS_TRY(const int version, ReadSchemaVersion(*database));
-  if (version == 0) return StorageError(options.path + " is empty; make the database with: skmsctl init");
+  if (version == 0) return StorageError(database->Name() + " is empty; make the database with: skmsctl init");
   SKMS_TRYV(MigrateWithCopy(*database, options.path));
+  SKMS_TRYV(CheckNotMoved(*database));
   // Without it nothing could be decided: told at once and not to the first who asks.
   SKMS_TRYV(ReadAuditHead(*database));
   // A process that was killed may have left octets there that it had wiped.
@@ -97,6 +99,9 @@ Result<KeyVersion> KeyStore::ShowKey(const Kid& kid) {
   stored->version.wrapped.bytes.clear();
   return std::move(stored->version);
 }
+
+std::string KeyStore::StoreTrouble() const { return state_->database->trouble(); }
+Result<std::int64_t> KeyStore::StoredBytes() { return state_->database->Size(); }
 
 Approvals& KeyStore::approvals() { return state_->approvals; }
 

@@ -36,8 +36,11 @@ struct DatabaseCheck;
 struct RowCheck;
 
 struct StoreOptions {
-  std::string path;                    ///< SQLite file
+  std::string path;                    ///< SQLite file, or with `url` what this server keeps is beside this
   std::size_t answer_cache_bytes = 0;  ///< at most kept of what the token answered (AnswerCache); 0: nothing
+  std::string url{};                   ///< PostgreSQL database (database_url.h); empty: SQLite
+
+  StoreLocation location() const { return {path, url}; }
 };
 
 class KeyStore {
@@ -240,6 +243,10 @@ class KeyStore {
   /// Some of the entries that were archived are deleted; how many, 0: all are. Errors: kStorage.
   Result<std::int64_t> DeleteArchivedAudit(std::uint32_t most);
   int schema_version() const;
+  /// Why the database cannot be reached; empty: nothing is known to be wrong.
+  std::string StoreTrouble() const;
+  /// Octets on disk of all that is kept. Errors: kStorage, kStoreUnavailable.
+  Result<std::int64_t> StoredBytes();
 
   // Backups (keystore/backup.h).
   /// Has the token sign the chain, writes all that is committed then into `order.path`, encrypted and signed

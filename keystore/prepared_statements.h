@@ -1,5 +1,5 @@
-// PreparedStatements: statements that a connection keeps, so that SQLite parses them once in its life and not
-// with every request.
+// PreparedStatements: statements that a connection keeps, so that the database parses them once in its life
+// and not with every request.
 //
 // Made by Database for each of its connections, and found by work that runs on one. Who uses a kept statement
 // reads it to its end: one that stands in the middle of its rows keeps the database's log from being emptied.

@@ -52,8 +52,8 @@ RowCount CountRows(soci::session& session, const hsm::TokenKeyGenerations& use) 
     session << "SELECT count(*) FROM " << table.name, soci::into(all);
     if (table.wrapped) {
       session << "SELECT count(*) FROM " << table.name
-              << " WHERE (kek_generation <> 0 OR mac_generation <> :mac) AND " << OldRows::kWrapped,
-          soci::into(not_under), soci::use(old.mac), soci::use(old.kek);
+              << " WHERE (kek_generation <> 0 OR mac_generation <> :mac_alone) AND " << OldRows::kWrapped,
+          soci::into(not_under), soci::use(old.mac), soci::use(old.mac), soci::use(old.kek);
     } else {
       session << "SELECT count(*) FROM " << table.name << " WHERE mac_generation <> :mac",
           soci::into(not_under), soci::use(old.mac);

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/log.h"
@@ -43,8 +44,19 @@ constexpr const char* kVersion1[] = {
     " hash TEXT NOT NULL)",
 };
 
+/// PostgreSQL orders and compares text by octets, as SQLite does, whatever the database's own collation is.
+void Run(soci::session& session, std::string statement) {
+  if (session.get_backend_name() == "postgresql") {
+    constexpr std::string_view kType = " TEXT";
+    constexpr std::string_view kCollated = " TEXT COLLATE \"C\"";
+    for (std::size_t at = 0; (at = statement.find(kType, at)) != std::string::npos; at += kCollated.size())
+      statement.replace(at, kType.size(), kCollated);
+  }
+  session << statement;
+}
+
 Status ToVersion1(soci::session& session) {
-  for (const char* statement : kVersion1) session << statement;
+  for (const char* statement : kVersion1) Run(session, statement);
   session << "INSERT INTO meta (name, value) VALUES ('schema_version', '1')";
   return Ok();
 }
@@ -60,7 +72,7 @@ constexpr const char* kVersion2[] = {
 
 /// Key life: more states, with their times. MACs of existing rows stay good (see key_records.cpp).
 Status ToVersion2(soci::session& session) {
-  for (const char* statement : kVersion2) session << statement;
+  for (const char* statement : kVersion2) Run(session, statement);
   return Ok();
 }
 
@@ -103,7 +115,7 @@ constexpr const char* kVersion3[] = {
 
 /// Rotation, groups, notifications. MACs of existing rows stay good.
 Status ToVersion3(soci::session& session) {
-  for (const char* statement : kVersion3) session << statement;
+  for (const char* statement : kVersion3) Run(session, statement);
   return Ok();
 }
 
@@ -148,26 +160,27 @@ constexpr const char* kVersion4[] = {
 
 /// UEs, token profiles, provisioning. MACs of existing rows stay good.
 Status ToVersion4(soci::session& session) {
-  for (const char* statement : kVersion4) session << statement;
+  for (const char* statement : kVersion4) Run(session, statement);
   return Ok();
 }
 
 /// A home for UEs of its own. MACs of existing rows stay good.
 Status ToVersion5(soci::session& session) {
-  session << "ALTER TABLE services ADD COLUMN home_ue TEXT NOT NULL DEFAULT ''";
+  Run(session, "ALTER TABLE services ADD COLUMN home_ue TEXT NOT NULL DEFAULT ''");
   return Ok();
 }
 
 /// Strict recipients. MACs of existing rows stay good.
 Status ToVersion6(soci::session& session) {
-  session << "ALTER TABLE services ADD COLUMN recipients TEXT NOT NULL DEFAULT 'any'";
+  Run(session, "ALTER TABLE services ADD COLUMN recipients TEXT NOT NULL DEFAULT 'any'");
   return Ok();
 }
 
 /// What the token signed of the audit chain.
 Status ToVersion7(soci::session& session) {
-  session << "CREATE TABLE audit_checkpoints (number BIGINT PRIMARY KEY, seq BIGINT NOT NULL,"
-             " handover INTEGER NOT NULL, jws TEXT NOT NULL)";
+  Run(session,
+      "CREATE TABLE audit_checkpoints (number BIGINT PRIMARY KEY, seq BIGINT NOT NULL,"
+      " handover INTEGER NOT NULL, jws TEXT NOT NULL)");
   session << "CREATE INDEX audit_checkpoints_of ON audit_checkpoints (seq)";
   return Ok();
 }
@@ -186,6 +199,21 @@ constexpr const char* kCountDeleted =
     "CREATE TRIGGER key_versions_uncounted AFTER DELETE ON key_versions BEGIN"
     " UPDATE state_counts SET versions = versions - 1 WHERE state = OLD.state; END";
 
+// PostgreSQL's triggers call functions.
+constexpr const char* kCounting[] = {
+    "CREATE FUNCTION skms_count_state(counted TEXT, by_how_many BIGINT) RETURNS void LANGUAGE sql AS $$"
+    " INSERT INTO state_counts (state, versions) VALUES (counted, by_how_many)"
+    " ON CONFLICT (state) DO UPDATE SET versions = state_counts.versions + by_how_many $$",
+    "CREATE FUNCTION skms_key_version_counted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " IF TG_OP <> 'INSERT' THEN PERFORM skms_count_state(OLD.state, -1); END IF;"
+    " IF TG_OP <> 'DELETE' THEN PERFORM skms_count_state(NEW.state, 1); END IF;"
+    " RETURN NULL; END $$",
+    "CREATE TRIGGER key_versions_counted AFTER INSERT OR DELETE ON key_versions"
+    " FOR EACH ROW EXECUTE FUNCTION skms_key_version_counted()",
+    "CREATE TRIGGER key_versions_recounted AFTER UPDATE OF state ON key_versions"
+    " FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION skms_key_version_counted()",
+};
+
 constexpr const char* kVersion8[] = {
     // Counts that are there already may be wrong, and are made anew.
     "DROP TRIGGER IF EXISTS key_versions_counted",
@@ -202,6 +230,12 @@ constexpr const char* kVersion8[] = {
 /// How many versions are in each state, kept by the database itself beside the rows: whoever watches asks
 /// every few seconds, and counting ten million rows takes as long.
 Status ToVersion8(soci::session& session) {
+  if (session.get_backend_name() == "postgresql") {
+    // No PostgreSQL database was ever of an older version.
+    Run(session, "CREATE TABLE state_counts (state TEXT NOT NULL PRIMARY KEY, versions BIGINT NOT NULL)");
+    for (const char* statement : kCounting) session << statement;
+    return Ok();
+  }
   for (const char* statement : kVersion8) session << statement;
   return Ok();
 }
@@ -218,7 +252,7 @@ constexpr const char* kApprovals =
 Status ToVersion9(soci::session& session) {
   // One may be left where the version was turned back by hand.
   session << "DROP TABLE IF EXISTS approvals";
-  session << kApprovals;
+  Run(session, kApprovals);
   return Ok();
 }
 
@@ -232,10 +266,7 @@ static_assert(std::size(kSteps) == kSchemaVersion);
 Result<int> ReadSchemaVersion(Database& database) {
   int version = 0;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    int tables = 0;
-    session << "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
-        soci::into(tables);
-    if (tables == 0) return Ok();
+    if (!database.HasTable(session, "meta")) return Ok();
     std::string text;
     session << "SELECT value FROM meta WHERE name = 'schema_version'", soci::into(text);
     if (!session.got_data()) return IntegrityError("the database does not say its schema version");
@@ -268,7 +299,7 @@ Status Migrate(Database& database) {
 
 Status MigrateWithCopy(Database& database, const std::string& path) {
   SKMS_TRY(const int version, ReadSchemaVersion(database));
-  if (version > 0 && version < kSchemaVersion) {
+  if (version > 0 && version < kSchemaVersion && database.is_file()) {
     const std::string copy = path + ".schema-" + std::to_string(version);
     Status copied = database.CopyTo(copy);
     if (copied.has_error()) {

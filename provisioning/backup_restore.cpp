@@ -10,9 +10,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "keystore/database_snapshot.h"
 #include "keystore/key_store.h"
 #include "keystore/restore_authorisation.h"
+#include "keystore/restore_target.h"
 #include "provisioning/backup_aside.h"
 #include "provisioning/backup_json.h"
 #include "provisioning/commands.h"
@@ -24,8 +24,8 @@ namespace {
 
 namespace po = boost::program_options;
 using keystore::DatabaseCheck;
-using keystore::DatabaseLock;
 using keystore::KeyStore;
+using keystore::RestoreTarget;
 using nlohmann::json;
 
 constexpr std::size_t kMostAuthorisation = 8192;
@@ -115,18 +115,17 @@ Status RunBackupRestore(const Session& session, const Options& options) {
   SKMS_TRY(const appliance::Configuration configuration, session.LoadConfiguration());
   const std::string& path = configuration.store.path;
   SKMS_TRYV(CheckUser(path, "backup restore"));
-  SKMS_TRY(const DatabaseLock lock, DatabaseLock::Take(path));
-  SKMS_TRY(const bool content, keystore::HasContent(path));
+  SKMS_TRY(RestoreTarget target, RestoreTarget::Take({path, configuration.store.url}));
+  SKMS_TRY(const bool content, target.HasContent());
   if (content)
-    return Conflict("there is a database with content, " + path +
-                    ", and a restore overwrites none; move it away with " + path + "-wal and " + path +
-                    "-shm, where they are");
+    return Conflict("there is a database with content, " + target.Name() +
+                    ", and a restore overwrites none; " + target.HowToEmpty());
   SKMS_TRY(const BackupAside aside, DecryptAside(configuration, keystore::kRestoreScratch, file));
   SKMS_TRY(const std::string approval, CheckAuthorised(configuration, options, aside));
   SKMS_TRY(const DatabaseCheck found, keystore::CheckDatabase(aside.scratch.database(), *aside.module, 0));
   SKMS_TRYV(Settle(aside, found, options.count("with-damage") > 0, approval));
-  SKMS_TRYV(keystore::ReplaceDatabase(aside.scratch.database(), path));
-  PrintRestored(session, file, path, aside, found);
+  SKMS_TRYV(target.Replace(aside.scratch.database()));
+  PrintRestored(session, file, target.Name(), aside, found);
   return Ok();
 }
 

@@ -8,6 +8,8 @@ namespace skms::provisioning {
 void NoOptions(OptionsDescription& options);
 
 Status RunInit(const Session& session, const Options& options);
+void DescribeStoreMove(OptionsDescription& options);
+Status RunStoreMove(const Session& session, const Options& options);
 
 void DescribeServiceAdd(OptionsDescription& options);
 void DescribeServiceSet(OptionsDescription& options);

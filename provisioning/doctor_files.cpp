@@ -234,10 +234,11 @@ void ExamineFiles(const appliance::Configuration& configuration, Findings& found
   ExamineFile({"configuration file", configuration.path, 0022, "go-w", std::nullopt, "", true}, found);
   ExamineFile({"state directory", directory, 0022, "0700", owner, "systemd-tmpfiles --create skms.conf"},
               found);
-  // That there is one is told where it is looked into.
-  ExamineFile({"database file", database, 0077, "0600", owner}, found);
-  for (const char* ending : {"-wal", "-shm"})
-    ExamineFile({"database file", database + ending, 0077, "0600", owner}, found);
+  if (configuration.store.url.empty()) {
+    // That there is one is told where it is looked into.
+    for (const char* ending : {"", "-wal", "-shm"})
+      ExamineFile({"database file", database + ending, 0077, "0600", owner}, found);
+  }
   ExaminePins(configuration, owner, found);
   ExamineSoftTokens(configuration, found);
   ExamineFile(

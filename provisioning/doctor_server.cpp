@@ -200,6 +200,20 @@ void ExamineChain(const keystore::DatabaseFacts& facts, const DaemonSeen& daemon
   }
 }
 
+void ExamineServer(const appliance::StoreSection& store, const DaemonSeen& daemon, std::int64_t now,
+                   Findings& found) {
+  const auto facts = keystore::InspectDatabase({store.path, store.url}, false);
+  if (facts.has_error()) {
+    return found.Fail(
+        "database", facts.error().detail,
+        "psql " + ShellWord(store.url) + " -c 'SELECT pg_is_in_recovery()'  # docs/postgresql.md",
+        facts.error().code);
+  }
+  found.Ok("database", "its server answers, and can be written to");
+  ExamineSchema(facts.value(), found);
+  ExamineChain(facts.value(), daemon, now, found);
+}
+
 }  // namespace
 
 DaemonSeen ExamineDaemon(const Session& session, Findings& found) {
@@ -238,10 +252,11 @@ void ExamineDatabase(const appliance::Configuration& configuration, const Daemon
                      std::int64_t now, Findings& found) {
   const std::string& path = configuration.store.path;
   ExamineSpace(configuration, found);
+  if (!configuration.store.url.empty()) return ExamineServer(configuration.store, daemon, now, found);
   std::error_code failed;
   const std::uintmax_t size = std::filesystem::file_size(path, failed);
   const bool reads_all = thorough || (!failed && size <= kQuicklyRead);
-  const auto facts = keystore::InspectDatabase(path, reads_all);
+  const auto facts = keystore::InspectDatabase({path, ""}, reads_all);
   if (facts.has_error()) {
     return found.Fail("database", facts.error().detail, DatabaseCure(facts.error().code, path),
                       facts.error().code);

@@ -37,6 +37,9 @@ constexpr Row kRows[] = {
     {ErrorCode::kIo, kExitConfiguration, "check the path, and that this user may read it"},
     {ErrorCode::kStorage, kExitConfiguration,
      "check the database's path, owner and free space; skmsctl init makes a new one where there is none"},
+    {ErrorCode::kStoreUnavailable, kExitUnreachable,
+     "look at the database's server: psql URL -c 'SELECT pg_is_in_recovery()' with store.url "
+     "(docs/postgresql.md)"},
     {ErrorCode::kNewerSchema, kExitConfiguration, "use the skmsd and skmsctl that this database belongs to"},
     {ErrorCode::kIntegrity, kExitConfiguration,
      "stored data was changed behind the daemon's back: keep a copy, then restore the last backup"},

@@ -1,10 +1,9 @@
-#include <unistd.h>
-
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
 #include "hsm/crypto_module.h"
+#include "keystore/database_inspection.h"
 #include "keystore/key_store.h"
 #include "provisioning/commands.h"
 #include "provisioning/output.h"
@@ -39,9 +38,10 @@ Status RunInit(const Session& session, const Options& /*options*/) {
   const std::string& database = configuration.store.path;
   SKMS_TRYV(CheckUser(database, "init"));
   SKMS_TRY(const Prepared token, PrepareToken(configuration));
-  const bool was_there = ::access(database.c_str(), F_OK) == 0;
+  const keystore::StoreLocation location{database, configuration.store.url};
+  SKMS_TRY(const bool was_there, keystore::IsThere(location));
   const SystemClock clock;
-  SKMS_TRYV(keystore::KeyStore::Initialise({database}, *token.module, clock));
+  SKMS_TRYV(keystore::KeyStore::Initialise({location.path, 0, location.url}, *token.module, clock));
 
   const hsm::TokenKeyGenerations keys = token.module->generations();
   const hsm::TokenInfo info = token.module->info();
@@ -50,7 +50,7 @@ Status RunInit(const Session& session, const Options& /*options*/) {
                {"tokenKeys",
                 {{"kek", keys.kek}, {"mac", keys.mac}, {"sign", keys.sign}, {"transfer", keys.transfer}}},
                {"madeTokenKeys", token.made_keys},
-               {"database", database},
+               {"database", keystore::NameOf(location)},
                {"madeDatabase", !was_there}});
     return Ok();
   }
@@ -58,7 +58,7 @@ Status RunInit(const Session& session, const Options& /*options*/) {
             << keys.kek << ", skms-mac-" << keys.mac << ", skms-sign-" << keys.sign << ", skms-transfer-"
             << keys.transfer
             << (token.made_keys ? " are ready; what was missing was made\n" : " were there already\n")
-            << "database " << database
+            << "database " << Printable(keystore::NameOf(location))
             << (was_there ? " was there already; its schema is current\n" : " was made\n")
             << "next: start skmsd, then: skmsctl issuer add, skmsctl principal add, skmsctl service add\n";
   return Ok();

@@ -27,6 +27,8 @@ ApplianceState JudgeState(const AdminDependencies& dependencies) {
   std::vector<std::string>& reasons = state.reasons;
   if (!dependencies.healthy()) reasons.emplace_back("a listener has ended; see the log");
   JudgeTokens(dependencies.module.tokens(), reasons);
+  if (const std::string trouble = dependencies.store.StoreTrouble(); !trouble.empty())
+    reasons.push_back("the database cannot be reached: " + trouble);
   if (const RotationReport rotation = dependencies.rotation.report(); rotation.held)
     reasons.push_back("rotation is held: " + rotation.reason +
                       "; when the time is right: skmsctl rotation resume");

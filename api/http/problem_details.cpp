@@ -42,6 +42,8 @@ constexpr Row kRows[] = {
     {ErrorCode::kTooLarge, 413, "Content Too Large", "the body is larger than accepted", "", 0},
     {ErrorCode::kResourceExhausted, 503, "Service Unavailable", "too much to do just now", "NF_CONGESTION",
      1},
+    {ErrorCode::kStoreUnavailable, 503, "Service Unavailable", "the database cannot be reached just now",
+     "NF_CONGESTION", 2},
     {ErrorCode::kLocked, 503, "Service Unavailable", "the server waits for its administrator", "", 30},
     {ErrorCode::kPinIncorrect, 403, "Forbidden", "the token refused the PIN", "", 0},
     {ErrorCode::kTokenUnavailable, 503, "Service Unavailable", "the token cannot be reached just now",

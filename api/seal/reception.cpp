@@ -92,10 +92,12 @@ Response Reception::Fail(const Error& error, const RequestContext& context, http
   ProblemDetails problem = WithSealErrorCode(http::ProblemFor(error.code));
   if (error.code == ErrorCode::kUnsupported && !unsupported.empty()) problem.detail = unsupported;
   problem.members = std::move(members);
-  // A lost token is told when it is lost; each request that needed it would fill the log.
+  // A lost token or database is told when it is lost; each request that needed it would fill the log.
   static std::atomic<std::int64_t> told_lost{0};
   const std::int64_t now = SystemClock().NowSeconds();
-  if (error.code == ErrorCode::kTokenUnavailable && told_lost.exchange(now) == now)
+  const bool lost =
+      error.code == ErrorCode::kTokenUnavailable || error.code == ErrorCode::kStoreUnavailable;
+  if (lost && told_lost.exchange(now) == now)
     return http::ToResponse(problem, context.request_id);
   if (problem.status >= 500) {
     LogError("request " + context.request_id + ": " + error.Describe());

@@ -14,6 +14,7 @@
 #include "appliance/config/section_reader.h"
 #include "base/api_root.h"
 #include "base/file.h"
+#include "keystore/database_url.h"
 
 namespace skms::appliance {
 namespace {
@@ -85,6 +86,7 @@ Status ReadTokens(const std::string& path, const YAML::Node& root, Configuration
 
 void ReadStore(SectionReader& reader, Configuration& out) {
   reader.Path("path", out.store.path);
+  reader.Text("url", out.store.url);
   reader.Number("answer_cache_bytes", out.store.answer_cache_bytes, 0, 1U << 30U);
 }
 
@@ -243,6 +245,13 @@ Status CheckUri(const Configuration& configuration, const char* key, const std::
   return ConfigurationError(configuration.path + ": '" + key + "' must be " + kApiRootForm);
 }
 
+Status CheckStoreUrl(const Configuration& configuration) {
+  if (configuration.store.url.empty()) return Ok();
+  const Status checked = keystore::CheckPostgresqlUrl(configuration.store.url);
+  if (checked.has_value()) return Ok();
+  return ConfigurationError(configuration.path + ": 'store.url' " + checked.error().detail);
+}
+
 /// The export adds lines to its file: it must be no other that this server uses.
 Status CheckExportPath(const Configuration& configuration) {
   const std::string& path = configuration.audit.export_path;
@@ -272,6 +281,7 @@ Status CheckExportPath(const Configuration& configuration) {
 
 Status CheckTogether(const Configuration& configuration) {
   SKMS_TRYV(CheckUri(configuration, "skms.uri", configuration.skms.uri));
+  SKMS_TRYV(CheckStoreUrl(configuration));
   if (configuration.listen_ue.present)
     SKMS_TRYV(CheckUri(configuration, "listen_ue.uri", configuration.listen_ue.uri));
   if (configuration.listen_ue.trusted_socket.empty() != configuration.listen_ue.trusted_user.empty())

@@ -44,6 +44,7 @@ inline constexpr std::size_t kMaxTokens = 16;
 
 struct StoreSection {
   std::string path = "/var/lib/skms/skms.db";
+  std::string url;  ///< of PostgreSQL; empty: SQLite, at `path`
   std::uint32_t answer_cache_bytes = 0;
 };
 

@@ -46,7 +46,9 @@ class Askers:
                     self.judge(user, body)
                 elif answer.status == 502:  # the daemon was killed while it answered: whether it did what was asked is not known
                     self.broken += 1
-                elif answer.status != 503:
+                elif answer.status == 503:
+                    time.sleep(0.01)
+                else:
                     self.wrong.append((user, answer.status, body))
                 if answer.will_close:
                     connection.close()

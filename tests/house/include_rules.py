@@ -17,7 +17,8 @@ ALLOWED = {
     "api/seal": {"base", "keystore", "api/http", "api/auth"},
     # The administrator sees the token's own state (probe, transfer key), which no key record tells.
     "api/admin": {"base", "hsm", "keystore", "api/http", "api/auth"},
-    "appliance/config": {"base"},
+    # What a database's URL may say is the store's to know.
+    "appliance/config": {"base", "keystore"},
     "appliance": {"base", "base/manual", "hsm", "keystore", "api/http", "api/auth", "api/seal", "api/admin", "appliance/config"},
     "provisioning": {"base", "base/manual", "hsm", "keystore", "appliance/config"},
     "client": {"base", "base/manual"},
@@ -30,6 +31,7 @@ THIRD_PARTY = {
     "httplib.h": ({"api/http/httplib_transport.cpp", "provisioning/admin_client.cpp"}, False),
     "soci/": ({"keystore"}, True),
     "sqlite3.h": ({"keystore"}, False),
+    "libpq-fe.h": ({"keystore"}, False),
     "yaml-cpp/": ({"appliance/config"}, False),
     "cjose/": ({"api/auth"}, False),
     "curl/": ({"client", "appliance/https.cpp", "appliance/issuer_keys.cpp", "appliance/notifier.cpp"}, False),

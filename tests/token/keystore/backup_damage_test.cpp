@@ -80,7 +80,8 @@ TEST_CASE("rows that cannot even be read are counted and named, and the others l
   const std::int64_t rows = Must(f.store->CheckRows(10)).rows;
   f.Tamper("UPDATE key_versions SET state = 'bogus' WHERE target = '1'");
   f.Tamper("UPDATE key_versions SET profile = 'nonsense' WHERE target = '2'");
-  f.Tamper("UPDATE key_versions SET version = 'many' WHERE target = '3'");
+  f.Tamper(std::string("UPDATE key_versions SET ") + (f.of_sqlite() ? "version = 'many'" : "state = ''") +
+           " WHERE target = '3'");
   f.Tamper("UPDATE key_versions SET not_before = 1 WHERE target = '5'");
   const RowCheck check = Must(f.store->CheckRows(10));
   CHECK(check.rows == rows);
@@ -112,6 +113,7 @@ TEST_CASE("rows of groups and payloads that cannot be read are damaged, too") {
 
 TEST_CASE("a whole database is looked at, whatever is found in it") {
   DamagedFixture f(1);
+  SKMS_OF_SQLITE(f);
   CHECK(f.Check().sound());
   f.Tamper("UPDATE audit SET actor = 'somebody' WHERE seq = 2");
   f.Tamper("UPDATE key_versions SET state = 'bogus'");
@@ -229,8 +231,9 @@ class LargeFixture : public BackupFixture {
  public:
   /// So many mebibytes more than before, so that a snapshot takes several steps.
   explicit LargeFixture(int mebibytes) {
-    Tamper("INSERT INTO meta (name, value) VALUES ('padding', hex(randomblob(" +
-           std::to_string(mebibytes * 524288) + ")))");
+    const std::string octets = std::to_string(mebibytes * 524288);
+    Tamper("INSERT INTO meta (name, value) VALUES ('padding', " +
+           (of_sqlite() ? "hex(randomblob(" + octets + ")))" : "repeat('ab', " + octets + "))"));
   }
 };
 

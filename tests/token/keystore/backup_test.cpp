@@ -36,7 +36,7 @@ TEST_CASE("a backup opens to a database with the same rows, and its snapshot is 
   const BackupContents contents = Must(f.Open());
   CHECK(contents.statement.hash == made.statement.hash);
   CHECK(contents.header.entries == made.header.entries);
-  const auto kids = f.Text("SELECT group_concat(kid) FROM (SELECT kid FROM key_versions ORDER BY kid)");
+  const auto kids = f.Text("SELECT min(kid) || max(kid) || count(*) FROM key_versions");
   f.Close();
   const auto store = Must(KeyStore::Open({f.restored()}, *f.module, f.clock));
   CHECK(Must(store->CountKeyVersions()) == 2);
@@ -60,7 +60,7 @@ TEST_CASE("a backup opens to a database with the same rows, and its snapshot is 
 TEST_CASE("a backup that cannot be recorded is not made") {
   BackupFixture f;
   REQUIRE(f.store->SignAudit().has_value());
-  f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'no room'); END");
+  f.RefuseEntries();
   CHECK(f.store->MakeBackup(f.admin, f.Order()).has_error());
   CHECK_FALSE(std::filesystem::exists(f.Order().path));
 }
@@ -145,6 +145,7 @@ TEST_CASE("what decrypts to no whole database is refused and leaves nothing") {
   CHECK(HasContent(f.Order().scratch).has_error());
   REQUIRE(RemoveDatabase(f.Order().scratch).has_value());
   CHECK_FALSE(HasContent(f.Order().scratch).value());
+  SKMS_OF_SQLITE(f);
   f.Close();
   CHECK(HasContent(f.options().path).value());
 }

@@ -27,7 +27,7 @@ TEST_CASE("a service that was removed meanwhile gets no key") {
 TEST_CASE("an audit entry that cannot be written stops the delivery, a grant as well as a refusal") {
   StoreFixture f;
   REQUIRE(f.store->Deliver(f.Val1(), ForService()).has_value());
-  f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'no room'); END");
+  f.RefuseEntries();
   CHECK(f.store->Deliver(f.Val1(), ForService()).error().code == ErrorCode::kStorage);
   CHECK(f.store->Deliver(f.Val2(), ForService()).error().code == ErrorCode::kStorage);
   CHECK(f.store->RecordRefusal({"deliver", "unknown", "token-missing", "r"}).error().code ==
@@ -36,14 +36,14 @@ TEST_CASE("an audit entry that cannot be written stops the delivery, a grant as 
   CHECK(f.store->Rotate(f.admin, ForService()).error().code == ErrorCode::kStorage);
   CHECK(f.Number("SELECT count(*) FROM key_versions") == 1);
   CHECK(f.Text("SELECT state FROM key_versions") == "active");
-  f.Tamper("DROP TRIGGER full");
+  f.AcceptEntries();
   CHECK(f.store->Deliver(f.Val1(), ForService()).has_value());
   CHECK(f.store->VerifyAudit().has_value());
 }
 
 TEST_CASE("a directory change whose audit entry cannot be written does not happen") {
   StoreFixture f;
-  f.Tamper("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'no room'); END");
+  f.RefuseEntries();
   CHECK(f.store->AddService(f.admin, f.ServiceNamed("t")).error().code == ErrorCode::kStorage);
   CHECK(f.store->FindService(ValServiceId("t")).error().code == ErrorCode::kNotFound);
   CHECK(f.Number("SELECT count(*) FROM services") == 1);
@@ -51,9 +51,7 @@ TEST_CASE("a directory change whose audit entry cannot be written does not happe
 
 TEST_CASE("one change that fails takes none of its neighbours in the same commit with it") {
   StoreFixture f;
-  f.Tamper(
-      "CREATE TRIGGER picky BEFORE INSERT ON audit WHEN NEW.reason = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); "
-      "END");
+  f.RefuseEntries("bad");
   std::atomic<int> good{0};
   std::atomic<int> bad{0};
   std::vector<std::thread> threads;
@@ -116,6 +114,7 @@ void BackToSchema5(const StoreFixture& f) {
 
 TEST_CASE("a database of an older version is copied before it is brought forward, and its keys stay") {
   StoreFixture f;
+  SKMS_OF_SQLITE(f);
   const Kid kid = f.store->Deliver(f.Val1(), ForService()).value().keys.at(0).version.kid;
   f.Close();
   const std::string copy = f.options().path + ".schema-5";
@@ -142,6 +141,7 @@ TEST_CASE("a database of an older version is copied before it is brought forward
 
 TEST_CASE("a database that cannot be copied is not brought forward") {
   StoreFixture f;
+  SKMS_OF_SQLITE(f);
   f.Close();
   BackToSchema5(f);
   const std::string copy = f.options().path + ".schema-5";
@@ -167,6 +167,15 @@ TEST_CASE("a second process is kept out, and the file is its owner's alone") {
   const auto second = KeyStore::Open(f.options(), *f.module, f.clock);
   REQUIRE(second.has_error());
   CHECK(second.error().code == ErrorCode::kConflict);
+  if (!f.of_sqlite()) {
+    // Of another host, where nothing tells of the first but the server.
+    const auto other =
+        KeyStore::Open({f.token.directory() + "/other.db", 0, f.options().url}, *f.module, f.clock);
+    REQUIRE(other.has_error());
+    CHECK(other.error().code == ErrorCode::kConflict);
+    CHECK(other.error().detail.find("is in use by another skmsd") != std::string::npos);
+  }
+  SKMS_OF_SQLITE(f);
   for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
     CAPTURE(suffix);
     struct stat status {};

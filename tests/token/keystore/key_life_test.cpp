@@ -84,6 +84,7 @@ TEST_CASE("a compromise can make the next version in the same step") {
 
 TEST_CASE("a destroyed key leaves a tombstone and no wrapped octets in the file or its log") {
   StoreFixture f;
+  SKMS_OF_SQLITE(f);
   const Kid kid = FirstKid(f, ForUser("alice"));
   Must(f.store->Rotate(f.admin, ForUser("alice")));
   const std::string wrapped = f.Text("SELECT wrapped FROM key_versions WHERE kid = '" + kid.value() + "'");
@@ -164,6 +165,7 @@ TEST_CASE("no kid looks like an option") {
 
 TEST_CASE("a database of schema version 1 comes forward with its keys") {
   StoreFixture f;
+  SKMS_OF_SQLITE(f);
   const Kid kid = FirstKid(f, ForService());
   Must(f.store->AddRecipient(f.admin,
                              {RecipientId("r"), PrincipalId("val-1"), hsm::RsaRecipient{f.client.spki}}));
@@ -209,6 +211,7 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
 
 TEST_CASE("a database of schema version 4 comes forward, and its services' MACs stay good") {
   StoreFixture f;
+  SKMS_OF_SQLITE(f);
   Service service = f.ServiceNamed("s");
   service.access.home = "https://h";
   Must(f.store->SetService(f.admin, service));
@@ -240,6 +243,7 @@ TEST_CASE("a database of schema version 4 comes forward, and its services' MACs 
 
 TEST_CASE("a database of schema version 5 comes forward: any recipients, and the MACs stay good") {
   StoreFixture f;
+  SKMS_OF_SQLITE(f);
   f.Close();
   f.Tamper("ALTER TABLE services DROP COLUMN recipients");
   f.Tamper("DROP TABLE audit_checkpoints");

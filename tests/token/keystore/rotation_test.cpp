@@ -153,6 +153,7 @@ TEST_CASE("the switch of a policy from none to a period takes the keys along tha
 
 TEST_CASE("versions past the number kept are wiped, from the file and its log too") {
   Rotating f(3);
+  SKMS_OF_SQLITE(f);
   f.Keys(ForService());
   const std::string wrapped = f.Text("SELECT wrapped FROM key_versions");
   REQUIRE(wrapped.size() > 40);

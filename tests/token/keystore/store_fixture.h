@@ -4,6 +4,7 @@
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <soci/postgresql/soci-postgresql.h>
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 
@@ -16,6 +17,7 @@
 #include "hsm/openssl_keys.h"
 #include "keystore/key_store.h"
 #include "tests/support/manual_clock.h"
+#include "tests/support/postgresql_schema.h"
 #include "tests/token/soft_token.h"
 
 namespace skms::keystore::test_fixture {
@@ -51,6 +53,13 @@ inline const Client& Stranger() {
   return client;
 }
 
+/// The rest of the case is about SQLite's files, or about what no PostgreSQL database was ever like.
+#define SKMS_OF_SQLITE(fixture) \
+  if (!(fixture).of_sqlite()) { \
+    MESSAGE("of SQLite alone"); \
+    return;                     \
+  }
+
 class StoreFixture {
  public:
   StoreFixture() {
@@ -63,7 +72,7 @@ class StoreFixture {
     Must(store->AddService(admin, ServiceNamed("s")));
   }
 
-  StoreOptions options() const { return {token.directory() + "/skms.db", answer_cache_bytes}; }
+  StoreOptions options() const { return {token.directory() + "/skms.db", answer_cache_bytes, schema.url()}; }
   void Close() { store.reset(); }
   void Reopen() {
     store.reset();
@@ -76,27 +85,48 @@ class StoreFixture {
     service.readers = {PrincipalId("val-1")};
     return service;
   }
-  /// SQL behind the store's back, as somebody with the file would.
+  /// SQL behind the store's back, as somebody with the database would.
   void Tamper(const std::string& sql) const {
-    soci::session session(soci::sqlite3, "db=\"" + options().path + "\"");
-    session << sql;
+    const auto session = Session();
+    *session << sql;
   }
   long long Number(const std::string& sql) const {
-    soci::session session(soci::sqlite3, "db=\"" + options().path + "\"");
+    const auto session = Session();
     long long number = 0;
-    session << sql, soci::into(number);
+    *session << sql, soci::into(number);
     return number;
   }
   std::string Text(const std::string& sql) const {
-    soci::session session(soci::sqlite3, "db=\"" + options().path + "\"");
+    const auto session = Session();
     std::string text;
-    session << sql, soci::into(text);
+    *session << sql, soci::into(text);
     return text;
   }
+  std::unique_ptr<soci::session> Session() const {
+    if (!schema.url().empty()) return std::make_unique<soci::session>(soci::postgresql, schema.url());
+    return std::make_unique<soci::session>(soci::sqlite3, "db=\"" + options().path + "\"");
+  }
+  /// No audit entry can be written any more, or none of this reason.
+  void RefuseEntries(const std::string& reason = "") const {
+    const std::string when = reason.empty() ? "" : " WHEN (NEW.reason = '" + reason + "')";
+    if (of_sqlite()) {
+      Tamper("CREATE TRIGGER refusing BEFORE INSERT ON audit" + when +
+             " BEGIN SELECT RAISE(FAIL, 'no room'); END");
+      return;
+    }
+    Tamper("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room'; END $$");
+    Tamper("CREATE TRIGGER refusing BEFORE INSERT ON audit FOR EACH ROW" + when +
+           " EXECUTE FUNCTION refuse()");
+  }
+  void AcceptEntries() const {
+    Tamper(of_sqlite() ? "DROP TRIGGER refusing" : "DROP TRIGGER refusing ON audit");
+  }
+  bool of_sqlite() const { return schema.url().empty(); }
   Requester Val1() const { return {PrincipalId("val-1"), client.spki, "req-1"}; }
   Requester Val2() const { return {PrincipalId("val-2"), stranger.spki, "req-2"}; }
 
   std::size_t answer_cache_bytes = 0;
+  skms::test::PostgresqlSchema schema;
   skms::test::SoftToken token;
   skms::test::ManualClock clock;
   std::unique_ptr<hsm::CryptoModule> module = token.Provision();

@@ -123,6 +123,7 @@ TEST_CASE("nobody with the database sends a moved service's UEs elsewhere") {
 
 TEST_CASE("a database of another token is refused") {
   StoreFixture f;
+  SKMS_OF_SQLITE(f);
   f.Close();
   const std::string path = f.token.directory() + "/kept.db";
   std::filesystem::copy_file(f.options().path, path);

@@ -1,0 +1,59 @@
+// DatabaseEngine: what differs between the databases that SOCI speaks to; the rest of the store is written
+// once, over this.
+//
+// One object a database, used by the threads of its Database at once: no member changes it.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+namespace soci {
+class session;
+}
+
+namespace skms::keystore {
+
+class DatabaseEngine {
+ public:
+  DatabaseEngine() = default;
+  DatabaseEngine(const DatabaseEngine&) = delete;
+  DatabaseEngine& operator=(const DatabaseEngine&) = delete;
+  virtual ~DatabaseEngine() = default;
+
+  /// For people: a path, or hosts and a name; never a password.
+  virtual std::string Name() const = 0;
+  /// The database is a file of this host, with a log beside it.
+  virtual bool is_file() const = 0;
+  /// A connection to read on, with every setting that durability and secrecy rest on. Throws.
+  virtual std::unique_ptr<soci::session> Connect() const = 0;
+  /// As Connect; the one connection of all processes that writes, and as long as it lives no other is.
+  /// Throws.
+  virtual std::unique_ptr<soci::session> ConnectToWrite() const = 0;
+  /// What SOCI threw; without the values that a statement was given, which may be user identities.
+  virtual Error Describe(const std::exception& thrown) const = 0;
+  /// The connection is of no use any more; another one may be.
+  virtual bool IsLost(soci::session& session) const = 0;
+
+  /// What the server still knows of statements that are no more.
+  virtual void ForgetStatements(soci::session& session) const = 0;
+  virtual void BeginWrite(soci::session& session) const = 0;
+  /// Until the rollback, all statements see one and the same state.
+  virtual void BeginSnapshot(soci::session& session) const = 0;
+  /// What was overwritten goes out of the log of changes. Errors: kStorage.
+  virtual Status EmptyLog(soci::session& session) const = 0;
+  /// Where this engine makes copies of its own (see Database::CopyTo). Errors: kUnsupported, kStorage.
+  virtual Status CopyTo(soci::session& session, const std::string& path) const = 0;
+  virtual bool HasTable(soci::session& session, const std::string& name) const = 0;
+  /// Octets on disk, of all tables.
+  virtual long long Size(soci::session& session) const = 0;
+};
+
+/// `path`: a file that is there.
+std::unique_ptr<DatabaseEngine> MakeSqliteEngine(const std::string& path);
+/// `url`: one that CheckPostgresqlUrl takes.
+std::unique_ptr<DatabaseEngine> MakePostgresqlEngine(const std::string& url);
+
+}  // namespace skms::keystore

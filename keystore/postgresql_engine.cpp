@@ -1,0 +1,178 @@
+#include <libpq-fe.h>
+#include <soci/postgresql/soci-postgresql.h>
+#include <soci/soci.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <utility>
+
+#include "keystore/database_engine.h"
+#include "keystore/database_url.h"
+
+namespace skms::keystore {
+namespace {
+
+constexpr const char* kLockNotAvailable = "55P03";
+constexpr const char* kLockTimeout = "lock_timeout = '10s'";
+
+/// Nobody was reached, or who was reached is of no use.
+class NoServer : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+/// A setting of the server, or of the database, that nothing of ours can mend.
+class Unsuitable : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+class InUse : public std::runtime_error {
+ public:
+  InUse() : std::runtime_error("") {}
+};
+
+/// libpq's words name hosts, ports and roles; one line of them.
+std::string FirstLine(std::string text) {
+  constexpr std::string_view kSocis = "Cannot establish connection to the database.";
+  if (text.rfind(kSocis, 0) == 0) text.erase(0, kSocis.size());
+  text.erase(0, text.find_first_not_of(" \n"));
+  return text.substr(0, text.find('\n'));
+}
+
+PGconn* ConnectionOf(soci::session& session) {
+  // SOCI's library does not show this class's type information.
+  return static_cast<soci::postgresql_session_backend*>(session.get_backend())->conn_;  // NOLINT(*-downcast)
+}
+
+/// The server is not there, goes away, has no room for more, or took too long: another time it may do.
+bool MayDoLater(const std::string& state) {
+  constexpr std::array<const char*, 4> kClasses{"08", "53", "57", "58"};
+  constexpr std::array<const char*, 5> kStates{"25006", "25P03", "40001", "40P01", kLockNotAvailable};
+  return std::any_of(kClasses.begin(), kClasses.end(),
+                     [&](const char* one) { return state.compare(0, 2, one) == 0; }) ||
+         std::any_of(kStates.begin(), kStates.end(), [&](const char* one) { return state == one; });
+}
+
+std::string Shown(soci::session& session, const std::string& setting) {
+  std::string value;
+  session << "SHOW " + setting, soci::into(value);
+  return value;
+}
+
+void CheckSettings(soci::session& session) {
+  if (const std::string encoding = Shown(session, "server_encoding"); encoding != "UTF8")
+    throw Unsuitable("its encoding is " + encoding + ", and must be UTF8: createdb --encoding=UTF8");
+  // What is acknowledged is on disk, here as with SQLite.
+  for (const char* setting : {"fsync", "full_page_writes"}) {
+    if (Shown(session, setting) == "off")
+      throw Unsuitable(std::string("its server runs with ") + setting +
+                       "=off, and would lose keys that were acknowledged");
+  }
+  if (const std::string commit = Shown(session, "synchronous_commit"); commit == "off" || commit == "local")
+    session << "SET synchronous_commit = on";
+}
+
+class PostgresqlEngine : public DatabaseEngine {
+ public:
+  explicit PostgresqlEngine(const std::string& url)
+      : name_(PostgresqlName(url)), connection_(PostgresqlConnection(url)) {}
+
+  std::string Name() const override { return name_; }
+
+  bool is_file() const override { return false; }
+
+  std::unique_ptr<soci::session> Connect() const override {
+    std::unique_ptr<soci::session> session;
+    try {
+      session = std::make_unique<soci::session>(soci::postgresql, connection_);
+    } catch (const std::exception& exception) {
+      throw NoServer(FirstLine(exception.what()));
+    }
+    for (const char* setting :
+         {"client_encoding = 'UTF8'",
+          // Who holds something and is not heard of any more loses it, so that others can go on.
+          "statement_timeout = '60s'", kLockTimeout, "idle_in_transaction_session_timeout = '60s'",
+          "tcp_keepalives_idle = 5", "tcp_keepalives_interval = 2", "tcp_keepalives_count = 2",
+          "client_min_messages = 'error'"}) {
+      *session << std::string("SET ") + setting;
+    }
+    CheckSettings(*session);
+    return session;
+  }
+
+  std::unique_ptr<soci::session> ConnectToWrite() const override {
+    std::unique_ptr<soci::session> session = Connect();
+    // Of the connection, and gone with it: who has lost it cannot have written after that.
+    // Not at once: a process that has just ended is heard of by the server a moment later.
+    *session << "SET lock_timeout = '3s'";
+    try {
+      *session << "SELECT pg_advisory_lock(1936420211, hashtext(current_schema()))";
+    } catch (const soci::postgresql_soci_error& error) {
+      if (error.sqlstate() == kLockNotAvailable) throw InUse();
+      throw;
+    }
+    *session << std::string("SET ") + kLockTimeout;
+    return session;
+  }
+
+  Error Describe(const std::exception& thrown) const override {
+    if (dynamic_cast<const InUse*>(&thrown) != nullptr)
+      return Conflict(name_ + " is in use by another skmsd or skmsctl");
+    if (dynamic_cast<const NoServer*>(&thrown) != nullptr)
+      return Error{ErrorCode::kStoreUnavailable, "no database server: " + std::string(thrown.what())};
+    if (dynamic_cast<const Unsuitable*>(&thrown) != nullptr)
+      return StorageError("the database is not fit for keys: " + std::string(thrown.what()));
+    const auto* refused = dynamic_cast<const soci::postgresql_soci_error*>(&thrown);
+    if (refused == nullptr) return StorageError("the database refused");
+    const std::string state = refused->sqlstate();
+    const std::string detail = "the database refused (SQLSTATE " + state + ")";
+    if (state == "53100") return StorageError(detail + ": its disk is full");
+    return MayDoLater(state) ? Error{ErrorCode::kStoreUnavailable, detail} : StorageError(detail);
+  }
+
+  bool IsLost(soci::session& session) const override {
+    const PGconn* connection = ConnectionOf(session);
+    return connection == nullptr || PQstatus(connection) != CONNECTION_OK;
+  }
+
+  /// One that went within a transaction that had failed could not be told so.
+  void ForgetStatements(soci::session& session) const override { session << "DEALLOCATE ALL"; }
+  void BeginWrite(soci::session& session) const override { session << "BEGIN"; }
+  void BeginSnapshot(soci::session& session) const override {
+    session << "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+  }
+
+  /// The server's log of changes is its own, and its administrator's (docs/postgresql.md).
+  Status EmptyLog(soci::session& /*session*/) const override { return Ok(); }
+  Status CopyTo(soci::session& /*session*/, const std::string& /*path*/) const override {
+    return Error{ErrorCode::kUnsupported,
+                 "a PostgreSQL server's database is copied by skmsctl backup create"};
+  }
+
+  bool HasTable(soci::session& session, const std::string& name) const override {
+    int tables = 0;
+    session << "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = :name",
+        soci::into(tables), soci::use(name);
+    return tables > 0;
+  }
+  long long Size(soci::session& session) const override {
+    long long octets = 0;
+    session << "SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) FROM pg_class"
+               " WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = "
+               "current_schema())",
+        soci::into(octets);
+    return octets;
+  }
+
+ private:
+  const std::string name_;
+  const std::string connection_;
+};
+
+}  // namespace
+
+std::unique_ptr<DatabaseEngine> MakePostgresqlEngine(const std::string& url) {
+  return std::make_unique<PostgresqlEngine>(url);
+}
+
+}  // namespace skms::keystore

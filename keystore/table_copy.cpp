@@ -1,0 +1,170 @@
+#include "keystore/table_copy.h"
+
+#include <soci/soci.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "keystore/database_snapshot.h"
+#include "keystore/schema.h"
+
+namespace skms::keystore {
+namespace {
+
+constexpr std::size_t kRowsAtOnce = 500;
+
+using Columns = std::vector<std::string>;
+
+bool IsPostgresql(soci::session& session) { return session.get_backend_name() == "postgresql"; }
+
+/// Of every table, in the order of their names.
+std::map<std::string, Columns> ReadTables(soci::session& session) {
+  const char* query = IsPostgresql(session)
+                          ? "SELECT table_name::text, column_name::text FROM information_schema.columns"
+                            " WHERE table_schema = current_schema()"
+                          : "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
+                            " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite#_%' ESCAPE '#'";
+  std::string table;
+  std::string column;
+  std::map<std::string, Columns> tables;
+  soci::statement select = (session.prepare << query, soci::into(table), soci::into(column));
+  select.execute();
+  while (select.fetch()) tables[table].push_back(column);
+  for (auto& [name, columns] : tables) std::sort(columns.begin(), columns.end());
+  return tables;
+}
+
+std::string Joined(const Columns& columns, const char* before) {
+  std::string text;
+  for (const std::string& column : columns) {
+    if (!text.empty()) text += ", ";
+    text += before + column;
+  }
+  return text;
+}
+
+/// Some rows; every value as text, which both kinds of database take for a number where a number is wanted.
+struct RowsAtOnce {
+  explicit RowsAtOnce(std::size_t columns) : values(columns), nulls(columns) { Resize(kRowsAtOnce); }
+  void Resize(std::size_t rows) {
+    for (auto& column : values) column.resize(rows);
+    for (auto& column : nulls) column.resize(rows);
+  }
+  std::size_t size() const { return values.front().size(); }
+
+  std::vector<std::vector<std::string>> values;
+  std::vector<std::vector<soci::indicator>> nulls;
+};
+
+/// The rows of a table, in no order, without all of them in memory.
+class TableRows {
+ public:
+  TableRows(soci::session& session, const std::string& table, const Columns& columns)
+      : session_(session), rows_(columns.size()) {
+    const std::string select = "SELECT " + Joined(columns, "") + " FROM " + table;
+    if (IsPostgresql(session)) {
+      session_ << "DECLARE skms_copy NO SCROLL CURSOR FOR " + select;
+    } else {
+      Prepare(select);
+    }
+  }
+  TableRows(const TableRows&) = delete;
+  TableRows& operator=(const TableRows&) = delete;
+  ~TableRows() = default;
+
+  /// nullptr: there is none left.
+  RowsAtOnce* Next() {
+    rows_.Resize(kRowsAtOnce);
+    bool got = false;
+    if (IsPostgresql(session_)) {
+      Prepare("FETCH " + std::to_string(kRowsAtOnce) + " FROM skms_copy");
+      got = statement_->execute(true);
+    } else {
+      got = begun_ ? statement_->fetch() : statement_->execute(true);
+    }
+    begun_ = true;
+    if (!got && IsPostgresql(session_)) session_ << "CLOSE skms_copy";
+    return got && rows_.size() > 0 ? &rows_ : nullptr;
+  }
+
+ private:
+  void Prepare(const std::string& query) {
+    statement_ = std::make_unique<soci::statement>(session_);
+    for (std::size_t i = 0; i < rows_.values.size(); ++i)
+      statement_->exchange(soci::into(rows_.values[i], rows_.nulls[i]));
+    statement_->alloc();
+    statement_->prepare(query);
+    statement_->define_and_bind();
+  }
+
+  soci::session& session_;
+  RowsAtOnce rows_;
+  std::unique_ptr<soci::statement> statement_;
+  bool begun_ = false;
+};
+
+void Insert(soci::session& to, const std::string& table, const Columns& columns, RowsAtOnce& rows) {
+  soci::statement insert(to);
+  for (std::size_t i = 0; i < columns.size(); ++i) insert.exchange(soci::use(rows.values[i], rows.nulls[i]));
+  insert.alloc();
+  insert.prepare("INSERT INTO " + table + " (" + Joined(columns, "") + ") VALUES (" + Joined(columns, ":v_") +
+                 ")");
+  insert.define_and_bind();
+  insert.execute(true);
+}
+
+/// What others refer to is there before them.
+std::vector<std::string> InOrder(const std::map<std::string, Columns>& tables) {
+  std::vector<std::string> order;
+  order.reserve(tables.size());
+  for (const auto& [table, columns] : tables) order.push_back(table);
+  std::stable_partition(order.begin(), order.end(),
+                        [](const std::string& table) { return table == "principals"; });
+  return order;
+}
+
+}  // namespace
+
+Status CopyTables(soci::session& from, soci::session& to, const std::function<bool()>& stopped) {
+  const std::map<std::string, Columns> tables = ReadTables(from);
+  if (tables.empty() || tables != ReadTables(to))
+    return IntegrityError("the tables of the two databases differ, and nothing was copied");
+  const std::vector<std::string> order = InOrder(tables);
+  for (auto table = order.rbegin(); table != order.rend(); ++table) to << "DELETE FROM " + *table;
+  for (const std::string& table : order) {
+    // What triggers counted meanwhile, too.
+    to << "DELETE FROM " + table;
+    const Columns& columns = tables.at(table);
+    TableRows rows(from, table, columns);
+    while (RowsAtOnce* some = rows.Next()) {
+      if (stopped()) return BackupStopped();
+      Insert(to, table, columns, *some);
+    }
+  }
+  return Ok();
+}
+
+Status CopyDatabase(Database& from, Database& to, const std::function<bool()>& stopped) {
+  SKMS_TRYV(Migrate(to));
+  return from.ReadSnapshot([&](soci::session& source) -> Status {
+    // Of the reader's thread, which waits here for the writer's.
+    return to.Write([&](soci::session& session) { return CopyTables(source, session, stopped); });
+  });
+}
+
+Status EmptyTables(Database& database) {
+  return database.Write([](soci::session& session) -> Status {
+    const std::vector<std::string> order = InOrder(ReadTables(session));
+    for (auto table = order.rbegin(); table != order.rend(); ++table) {
+      // What says which schema it has stays.
+      session << "DELETE FROM " + *table + (*table == "meta" ? " WHERE name <> 'schema_version'" : "");
+    }
+    // What triggers counted meanwhile.
+    session << "DELETE FROM state_counts";
+    return Ok();
+  });
+}
+
+}  // namespace skms::keystore

@@ -1,0 +1,315 @@
+"""The store on a real PostgreSQL server: what an administrator does with it, and what clients see while it breaks."""
+
+import contextlib
+import json
+import pathlib
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from appliance import DEADLINE, Appliance, wait_for
+from edge_load import UNLIMITED
+from several_tokens import opened
+from test_edge_kills import Askers
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "postgresql"))
+import cluster  # noqa: E402: it stands in the neighbouring suite
+
+pytestmark = pytest.mark.skipif(not cluster.INSTALLED, reason="no PostgreSQL server is installed")
+SERVED_AGAIN_S = 5  # after the server answers again
+
+
+@pytest.fixture(scope="module")
+def server():
+    with cluster.running() as one:
+        yield one
+
+
+@pytest.fixture
+def database(server, request):
+    """The URL of an empty database of the test's own."""
+    name = f"case_{abs(hash(request.node.name))}"
+    server.make_database(name)
+    yield server.url(name)
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+
+
+@contextlib.contextmanager
+def on(url, directory, **settings):
+    appliance = Appliance(directory, store__url=url, **UNLIMITED, **settings).prepare()
+    for file in directory.glob("skms.db*"):  # of the one that was copied
+        file.unlink()
+    appliance.ctl("init")
+    try:
+        yield appliance.start().provision()
+        assert appliance.stop() in (0, None), appliance.log.read_text()[-4000:]
+    finally:
+        if appliance.process is not None:
+            appliance.process.kill()
+            appliance.process.wait(DEADLINE)
+
+
+def test_everything_is_on_the_server_and_nothing_in_a_file(database, tmp_path):
+    with on(database, tmp_path) as appliance:
+        keys = opened(appliance, users=5)
+        again = appliance.ctl("init") if appliance.stop() == 0 else None
+        assert "was there already" in again and database.partition("?")[0].rpartition("/")[2] in again
+        appliance.start()
+        assert opened(appliance, users=5) == keys
+        assert appliance.ctl_json("audit", "verify")["whole"]
+        assert appliance.ctl_json("status")["state"] == "operational"
+        found = [one for one in json.loads(appliance.try_ctl("doctor", "--output", "json").stdout)["findings"] if one["check"] in ("database", "schema", "audit chain", "database file")]
+        assert [(one["check"], one["verdict"]) for one in found] == [("database", "ok"), ("schema", "ok"), ("audit chain", "ok")]
+        sizes = [line for line in appliance.ctl("metrics").splitlines() if line.startswith("skms_store_file_size_bytes")]
+        assert len(sizes) == 1 and float(sizes[0].split()[-1]) > 100_000
+        assert {path.name for path in tmp_path.glob("skms.db*")} <= {"skms.db.lock", "skms.db.backups"}
+
+
+def test_a_second_server_on_the_same_database_is_refused_and_the_first_goes_on(database, tmp_path):
+    with on(database, tmp_path) as appliance:
+        kid = appliance.key()["kid"]
+        (tmp_path / "other").mkdir()
+        second = Appliance(tmp_path / "other", store__url=database).prepare()
+        done = second.run_skmsd()
+        assert done.returncode == 1 and "is in use by another skmsd or skmsctl" in done.stderr
+        assert appliance.key()["kid"] == kid
+
+
+@pytest.mark.parametrize("url, words", [
+    ("postgresql://skms:secret-word@/skms", "holds a password; put it into a file of mode 0600"),
+    ("postgresql://skms@/skms?password=secret-word", "holds a password"),
+    ("postgresql://skms@db.example.org/skms", "leads to db.example.org"),
+    ("postgresql://skms@/skms?hostaddr=192.0.2.1", "leads to 192.0.2.1"),
+    ("postgresql://skms@localhost,db.example.org/skms?sslmode=require", "sslmode=verify-full"),
+    ("postgresql://localhost", "names no database"),
+    ("postgresql://localhost/skms?target_session_attrs=any", "must have target_session_attrs=read-write"),
+    ("postgresql://localhost/skms?service=elsewhere", "names a service of libpq"),
+    ("postgresql://localhost/skms?nonsense=1", "is no URL that libpq reads"),
+    ("mysql://localhost/skms", "must begin with postgresql://"),
+])
+def test_a_url_that_is_unsafe_or_wrong_is_refused_with_what_to_do(tmp_path, url, words):
+    appliance = Appliance(tmp_path, store__url=f"'{url}'").prepare()
+    done = appliance.run_skmsd("--check-config")
+    assert done.returncode == 3 and "'store.url' " in done.stderr and words in done.stderr
+    assert "secret-word" not in done.stderr + done.stdout
+
+
+def test_a_server_that_would_lose_what_is_acknowledged_is_refused(server, tmp_path):
+    server.make_database("weak")
+    server.sql("ALTER DATABASE weak SET synchronous_commit = off", "postgres")
+    server.sql("ALTER SYSTEM SET full_page_writes = off", "postgres")
+    server.sql("SELECT pg_reload_conf()", "postgres")
+    try:
+        appliance = Appliance(tmp_path, store__url=server.url("weak")).prepare()
+        wait_for(lambda: server.sql("SHOW full_page_writes").strip() == "off", "the server's setting")
+        done = appliance.try_ctl("init")
+        assert done.returncode == 3 and "full_page_writes=off, and would lose keys" in done.stderr
+    finally:
+        server.sql("ALTER SYSTEM RESET full_page_writes", "postgres")
+        server.sql("SELECT pg_reload_conf()", "postgres")
+        wait_for(lambda: server.sql("SHOW full_page_writes").strip() == "on", "the server's setting")
+    # What can be asked for by whoever connects, is.
+    with on(server.url("weak"), tmp_path) as appliance:
+        appliance.key()
+        assert server.sql("SELECT count(*) FROM key_versions", "weak").strip() == "1"
+
+
+def test_a_password_comes_from_its_file_and_is_nowhere_else(server, tmp_path):
+    server.make_database("secured")
+    server.sql("CREATE ROLE careful LOGIN PASSWORD 'database-word-77'", "postgres")
+    server.sql("ALTER DATABASE secured OWNER TO careful", "postgres")
+    rules = server.data / "pg_hba.conf"
+    former = rules.read_text()
+    rules.write_text("local secured careful scram-sha-256\n" + former)
+    server.sql("SELECT pg_reload_conf()", "postgres")
+    passwords = tmp_path / "pgpass"
+    passwords.write_text("*:*:secured:careful:database-word-77\n")
+    passwords.chmod(0o600)
+    url = server.url("secured").replace("skms@", "careful@")
+    wait_for(lambda: subprocess.run([server.programs / "psql", url, "-wc", "SELECT 1"], capture_output=True, check=False).returncode != 0, "the rule")
+    (tmp_path / "a").mkdir()
+    without = Appliance(tmp_path / "a", store__url=url).prepare().try_ctl("init")
+    assert without.returncode != 0 and "no password supplied" in without.stderr
+    with on(f"{url}&passfile={passwords}", tmp_path) as appliance:
+        appliance.key()
+        said = appliance.log.read_bytes() + pathlib.Path(f"/proc/{appliance.process.pid}/cmdline").read_bytes()
+        said += pathlib.Path(f"/proc/{appliance.process.pid}/environ").read_bytes()
+        assert b"database-word-77" not in said
+    rules.write_text(former)
+    server.sql("SELECT pg_reload_conf()", "postgres")
+
+
+def test_a_backup_is_taken_tried_and_restored_into_either_kind_of_database(server, database, tmp_path):
+    server.make_database("restored")
+    with on(database, tmp_path) as appliance:
+        keys = opened(appliance, users=20)
+        appliance.ctl("payload", "list")
+        made = appliance.ctl_json("backup", "create", "--file", tmp_path / "b")
+        assert made["keyVersions"] >= len(keys)
+        assert appliance.ctl_json("backup", "verify", "--file", tmp_path / "b")["sha256"] == made["sha256"]
+        drill = appliance.ctl_json("backup", "drill", "--file", tmp_path / "b")
+        assert drill["result"] == "passed" and drill["opened"] == len(keys)
+        appliance.stop()
+        refused = appliance.try_ctl("backup", "restore", "--file", tmp_path / "b")
+        assert refused.returncode == 7 and "overwrites none; make another one with createdb" in refused.stderr
+        for url in (server.url("restored"), ""):
+            appliance.settings["store__url"] = url or "''"
+            if not url:
+                appliance.settings["store__path"] = "file.db"
+            appliance.write_config()
+            assert "is restored" in appliance.ctl("backup", "restore", "--file", tmp_path / "b")
+            appliance.start()
+            assert opened(appliance, users=20) == keys
+            assert appliance.ctl_json("audit", "verify")["whole"]
+            assert appliance.key("val-service-id=s&valUserId=new")["kid"] not in keys
+            assert appliance.stop() == 0
+
+
+def test_nothing_acknowledged_before_a_backup_is_missing_with_writers_running(server, database, tmp_path):
+    server.make_database("moment")
+    with on(database, tmp_path) as appliance:
+        with Askers(appliance) as load:
+            before = dict(load.kids)
+            appliance.ctl("backup", "create", "--file", tmp_path / "b")
+            wait_for(lambda: len(load.kids) > len(before) + 50, "writers")
+        assert load.wrong == [] and load.broken == 0
+        appliance.stop()
+        appliance.settings["store__url"] = server.url("moment")
+        appliance.write_config()
+        appliance.ctl("backup", "restore", "--file", tmp_path / "b")
+        appliance.start()
+        for user, kid in before.items():
+            assert appliance.key(f"val-service-id=s&valUserId={user}")["kid"] == kid
+
+
+def test_what_pg_dump_writes_is_the_whole_database_again(server, database, tmp_path):
+    """The database administrator's own tool: what he carries away are ciphertexts."""
+    server.make_database("dumped")
+    with on(database, tmp_path) as appliance:
+        keys = opened(appliance, users=5)
+        dump = subprocess.run([server.programs / "pg_dump", "--no-owner", database], capture_output=True, check=True, timeout=DEADLINE).stdout
+        subprocess.run([server.programs / "psql", "--quiet", "--set=ON_ERROR_STOP=1", server.url("dumped")], input=dump, check=True, timeout=DEADLINE,
+                       stdout=subprocess.DEVNULL)
+        appliance.stop()
+        appliance.settings["store__url"] = server.url("dumped")
+        appliance.write_config()
+        appliance.start()
+        assert opened(appliance, users=5) == keys and appliance.ctl_json("audit", "verify")["whole"]
+
+
+def served_again(load, since):
+    known = len(load.kids)
+    wait_for(lambda: len(load.kids) > known, "a new key")
+    return time.monotonic() - since
+
+
+def test_connections_that_are_cut_under_load_lose_nothing(server, database, tmp_path):
+    with on(database, tmp_path) as appliance:
+        name = database.partition("?")[0].rpartition("/")[2]
+        with Askers(appliance) as load:
+            for _ in range(10):
+                server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'", "postgres")
+                assert served_again(load, time.monotonic()) < SERVED_AGAIN_S
+        judged(appliance, load)
+
+
+def judged(appliance, load):
+    assert load.wrong == [] and load.broken == 0, load.wrong[:3]
+    with contextlib.closing(load.connect()) as connection:
+        for user in list(load.kids):
+            answer, body = load.ask(connection, user)
+            assert answer.status == 200, (user, body)
+            load.judge(user, body)
+    assert load.wrong == [] and appliance.ctl_json("audit", "verify")["whole"]
+
+
+def test_a_server_that_is_killed_under_load_loses_nothing_and_is_found_again(tmp_path):
+    with cluster.running() as server, on(server.url(), tmp_path) as appliance:
+        with Askers(appliance) as load:
+            for _ in range(5):
+                server.kill()
+                refused = wait_for_503(appliance)
+                assert int(refused.headers["retry-after"]) > 0 and refused.problem["detail"] == "the database cannot be reached just now"
+                assert appliance.ask_admin("/healthz") == {"status": "ok"}
+                status = appliance.try_ctl("status")
+                assert status.returncode == 4 and "database" in status.stderr and "docs/postgresql.md" in status.stderr, status.stderr
+                server.start()
+                took = served_again(load, time.monotonic())
+                print(f"\nserved {took:.2f} s after the server answered")
+                assert took < SERVED_AGAIN_S
+        assert appliance.process.poll() is None
+        judged(appliance, load)
+
+
+def wait_for_503(appliance):
+    answers = []
+    wait_for(lambda: answers.append(appliance.get("val-service-id=s&valUserId=x")) or answers[-1].status == 503, "a refusal")
+    return answers[-1]
+
+
+def test_a_replica_takes_over_from_a_primary_that_was_killed_and_nothing_acknowledged_is_lost(tmp_path):
+    with cluster.running() as primary:
+        replica = primary.standby(primary.port + 1)
+        try:
+            url = f"postgresql://skms@/skms?host={primary.directory},{primary.directory}&port={primary.port},{replica.port}"
+            with on(url, tmp_path) as appliance:
+                with Askers(appliance) as load:
+                    wait_for(lambda: len(load.kids) > 100, "keys")
+                    primary.kill()
+                    killed = time.monotonic()
+                    assert wait_for_503(appliance).headers["retry-after"]
+                    replica.promote()
+                    took = served_again(load, time.monotonic())
+                    print(f"\nserved {took:.2f} s after the promotion, {time.monotonic() - killed:.2f} s after the primary was killed")
+                    assert took < SERVED_AGAIN_S
+                assert appliance.process.poll() is None
+                judged(appliance, load)
+                counted = replica.sql("SELECT count(*) FROM key_versions").strip()
+                assert int(counted) >= len(load.kids)
+        finally:
+            replica.stop()
+
+
+def test_a_store_moves_from_its_file_to_a_server_with_all_that_is_in_it(database, tmp_path):
+    appliance = Appliance(tmp_path).prepare()
+    appliance.start().provision()
+    keys = opened(appliance, users=30)
+    entries = appliance.ctl_json("audit", "query", "--limit", "1000")["entries"]
+    refused = appliance.try_ctl("store", "move", "--to", database)
+    assert refused.returncode == 7 and "in use" in refused.stderr
+    assert appliance.stop() == 0
+    wrong = appliance.try_ctl("store", "move", "--to", "postgresql://db.example.org/skms")
+    assert wrong.returncode == 1 and "--to leads to db.example.org" in wrong.stderr
+    said = appliance.ctl("store", "move", "--to", database)
+    assert "each checked there" in said and "set store.url in" in said
+    old = appliance.run_skmsd()
+    assert old.returncode != 0 and "was moved to postgresql://" in old.stderr and "name that in store.url" in old.stderr
+    again = appliance.try_ctl("store", "move", "--to", database)
+    assert again.returncode == 7 and "with content" in again.stderr
+    appliance.settings["store__url"] = database
+    appliance.write_config()
+    appliance.start()
+    try:
+        assert opened(appliance, users=30) == keys and appliance.ctl_json("audit", "verify")["whole"]
+        now = appliance.ctl_json("audit", "query", "--limit", "1000")["entries"]
+        assert now[:len(entries)] == entries and any(entry["action"] == "store.move" for entry in now)
+    finally:
+        assert appliance.stop() == 0
+    assert not (tmp_path / "skms.db.moving.lock").exists()
+
+
+def test_a_store_whose_rows_were_changed_is_not_moved(server, database, tmp_path):
+    appliance = Appliance(tmp_path).prepare()
+    appliance.start().provision()
+    opened(appliance, users=3)
+    assert appliance.stop() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "skms.db")) as file:
+        file.execute("UPDATE key_versions SET state = 'suspended' WHERE target = 'user-1' OR target LIKE '%1'")
+        assert file.total_changes > 0
+        file.commit()
+    refused = appliance.try_ctl("store", "move", "--to", database)
+    assert refused.returncode == 3 and "was changed outside skms, and is not moved" in refused.stderr
+    assert server.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'key_versions'", database.partition("?")[0].rpartition("/")[2]).strip() == "0"
