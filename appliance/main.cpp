@@ -62,7 +62,6 @@ int ExitCodeFor(ErrorCode code) {
     case ErrorCode::kConfiguration:
     case ErrorCode::kIo:
     case ErrorCode::kStorage:
-    case ErrorCode::kStoreUnavailable:
     case ErrorCode::kNewerSchema:
     case ErrorCode::kIntegrity:
       return kExitConfiguration;

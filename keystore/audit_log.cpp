@@ -85,6 +85,29 @@ class Entries {
   soci::statement statement_;
 };
 
+/// In their order, those without a number first; a part of them in memory at a time.
+Status EachEntry(soci::session& session, long long from, long long last,
+                 const std::function<Status(const AuditRecord&)>& take) {
+  constexpr long long kAtOnce = 2000;
+  {
+    Entries unnumbered(session, "seq IS NULL");
+    while (const AuditRecord* record = unnumbered.Next()) SKMS_TRYV(take(*record));
+  }
+  for (;;) {
+    Entries entries(session, "seq >= :from AND seq <= :last ORDER BY seq LIMIT :most", soci::use(from),
+                    soci::use(last), soci::use(kAtOnce));
+    long long read = 0;
+    long long newest = from;
+    while (const AuditRecord* record = entries.Next()) {
+      newest = record->seq;
+      ++read;
+      SKMS_TRYV(take(*record));
+    }
+    if (read < kAtOnce || newest == std::numeric_limits<long long>::max()) return Ok();
+    from = newest + 1;
+  }
+}
+
 Result<AuditCheckpoint> CheckpointOf(const std::string& text) {
   const auto jws = ReadJws(text);
   auto read = jws.has_value() ? ReadCheckpoint(jws.value(), text) : Result<AuditCheckpoint>(jws.error());
@@ -155,12 +178,12 @@ Status VerifyAuditChain(Database& database, AuditVerifier& verifier, const std::
     if (archived > 0) SKMS_TRYV(take_up_to(archived));
     // A number that no entry can have is somebody's, too.
     const long long from = archived > 0 ? archived + 1 : std::numeric_limits<long long>::min();
-    Entries entries(session, "seq >= :from OR seq IS NULL ORDER BY seq", soci::use(from));
-    while (const AuditRecord* record = entries.Next()) {
-      SKMS_TRYV(watch());
-      SKMS_TRYV(verifier.Take(*record));
-      SKMS_TRYV(take_up_to(record->seq));
-    }
+    SKMS_TRYV(EachEntry(session, from, std::numeric_limits<long long>::max(),
+                        [&](const AuditRecord& record) -> Status {
+                          SKMS_TRYV(watch());
+                          SKMS_TRYV(verifier.Take(record));
+                          return take_up_to(record.seq);
+                        }));
     for (; more; more = checkpoints.fetch()) SKMS_TRYV(verifier.TakeCheckpoint(text));
     // Archiving leaves an entry behind that says so.
     if (archived > 0 && verifier.verdict().first == 0)
@@ -176,17 +199,16 @@ Status VerifyAuditFrom(Database& database, std::int64_t seq, const std::string& 
     const Error changed =
         IntegrityError("the audit chain was changed behind the daemon's back between entry " +
                        std::to_string(seq) + ", which was signed, and entry " + std::to_string(head.entries));
-    const long long after = seq;
     const long long last = head.entries;
-    Entries entries(session, "seq > :after AND seq <= :last ORDER BY seq", soci::use(after), soci::use(last));
     std::int64_t expected = seq + 1;
     std::string previous = seq == 0 ? kAuditGenesis : hash;
-    while (const AuditRecord* record = entries.Next()) {
-      if (record->seq != expected || record->previous != previous || record->hash != AuditHash(*record))
+    SKMS_TRYV(EachEntry(session, expected, last, [&](const AuditRecord& record) -> Status {
+      if (record.seq != expected || record.previous != previous || record.hash != AuditHash(record))
         return changed;
-      previous = record->hash;
+      previous = record.hash;
       ++expected;
-    }
+      return Ok();
+    }));
     return expected == last + 1 && previous == head.head ? Ok() : Status(changed);
   });
 }

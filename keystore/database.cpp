@@ -4,6 +4,7 @@
 #include <soci/soci.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -19,9 +20,10 @@
 
 #include "base/log.h"
 #include "base/new_file.h"
+#include "keystore/database_connections.h"
 #include "keystore/database_engine.h"
 #include "keystore/database_lock.h"
-#include "keystore/prepared_statements.h"
+#include "keystore/database_url.h"
 #include "keystore/store_meter.h"
 
 namespace skms::keystore {
@@ -33,101 +35,10 @@ constexpr std::size_t kMostInOneCommit = 128;
 constexpr std::size_t kMostPatientInOneCommit = 8;
 constexpr std::chrono::milliseconds kPatience{20};
 
-struct Connection {
-  explicit Connection(std::unique_ptr<soci::session> open, std::uint64_t of_epoch)
-      : session(std::move(open)), statements(*session), epoch(of_epoch) {}
-  const std::unique_ptr<soci::session> session;
-  PreparedStatements statements;
-  const std::uint64_t epoch;  ///< of Connections, when it was made
-};
-
-/// Makes connections, and knows when those that are there are good for nothing.
-class Connections {
- public:
-  explicit Connections(std::unique_ptr<DatabaseEngine> engine) : engine_(std::move(engine)) {}
-
-  const DatabaseEngine& engine() const { return *engine_; }
-
-  /// `connection`, where it may be used; else another in its place. Errors: kStoreUnavailable, kStorage,
-  /// kConflict (to write: another process does).
-  Status Renew(std::unique_ptr<Connection>& connection, bool to_write) {
-    if (connection && connection->epoch == epoch_) return Ok();
-    connection.reset();
-    SKMS_TRYV(Rested());
-    try {
-      connection =
-          std::make_unique<Connection>(to_write ? engine_->ConnectToWrite() : engine_->Connect(), epoch_);
-      SetTrouble("");
-      return Ok();
-    } catch (const std::exception& exception) {
-      Error error = engine_->Describe(exception);
-      if (error.code == ErrorCode::kStoreUnavailable) Rest();
-      SetTrouble(error.detail);
-      return error;
-    }
-  }
-
-  Status Guarded(const DatabaseWork& work, Connection& connection) {
-    const PreparedStatements::InUse in_use(connection.statements);
-    Status status = Ok();
-    try {
-      status = work(*connection.session);
-    } catch (const std::exception& exception) {
-      status = Failure(exception, connection);
-    }
-    return status;
-  }
-
-  /// Why the last attempt to connect failed; empty: it did not.
-  std::string trouble() const {
-    const std::lock_guard lock(mutex_);
-    return trouble_;
-  }
-
-  /// After an error, which may leave a statement anywhere; in no transaction that the error has ended.
-  void Forget(Connection& connection) {
-    connection.statements.Forget();
-    try {
-      engine_->ForgetStatements(*connection.session);
-    } catch (const std::exception& exception) {
-      Failure(exception, connection);
-    }
-  }
-
- private:
-  /// One that is lost, or that leads to a server that writes no more, was hardly the only one.
-  Error Failure(const std::exception& exception, Connection& connection) {
-    Error error = engine_->Describe(exception);
-    if (engine_->IsLost(*connection.session))
-      error = {ErrorCode::kStoreUnavailable, "the connection to the database is lost"};
-    if (error.code == ErrorCode::kStoreUnavailable) {
-      std::uint64_t of_connection = connection.epoch;
-      if (epoch_.compare_exchange_strong(of_connection, of_connection + 1))
-        LogWarning("database: " + error.detail + "; it is connected to again");
-    }
-    return error;
-  }
-
-  /// After an attempt that led nowhere no other is made for a moment: requests that wait for one after the
-  /// other would wait for ever.
-  Status Rested() const {
-    if (std::chrono::steady_clock::now().time_since_epoch().count() >= rest_until_) return Ok();
-    return Error{ErrorCode::kStoreUnavailable, "the database cannot be reached"};
-  }
-  void Rest() { rest_until_ = (std::chrono::steady_clock::now() + kRest).time_since_epoch().count(); }
-
-  void SetTrouble(std::string trouble) {
-    const std::lock_guard lock(mutex_);
-    trouble_ = std::move(trouble);
-  }
-
-  static constexpr std::chrono::milliseconds kRest{200};
-  const std::unique_ptr<DatabaseEngine> engine_;
-  mutable std::mutex mutex_;
-  std::string trouble_;
-  std::atomic<std::uint64_t> epoch_{0};
-  std::atomic<std::chrono::steady_clock::rep> rest_until_{0};
-};
+// What a server that does not answer may cost those who wait.
+constexpr std::chrono::seconds kLongestWrite{20};
+constexpr std::chrono::seconds kLongestRead{30};
+constexpr std::chrono::seconds kAtLength{24 * 3600};  // a whole database is copied in one
 
 }  // namespace
 
@@ -153,9 +64,9 @@ class Database::State {
 
   Status Start() {
     readers_.resize(kReaders);
-    Status started = connections_.Renew(writing_, true);
+    Status started = connections_.Begin(writing_, Connections::Use::kWrite);
     for (std::unique_ptr<Connection>& reader : readers_) {
-      if (started.has_value()) started = connections_.Renew(reader, false);
+      if (started.has_value()) started = connections_.Begin(reader, Connections::Use::kRead);
     }
     if (started.has_error()) {
       Error error = std::move(started).error();
@@ -167,7 +78,8 @@ class Database::State {
     return Ok();
   }
 
-  Status Read(const DatabaseWork& work) {
+  Status Read(const DatabaseWork& work) { return ReadFor(kLongestRead, work); }
+  Status ReadFor(std::chrono::seconds limit, const DatabaseWork& work) {
     std::unique_ptr<Connection> reader;
     const auto asked = std::chrono::steady_clock::now();
     {
@@ -177,9 +89,10 @@ class Database::State {
       readers_.pop_back();
     }
     const auto begun = std::chrono::steady_clock::now();
-    Status status = connections_.Renew(reader, false);
-    if (status.has_value()) status = connections_.Guarded(work, *reader);
-    if (status.has_error() && reader) connections_.Forget(*reader);
+    const auto renewed = connections_.Renew(reader, Connections::Use::kRead);
+    Status status =
+        renewed.has_error() ? Status(renewed.error()) : connections_.Guarded(work, *reader, limit);
+    if (reader) connections_.Settle(*reader);
     meter_.reader_wait.Observe(begun - asked);
     meter_.reads.Observe(std::chrono::steady_clock::now() - begun);
     {
@@ -197,9 +110,9 @@ class Database::State {
     }
     return WriteAnyway(std::move(work));
   }
-  Status WriteAnyway(DatabaseWork work) {
+  Status WriteAnyway(DatabaseWork work, std::chrono::seconds limit = kLongestWrite) {
     const auto begun = std::chrono::steady_clock::now();
-    Status done = Queue({std::move(work), false, {}}).get();
+    Status done = Queue({std::move(work), false, limit, {}}).get();
     meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
     return done;
   }
@@ -213,6 +126,11 @@ class Database::State {
     return now;
   }
 
+  void OnReconnected(std::function<Status()> reconnected) {
+    const std::lock_guard lock(reconnected_mutex_);
+    reconnected_ = std::move(reconnected);
+  }
+
   void RefuseWrites(std::string why) {
     const std::lock_guard lock(mutex_);
     refusal_ = std::move(why);
@@ -220,7 +138,7 @@ class Database::State {
   }
 
   std::future<Status> BeginPatientWrite(DatabaseWork work) {
-    Change change{std::move(work), false, {}};
+    Change change{std::move(work), false, kLongestWrite, {}};
     std::future<Status> done = change.done.get_future();
     {
       const std::lock_guard lock(mutex_);
@@ -233,13 +151,14 @@ class Database::State {
 
   Status EmptyLog() {
     const DatabaseWork truncate = [this](soci::session& session) { return engine().EmptyLog(session); };
-    return Queue({truncate, true, {}}).get();
+    return Queue({truncate, true, kLongestWrite, {}}).get();
   }
 
  private:
   struct Change {
     DatabaseWork work;
     bool outside_transaction = false;
+    std::chrono::seconds limit = kLongestWrite;
     std::promise<Status> done;
   };
 
@@ -257,17 +176,31 @@ class Database::State {
     for (;;) {
       std::vector<Change> batch = NextBatch();
       if (batch.empty()) return;
-      if (const Status connected = connections_.Renew(writing_, true); connected.has_error()) {
+      if (const Status connected = ConnectToWrite(); connected.has_error()) {
         meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
         for (Change& change : batch) change.done.set_value(connected);
       } else if (batch.front().outside_transaction) {
-        Status done = connections_.Guarded(batch.front().work, *writing_);
-        if (done.has_error()) connections_.Forget(*writing_);
+        Status done = connections_.Guarded(batch.front().work, *writing_, kLongestWrite);
+        connections_.Settle(*writing_);
         batch.front().done.set_value(std::move(done));
       } else {
         Commit(batch);
       }
     }
+  }
+
+  /// What is queued was decided by what was known before a connection was lost, and with it perhaps the
+  /// answer of a commit: it is refused, and what comes after it is decided by what is in the database.
+  Status ConnectToWrite() {
+    SKMS_TRY(const bool made, connections_.Renew(writing_, Connections::Use::kWrite));
+    if (!made || engine().is_file()) return Ok();
+    const std::lock_guard lock(reconnected_mutex_);
+    Status learnt = reconnected_ ? reconnected_() : Ok();
+    if (learnt.has_value())
+      return Error{ErrorCode::kStoreUnavailable, "the connection to the database was lost; try again"};
+    writing_.reset();
+    LogError("database: what it holds cannot be learnt anew: " + learnt.error().Describe());
+    return learnt;
   }
 
   /// Empty: the end.
@@ -299,15 +232,17 @@ class Database::State {
 
   void Commit(std::vector<Change>& batch) {
     std::vector<Status> outcomes;
+    std::chrono::seconds limit = kLongestWrite;
+    for (const Change& change : batch) limit = std::max(limit, change.limit);
     const auto begun = std::chrono::steady_clock::now();
     Status committed = connections_.Guarded(
         [&](soci::session& session) -> Status {
           engine().BeginWrite(session);
           for (const Change& change : batch) outcomes.push_back(Apply(change));
-          session << "COMMIT";
+          engine().Commit(session);
           return Ok();
         },
-        *writing_);
+        *writing_, limit);
     meter_.commits.Observe(std::chrono::steady_clock::now() - begun);
     if (committed.has_error()) {
       meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
@@ -321,12 +256,10 @@ class Database::State {
   Status Apply(const Change& change) {
     soci::session& session = *writing_->session;
     session << "SAVEPOINT one_change";
-    Status status = connections_.Guarded(change.work, *writing_);
+    Status status = connections_.Guarded(change.work, *writing_, change.limit);
     // A failed change leaves nothing; errors here end the whole transaction.
-    if (status.has_error()) {
-      session << "ROLLBACK TO one_change";
-      connections_.Forget(*writing_);
-    }
+    if (status.has_error()) session << "ROLLBACK TO one_change";
+    connections_.Settle(*writing_);
     session << "RELEASE one_change";
     return status;
   }
@@ -337,12 +270,12 @@ class Database::State {
           session << "ROLLBACK";
           return Ok();
         },
-        *writing_);
+        *writing_, kLongestWrite);
     // SQLite has often rolled back by itself (disk full); a connection that cannot is replaced.
     if (rolled_back.has_error()) {
       writing_.reset();
     } else {
-      connections_.Forget(*writing_);
+      connections_.Settle(*writing_);
     }
   }
 
@@ -350,6 +283,8 @@ class Database::State {
   const DatabaseLock lock_;
   std::atomic<bool> refusing_{false};  // refusal_ is not empty
   std::string refusal_;
+  std::mutex reconnected_mutex_;  ///< held while it runs
+  std::function<Status()> reconnected_;
   mutable std::mutex mutex_;
   std::condition_variable queued_;
   std::condition_variable reader_free_;
@@ -363,19 +298,6 @@ class Database::State {
   std::thread writer_;
 };
 
-namespace {
-
-/// Nothing was written: whatever becomes of this, no more than the connection is lost by it.
-void EndSnapshot(soci::session& session) {
-  try {
-    session << "ROLLBACK";
-  } catch (const std::exception& exception) {
-    LogWarning("database: a snapshot did not end; what follows on its connection will tell");
-  }
-}
-
-}  // namespace
-
 Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
   session << "SAVEPOINT one_part";
   Status status = work(session);
@@ -385,16 +307,16 @@ Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
 }
 
 Status Database::ReadSnapshot(const DatabaseWork& work) {
-  return state_->Read([&](soci::session& session) -> Status {
+  return state_->ReadFor(kAtLength, [&](soci::session& session) -> Status {
     state_->engine().BeginSnapshot(session);
     Status status = Ok();
     try {
       status = work(session);
     } catch (...) {
-      EndSnapshot(session);
+      state_->engine().EndSnapshot(session);
       throw;
     }
-    EndSnapshot(session);
+    state_->engine().EndSnapshot(session);
     return status;
   });
 }
@@ -441,6 +363,7 @@ Status Database::CreateFile(const std::string& path) {
 
 Result<std::unique_ptr<Database>> Database::Open(const StoreLocation& location) {
   if (location.url.empty()) return Open(location.path);
+  SKMS_TRYV(CheckPostgresqlEnvironment());
   SKMS_TRY(DatabaseLock lock, DatabaseLock::Take(location.path));
   auto state = std::make_unique<State>(MakePostgresqlEngine(location.url), std::move(lock));
   SKMS_TRYV(state->Start());
@@ -462,12 +385,16 @@ Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Database::~Database() = default;
 Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
 Status Database::Write(DatabaseWork work) { return state_->Write(std::move(work)); }
+Status Database::WriteAtLength(DatabaseWork work) { return state_->WriteAnyway(std::move(work), kAtLength); }
 Status Database::WriteAnyway(DatabaseWork work) { return state_->WriteAnyway(std::move(work)); }
 void Database::RefuseWrites(std::string why) { state_->RefuseWrites(std::move(why)); }
 std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
   return state_->BeginPatientWrite(std::move(work));
 }
 Status Database::EmptyLog() { return state_->EmptyLog(); }
+void Database::OnReconnected(std::function<Status()> reconnected) {
+  state_->OnReconnected(std::move(reconnected));
+}
 std::string Database::trouble() const { return state_->trouble(); }
 StoreFigures Database::figures() const { return state_->figures(); }
 

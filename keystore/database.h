@@ -60,6 +60,8 @@ class Database {
   /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not
   /// be told as it must be. WriteAnyway and what is patient go on.
   void RefuseWrites(std::string why);
+  /// As Write, for what may take hours with nobody else at the database.
+  Status WriteAtLength(DatabaseWork work);
   /// As Write, for what is no decision.
   Status WriteAnyway(DatabaseWork work);
   /// A write that nobody waits for and that can wait itself: it goes along with somebody else's commit, or
@@ -81,6 +83,11 @@ class Database {
   /// Octets on disk. Errors: kStorage, kStoreUnavailable.
   Result<std::int64_t> Size();
   bool HasTable(soci::session& session, const std::string& name) const;
+  /// `reconnected` is called when the connection to write was lost and is there again, before anything is
+  /// written: a commit whose answer was lost may stand, and another server may be at the other end. It must
+  /// not write, and does not run any more once another one is set. What it fails with is what every write
+  /// fails with until it succeeds. With SQLite: never.
+  void OnReconnected(std::function<Status()> reconnected);
   /// Why it could not be connected to when that was last tried; empty: it could.
   std::string trouble() const;
   StoreFigures figures() const;

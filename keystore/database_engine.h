@@ -27,21 +27,26 @@ class DatabaseEngine {
   virtual std::string Name() const = 0;
   /// The database is a file of this host, with a log beside it.
   virtual bool is_file() const = 0;
-  /// A connection to read on, with every setting that durability and secrecy rest on. Throws.
+  /// Throws, as all that follows does.
   virtual std::unique_ptr<soci::session> Connect() const = 0;
-  /// As Connect; the one connection of all processes that writes, and as long as it lives no other is.
-  /// Throws.
-  virtual std::unique_ptr<soci::session> ConnectToWrite() const = 0;
+  /// Every setting that durability and secrecy rest on.
+  virtual void Prepare(soci::session& session) const = 0;
+  /// It is the one connection of all processes that writes, and as long as it lives no other is.
+  virtual void BecomeWriter(soci::session& session) const = 0;
+  /// -1: there is none.
+  virtual int SocketOf(soci::session& session) const = 0;
   /// What SOCI threw; without the values that a statement was given, which may be user identities.
   virtual Error Describe(const std::exception& thrown) const = 0;
-  /// The connection is of no use any more; another one may be.
-  virtual bool IsLost(soci::session& session) const = 0;
+  /// The connection on which this was thrown is of no use any more; another one may be.
+  virtual bool MeansLost(const std::exception& thrown, soci::session& session) const = 0;
 
   /// What the server still knows of statements that are no more.
   virtual void ForgetStatements(soci::session& session) const = 0;
   virtual void BeginWrite(soci::session& session) const = 0;
-  /// Until the rollback, all statements see one and the same state.
+  virtual void Commit(soci::session& session) const = 0;
+  /// Until its end, all statements see one and the same state.
   virtual void BeginSnapshot(soci::session& session) const = 0;
+  virtual void EndSnapshot(soci::session& session) const = 0;
   /// What was overwritten goes out of the log of changes. Errors: kStorage.
   virtual Status EmptyLog(soci::session& session) const = 0;
   /// Where this engine makes copies of its own (see Database::CopyTo). Errors: kUnsupported, kStorage.

@@ -71,6 +71,7 @@ Result<DatabaseFacts> InspectServer(const std::string& url) {
   const std::unique_ptr<DatabaseEngine> engine = MakePostgresqlEngine(url);
   try {
     const std::unique_ptr<soci::session> session = engine->Connect();
+    engine->Prepare(*session);
     return Facts(*engine, *session, false);
   } catch (const std::exception& exception) {
     Error error = engine->Describe(exception);

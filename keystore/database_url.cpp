@@ -1,7 +1,12 @@
 #include "keystore/database_url.h"
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -43,23 +48,106 @@ std::vector<std::string> Split(const std::string& list) {
 
 /// A socket of this host, or its loopback.
 bool IsHere(const std::string& host) {
-  return host.empty() || host.front() == '/' || host.front() == '@' || host == "localhost" ||
-         host.rfind("127.", 0) == 0 || host == "::1";
+  if (host.empty() || host.front() == '/' || host.front() == '@' || host == "localhost" || host == "::1")
+    return true;
+  in_addr address{};
+  constexpr std::uint32_t kLoopback = 127;
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == kLoopback;
+}
+
+// What can be said in a URL. What libpq reads besides would hold a secret, weaken what is checked here, or
+// is not for a server's connections.
+constexpr std::array<const char*, 28> kParameters{"host",
+                                                  "hostaddr",
+                                                  "port",
+                                                  "dbname",
+                                                  "user",
+                                                  "passfile",
+                                                  "sslmode",
+                                                  "sslrootcert",
+                                                  "sslcert",
+                                                  "sslkey",
+                                                  "sslcrl",
+                                                  "sslcrldir",
+                                                  "sslsni",
+                                                  "ssl_min_protocol_version",
+                                                  "ssl_max_protocol_version",
+                                                  "channel_binding",
+                                                  "requirepeer",
+                                                  "krbsrvname",
+                                                  "gssencmode",
+                                                  "options",
+                                                  "application_name",
+                                                  "target_session_attrs",
+                                                  "connect_timeout",
+                                                  "keepalives_idle",
+                                                  "keepalives_interval",
+                                                  "keepalives_count",
+                                                  "tcp_user_timeout",
+                                                  "client_encoding"};
+// 0 would switch them off.
+constexpr std::array<const char*, 5> kLimits{"connect_timeout", "keepalives_idle", "keepalives_interval",
+                                             "keepalives_count", "tcp_user_timeout"};
+
+bool IsNumber(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos &&
+         text.find_first_not_of('0') != std::string::npos;
+}
+
+Status CheckParameters(const std::map<std::string, std::string>& said) {
+  for (const auto& [name, value] : said) {
+    if (name == "password")
+      return InvalidArgument(
+          "holds a password; put it into a file of mode 0600 (libpq's: host:port:database:user:password) and "
+          "name that with passfile=, or use a client certificate with sslcert= and sslkey=");
+    if (std::find(kParameters.begin(), kParameters.end(), name) == kParameters.end())
+      return InvalidArgument("has parameter " + name +
+                             ", which is not taken; docs/postgresql.md has those that are");
+    if (std::find(kLimits.begin(), kLimits.end(), name) != kLimits.end() && !IsNumber(value))
+      return InvalidArgument("must have a number above 0 for " + name);
+  }
+  return Ok();
+}
+
+/// What libpq takes where the URL says nothing, and would lead elsewhere than the URL seems to.
+constexpr std::array<const char*, 13> kEnvironment{"PGHOST",
+                                                   "PGHOSTADDR",
+                                                   "PGPORT",
+                                                   "PGDATABASE",
+                                                   "PGSERVICE",
+                                                   "PGSERVICEFILE",
+                                                   "PGSYSCONFDIR",
+                                                   "PGPASSWORD",
+                                                   "PGSSLMODE",
+                                                   "PGREQUIRESSL",
+                                                   "PGGSSENCMODE",
+                                                   "PGOPTIONS",
+                                                   "PGTARGETSESSIONATTRS"};
+
+std::string Quoted(const std::string& value) {
+  std::string out = "'";
+  for (const char c : value) {
+    if (c == '\'' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "'";
 }
 
 }  // namespace
 
 Status CheckPostgresqlUrl(const std::string& url) {
   SKMS_TRY(auto said, Parse(url));
-  if (said.count("password") > 0)
-    return InvalidArgument(
-        "holds a password; put it into a file of mode 0600 (libpq's: host:port:database:user:password) and "
-        "name that with passfile=, or use a client certificate with sslcert= and sslkey=");
-  if (said.count("service") > 0)
-    return InvalidArgument("names a service of libpq, which could be anything; say here what it says");
-  if (said["dbname"].empty()) return InvalidArgument("names no database: postgresql://host/name");
-  for (const char* name : {"host", "hostaddr"}) {
-    for (const std::string& host : Split(said[name])) {
+  SKMS_TRYV(CheckParameters(said));
+  const std::string& name = said["dbname"];
+  if (name.empty()) return InvalidArgument("names no database: postgresql://host/name");
+  // A password with a slash in it has been taken for it.
+  if (name.find_first_of("/@:?&") != std::string::npos)
+    return InvalidArgument("names a database with a character that a URL is made of");
+  for (const std::string& port : Split(said["port"])) {
+    if (!port.empty() && !IsNumber(port)) return InvalidArgument("has a port that is no number");
+  }
+  for (const char* member : {"host", "hostaddr"}) {
+    for (const std::string& host : Split(said[member])) {
       if (!IsHere(host) && said["sslmode"] != "verify-full")
         return InvalidArgument("leads to " + host +
                                ", and whoever is between could be the server: add sslmode=verify-full and "
@@ -69,6 +157,15 @@ Status CheckPostgresqlUrl(const std::string& url) {
   if (const std::string& wanted = said["target_session_attrs"];
       !wanted.empty() && wanted != "read-write" && wanted != "primary")
     return InvalidArgument("must have target_session_attrs=read-write, which is the default");
+  return Ok();
+}
+
+Status CheckPostgresqlEnvironment() {
+  for (const char* name : kEnvironment) {
+    if (std::getenv(name) != nullptr)  // NOLINT(concurrency-mt-unsafe): nobody sets any
+      return ConfigurationError(
+          std::string(name) + " is set in the environment, and would say what store.url is to say; unset it");
+  }
   return Ok();
 }
 
@@ -90,7 +187,7 @@ std::string PostgresqlName(const std::string& url) {
 
 std::string PostgresqlConnection(const std::string& url) {
   auto parsed = Parse(url);
-  if (parsed.has_error()) return url;
+  if (parsed.has_error()) return "";
   auto& said = parsed.value();
   constexpr const char* kDefaults[][2] = {
       {"target_session_attrs", "read-write"},
@@ -101,13 +198,11 @@ std::string PostgresqlConnection(const std::string& url) {
       {"keepalives_interval", "2"},
       {"keepalives_count", "2"},
   };
-  std::string out = url;
-  for (const auto& [name, value] : kDefaults) {
-    if (said.count(name) > 0) continue;
-    out += out.find('?') == std::string::npos ? '?' : '&';
-    out += name;
-    out += '=';
-    out += value;
+  for (const auto& [name, value] : kDefaults) said.try_emplace(name, value);
+  std::string out;
+  for (const auto& [name, value] : said) {
+    if (!out.empty()) out += ' ';
+    out += name + '=' + Quoted(value);
   }
   return out;
 }

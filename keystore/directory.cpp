@@ -101,8 +101,8 @@ Status Directory::Reload() {
   SKMS_TRYV(LoadTable(ReadSubscriptions(database_), module_, "subscription", [&](Subscription subscription) {
     loaded->subscriptions.insert_or_assign(subscription.id.value(), std::move(subscription));
   }));
-  loaded->version = 1;
   const std::lock_guard lock(snapshot_mutex_);
+  loaded->version = snapshot_ ? snapshot_->version + 1 : 1;
   snapshot_ = std::move(loaded);
   return Ok();
 }

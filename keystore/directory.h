@@ -38,6 +38,8 @@ class Directory {
                                                  const Clock& clock);
 
   std::shared_ptr<const DirectorySnapshot> snapshot() const;
+  /// What the database holds by now, whoever wrote it. Errors: as Load; the former snapshot stays.
+  Status Reload();
 
   // Each change: checked against the snapshot, written with its audit entry in one transaction, then shown.
   Status AddService(const Requester& by, const Service& service);
@@ -63,7 +65,6 @@ class Directory {
                              const std::string& service = "");
   using Edit = std::function<void(DirectorySnapshot&)>;
   Directory(Database& database, hsm::CryptoModule& module, const Clock& clock);
-  Status Reload();
   /// Writes `row` and the audit entry, then publishes the snapshot that `edit` makes. Called with
   /// change_mutex_ held.
   Status Change(AuditEntry entry, const DatabaseWork& row, const Edit& edit);

@@ -74,7 +74,23 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   auto state = std::make_unique<State>(module, clock, std::move(database), std::move(directory),
                                        std::move(lasting_key), lasting, options.answer_cache_bytes);
   state->payloads_exist = payloads;
+  state->database->OnReconnected([known = state.get()] { return known->LearnAnew(); });
   return std::unique_ptr<KeyStore>(new KeyStore(std::move(state)));
+}
+
+Status KeyStore::State::LearnAnew() {
+  SKMS_TRY(const AuditSummary head, ReadAuditHead(*database));
+  if (head.entries < signed_up_to)
+    return IntegrityError("the audit chain of this server ends with entry " + std::to_string(head.entries) +
+                          ", and entry " + std::to_string(signed_up_to) +
+                          " was signed: it lacks what was acknowledged");
+  SKMS_TRY(const std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));
+  if (use) SKMS_TRYV(module.UseGenerations(use->generations));
+  SKMS_TRYV(directory->Reload());
+  payloads_exist = true;  // for all that is known
+  ++changes_by_hand;
+  answers.Clear();
+  return Ok();
 }
 
 KeyStore::KeyStore(std::unique_ptr<State> state) : state_(std::move(state)) {}

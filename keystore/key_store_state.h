@@ -49,6 +49,11 @@ class KeyStore::State {
         lasting(was_lasting),
         lasting_key_(std::move(lasting_key)) {}
 
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  /// Before the members go that it looks at.
+  ~State() { database->OnReconnected({}); }
+
   /// An entry about one selector, its target as a pseudonym.
   AuditEntry EntryFor(const Requester& by, const char* action, const Selector& selector) const;
   /// 16 hex digits that stand for identities.
@@ -157,6 +162,10 @@ class KeyStore::State {
   Result<KeyChangeSet> PlanOne(const Requester& by, const Service& service, const Selector& selector,
                                std::int64_t now);
   Status CommitRotation(std::vector<std::pair<Selector, KeyChangeSet>>& sets, RotationRun& run);
+
+  /// After a commit whose outcome nobody told, or on another server: what is kept in memory of what the
+  /// database holds. kIntegrity: what was signed is not in it. Does not write.
+  Status LearnAnew();
 
   std::timed_mutex& LockFor(const Selector& selector);
   /// Of those who do not wait any longer for the first one's holder.

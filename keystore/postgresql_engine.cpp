@@ -3,8 +3,9 @@
 #include <soci/soci.h>
 
 #include <algorithm>
-#include <array>
+#include <initializer_list>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "keystore/database_engine.h"
@@ -31,6 +32,12 @@ class InUse : public std::runtime_error {
   InUse() : std::runtime_error("") {}
 };
 
+/// The commit stands, perhaps on this server alone.
+class Uncertain : public std::runtime_error {
+ public:
+  Uncertain() : std::runtime_error("") {}
+};
+
 /// libpq's words name hosts, ports and roles; one line of them.
 std::string FirstLine(std::string text) {
   constexpr std::string_view kSocis = "Cannot establish connection to the database.";
@@ -44,13 +51,24 @@ PGconn* ConnectionOf(soci::session& session) {
   return static_cast<soci::postgresql_session_backend*>(session.get_backend())->conn_;  // NOLINT(*-downcast)
 }
 
+bool IsOneOf(const std::string& state, std::initializer_list<const char*> beginnings) {
+  return std::any_of(beginnings.begin(), beginnings.end(),
+                     [&](const char* one) { return state.rfind(one, 0) == 0; });
+}
+
 /// The server is not there, goes away, has no room for more, or took too long: another time it may do.
 bool MayDoLater(const std::string& state) {
-  constexpr std::array<const char*, 4> kClasses{"08", "53", "57", "58"};
-  constexpr std::array<const char*, 5> kStates{"25006", "25P03", "40001", "40P01", kLockNotAvailable};
-  return std::any_of(kClasses.begin(), kClasses.end(),
-                     [&](const char* one) { return state.compare(0, 2, one) == 0; }) ||
-         std::any_of(kStates.begin(), kStates.end(), [&](const char* one) { return state == one; });
+  return IsOneOf(state, {"08", "53", "57", "58", "25006", "25P03", "40001", "40P01", kLockNotAvailable});
+}
+/// It goes away, or takes no writes any more.
+bool MeansGone(const std::string& state) { return IsOneOf(state, {"08", "57P", "25006", "25P03"}); }
+
+/// Of this thread's last statement. A commit whose wait for a replica was cut short is told as a warning.
+thread_local bool warned = false;
+
+void TakeNotice(void* /*unused*/, const PGresult* result) {
+  const char* severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity != nullptr && std::string_view(severity) == "WARNING") warned = true;
 }
 
 std::string Shown(soci::session& session, const std::string& setting) {
@@ -68,8 +86,10 @@ void CheckSettings(soci::session& session) {
       throw Unsuitable(std::string("its server runs with ") + setting +
                        "=off, and would lose keys that were acknowledged");
   }
-  if (const std::string commit = Shown(session, "synchronous_commit"); commit == "off" || commit == "local")
-    session << "SET synchronous_commit = on";
+  // Also where it is as it should be: of a setting of the session's own no reload of the server's takes it
+  // away.
+  const std::string commit = Shown(session, "synchronous_commit");
+  session << "SET synchronous_commit = " + (commit == "off" || commit == "local" ? "on" : commit);
 }
 
 class PostgresqlEngine : public DatabaseEngine {
@@ -82,38 +102,45 @@ class PostgresqlEngine : public DatabaseEngine {
   bool is_file() const override { return false; }
 
   std::unique_ptr<soci::session> Connect() const override {
-    std::unique_ptr<soci::session> session;
     try {
-      session = std::make_unique<soci::session>(soci::postgresql, connection_);
+      return std::make_unique<soci::session>(soci::postgresql, connection_);
     } catch (const std::exception& exception) {
       throw NoServer(FirstLine(exception.what()));
     }
+  }
+
+  void Prepare(soci::session& session) const override {
+    PQsetNoticeReceiver(ConnectionOf(session), TakeNotice, nullptr);
     for (const char* setting :
          {"client_encoding = 'UTF8'",
           // Who holds something and is not heard of any more loses it, so that others can go on.
           "statement_timeout = '60s'", kLockTimeout, "idle_in_transaction_session_timeout = '60s'",
           "tcp_keepalives_idle = 5", "tcp_keepalives_interval = 2", "tcp_keepalives_count = 2",
-          "client_min_messages = 'error'"}) {
-      *session << std::string("SET ") + setting;
+          "client_min_messages = 'warning'"}) {
+      session << std::string("SET ") + setting;
     }
-    CheckSettings(*session);
-    return session;
+    CheckSettings(session);
+    // Prepared statements and the lock belong to a server process: it must be one and the same.
+    int process = 0;
+    session << "SELECT pg_backend_pid()", soci::into(process);
+    if (process != PQbackendPID(ConnectionOf(session)))
+      throw Unsuitable("a connection pooler stands before its server; name the server itself");
   }
 
-  std::unique_ptr<soci::session> ConnectToWrite() const override {
-    std::unique_ptr<soci::session> session = Connect();
+  void BecomeWriter(soci::session& session) const override {
     // Of the connection, and gone with it: who has lost it cannot have written after that.
     // Not at once: a process that has just ended is heard of by the server a moment later.
-    *session << "SET lock_timeout = '3s'";
+    session << "SET lock_timeout = '3s'";
     try {
-      *session << "SELECT pg_advisory_lock(1936420211, hashtext(current_schema()))";
+      session << "SELECT pg_advisory_lock(1936420211, hashtext(current_schema()))";
     } catch (const soci::postgresql_soci_error& error) {
       if (error.sqlstate() == kLockNotAvailable) throw InUse();
       throw;
     }
-    *session << std::string("SET ") + kLockTimeout;
-    return session;
+    session << std::string("SET ") + kLockTimeout;
   }
+
+  int SocketOf(soci::session& session) const override { return PQsocket(ConnectionOf(session)); }
 
   Error Describe(const std::exception& thrown) const override {
     if (dynamic_cast<const InUse*>(&thrown) != nullptr)
@@ -122,6 +149,8 @@ class PostgresqlEngine : public DatabaseEngine {
       return Error{ErrorCode::kStoreUnavailable, "no database server: " + std::string(thrown.what())};
     if (dynamic_cast<const Unsuitable*>(&thrown) != nullptr)
       return StorageError("the database is not fit for keys: " + std::string(thrown.what()));
+    if (dynamic_cast<const Uncertain*>(&thrown) != nullptr)
+      return Error{ErrorCode::kStoreUnavailable, "the server did not wait for its replica"};
     const auto* refused = dynamic_cast<const soci::postgresql_soci_error*>(&thrown);
     if (refused == nullptr) return StorageError("the database refused");
     const std::string state = refused->sqlstate();
@@ -130,17 +159,29 @@ class PostgresqlEngine : public DatabaseEngine {
     return MayDoLater(state) ? Error{ErrorCode::kStoreUnavailable, detail} : StorageError(detail);
   }
 
-  bool IsLost(soci::session& session) const override {
+  bool MeansLost(const std::exception& thrown, soci::session& session) const override {
     const PGconn* connection = ConnectionOf(session);
-    return connection == nullptr || PQstatus(connection) != CONNECTION_OK;
+    if (connection == nullptr || PQstatus(connection) != CONNECTION_OK) return true;
+    if (dynamic_cast<const Uncertain*>(&thrown) != nullptr) return true;
+    const auto* refused = dynamic_cast<const soci::postgresql_soci_error*>(&thrown);
+    return refused != nullptr && MeansGone(refused->sqlstate());
   }
 
   /// One that went within a transaction that had failed could not be told so.
   void ForgetStatements(soci::session& session) const override { session << "DEALLOCATE ALL"; }
   void BeginWrite(soci::session& session) const override { session << "BEGIN"; }
+  void Commit(soci::session& session) const override {
+    warned = false;
+    session << "COMMIT";
+    if (warned) throw Uncertain();
+  }
   void BeginSnapshot(soci::session& session) const override {
     session << "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    // What is read may take long to go where it goes.
+    session << "SET LOCAL idle_in_transaction_session_timeout = 0";
+    session << "SET LOCAL statement_timeout = 0";
   }
+  void EndSnapshot(soci::session& session) const override { session << "ROLLBACK"; }
 
   /// The server's log of changes is its own, and its administrator's (docs/postgresql.md).
   Status EmptyLog(soci::session& /*session*/) const override { return Ok(); }

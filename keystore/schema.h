@@ -1,6 +1,7 @@
 // The tables, and the forward migrations that lead to them. A migration, once released, is never edited.
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "keystore/database.h"
@@ -8,6 +9,15 @@
 namespace skms::keystore {
 
 inline constexpr int kSchemaVersion = 9;
+
+/// All of them, as of kSchemaVersion.
+inline constexpr std::array<const char*, 17> kTables{
+    "approvals",     "audit",        "audit_checkpoints",
+    "group_members", "issuers",      "key_events",
+    "key_versions",  "meta",         "payloads",
+    "principals",    "recipients",   "service_records",
+    "services",      "state_counts", "subscription_positions",
+    "subscriptions", "val_groups"};
 
 /// Brings an empty or older database to kSchemaVersion, one transaction a step. Errors: kNewerSchema,
 /// kStorage.

@@ -26,7 +26,9 @@ class SqliteEngine : public DatabaseEngine {
   bool is_file() const override { return true; }
 
   std::unique_ptr<soci::session> Connect() const override {
-    auto session = std::make_unique<soci::session>(soci::sqlite3, "db=\"" + path_ + "\"");
+    return std::make_unique<soci::session>(soci::sqlite3, "db=\"" + path_ + "\"");
+  }
+  void Prepare(soci::session& session) const override {
     struct Pragma {
       const char* name;
       const char* value;
@@ -40,14 +42,14 @@ class SqliteEngine : public DatabaseEngine {
       std::string answer;
       soci::indicator null = soci::i_ok;
       const std::string name = std::string("PRAGMA ") + pragma.name;
-      *session << name + "=" + pragma.value, soci::into(answer, null);
-      *session << name, soci::into(answer, null);
+      session << name + "=" + pragma.value, soci::into(answer, null);
+      session << name, soci::into(answer, null);
       if (answer != pragma.reads_back) throw PragmaRefused(pragma.name);
     }
-    return session;
   }
   /// Other processes are kept out by DatabaseLock.
-  std::unique_ptr<soci::session> ConnectToWrite() const override { return Connect(); }
+  void BecomeWriter(soci::session& /*session*/) const override {}
+  int SocketOf(soci::session& /*session*/) const override { return -1; }
 
   Error Describe(const std::exception& thrown) const override {
     if (const auto* refused = dynamic_cast<const PragmaRefused*>(&thrown))
@@ -67,11 +69,15 @@ class SqliteEngine : public DatabaseEngine {
     }
     return StorageError(std::move(detail));
   }
-  bool IsLost(soci::session& /*session*/) const override { return false; }
+  bool MeansLost(const std::exception& /*thrown*/, soci::session& /*session*/) const override {
+    return false;
+  }
 
   void ForgetStatements(soci::session& /*session*/) const override {}
   void BeginWrite(soci::session& session) const override { session << "BEGIN IMMEDIATE"; }
+  void Commit(soci::session& session) const override { session << "COMMIT"; }
   void BeginSnapshot(soci::session& session) const override { session << "BEGIN"; }
+  void EndSnapshot(soci::session& session) const override { session << "ROLLBACK"; }
 
   Status EmptyLog(soci::session& session) const override {
     int busy = 1;

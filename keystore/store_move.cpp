@@ -22,6 +22,32 @@ Status CheckSound(const DatabaseCheck& found, const std::string& name) {
   return IntegrityError(name + " was changed outside skms, and is not moved" + wrong);
 }
 
+constexpr const char* kMoved = "moved_to";
+constexpr const char* kArriving = "arriving";
+
+Result<std::string> ReadMark(Database& database, const std::string& name) {
+  std::string value;
+  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
+    session << "SELECT value FROM meta WHERE name = :name", soci::into(value), soci::use(name);
+    if (!session.got_data()) value.clear();
+    return Ok();
+  }));
+  return value;
+}
+
+void SetMark(soci::session& session, const std::string& name, const std::string& value) {
+  session << "INSERT INTO meta (name, value) VALUES (:name, :value)", soci::use(name), soci::use(value);
+}
+
+/// A move that was cut off leaves its mark with what it brought: that goes. True: there was one.
+Result<bool> ClearArriving(Database& target) {
+  SKMS_TRYV(Migrate(target));
+  SKMS_TRY(const std::string arriving, ReadMark(target, kArriving));
+  if (arriving.empty()) return false;
+  SKMS_TRYV(EmptyTables(target));
+  return true;
+}
+
 Status CheckEmpty(Database& target) {
   SKMS_TRY(const bool content, HasContentIn(target));
   if (!content) return Ok();
@@ -47,45 +73,67 @@ Status Record(Database& database, const Clock& clock, const Requester& by, const
   return database.Write([&](soci::session& session) { return AppendAudit(session, clock, entry); });
 }
 
-/// So that no two servers go on from the same keys.
-Status MarkMoved(Database& database, const std::string& to) {
-  return database.Write([&to](soci::session& session) -> Status {
-    session << "INSERT INTO meta (name, value) VALUES ('moved_to', :value)", soci::use(to);
+/// Nobody starts with it before it is known to be whole.
+Status CopyMarked(Database& source, Database& target) {
+  SKMS_TRYV(CopyDatabase(
+      source, target, [] { return false; },
+      [&](soci::session& session) {
+        session << "DELETE FROM meta WHERE name = 'moved_to'";
+        SetMark(session, kArriving, source.Name());
+      }));
+  return Ok();
+}
+
+/// In this order: cut off anywhere, neither of them starts with what the other goes on from.
+Status HandOver(Database& source, Database& target) {
+  SKMS_TRYV(source.Write([&](soci::session& session) -> Status {
+    session << "DELETE FROM meta WHERE name = 'moved_to'";
+    SetMark(session, kMoved, target.Name());
+    return Ok();
+  }));
+  return target.Write([](soci::session& session) -> Status {
+    session << "DELETE FROM meta WHERE name = 'arriving'";
     return Ok();
   });
+}
+
+/// It may have been moved to this target, by a move that was cut off.
+Status CheckMayMove(Database& source, const Database& target, bool again) {
+  SKMS_TRY(const std::string moved, ReadMark(source, kMoved));
+  return moved.empty() || (again && moved == target.Name()) ? Ok() : CheckNotMoved(source);
 }
 
 }  // namespace
 
 Status CheckNotMoved(Database& database) {
-  std::string to;
-  SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    session << "SELECT value FROM meta WHERE name = 'moved_to'", soci::into(to);
-    if (!session.got_data()) to.clear();
-    return Ok();
-  }));
-  if (to.empty()) return Ok();
-  return Conflict(database.Name() + " was moved to " + to +
-                  " and is not used any more: name that in store.url");
+  SKMS_TRY(const std::string to, ReadMark(database, kMoved));
+  if (!to.empty())
+    return Conflict(database.Name() + " was moved to " + to +
+                    " and is not used any more: name that in store.url");
+  SKMS_TRY(const std::string from, ReadMark(database, kArriving));
+  if (from.empty()) return Ok();
+  return Conflict("the move from " + from + " to " + database.Name() +
+                  " was cut off: type skmsctl store move again, with what is in " + from);
 }
 
 Result<StoreMoved> MoveStore(const StoreLocation& from, const StoreLocation& to, hsm::CryptoModule& module,
                              const Clock& clock, const Requester& by) {
   SKMS_TRY(const std::unique_ptr<Database> source, Database::Open(from));
   SKMS_TRY(const std::unique_ptr<Database> target, Database::Open(to));
+  SKMS_TRY(const bool again, ClearArriving(*target));
   SKMS_TRYV(CheckEmpty(*target));
   SKMS_TRYV(MigrateWithCopy(*source, from.path));
-  SKMS_TRYV(CheckNotMoved(*source));
+  SKMS_TRYV(CheckMayMove(*source, *target, again));
   SKMS_TRY(const DatabaseCheck before, CheckSource(*source, module));
   SKMS_TRYV(Record(*source, clock, by, target->Name()));
-  SKMS_TRYV(CopyDatabase(*source, *target, [] { return false; }));
+  SKMS_TRYV(CopyMarked(*source, *target));
   SKMS_TRY(DatabaseCheck found, CheckOpened(*target, module, 0));
   if (!found.sound() || found.rows.rows != before.rows.rows || found.entries != before.entries + 1) {
     SKMS_TRYV(EmptyTables(*target));
     return IntegrityError("what arrived in " + target->Name() + " is not what is in " + source->Name() +
                           "; it was removed there");
   }
-  SKMS_TRYV(MarkMoved(*source, target->Name()));
+  SKMS_TRYV(HandOver(*source, *target));
   return StoreMoved{std::move(found), source->Name(), target->Name()};
 }
 

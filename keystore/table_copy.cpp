@@ -14,18 +14,21 @@ namespace skms::keystore {
 namespace {
 
 constexpr std::size_t kRowsAtOnce = 500;
+constexpr std::size_t kLargeRowsAtOnce = 8;  // payloads, of up to 8 MiB each
 
 using Columns = std::vector<std::string>;
 
 bool IsPostgresql(soci::session& session) { return session.get_backend_name() == "postgresql"; }
 
-/// Of every table, in the order of their names.
+/// Of each of our tables, in the order of their names; somebody else's may be beside them.
 std::map<std::string, Columns> ReadTables(soci::session& session) {
-  const char* query = IsPostgresql(session)
+  std::string query = IsPostgresql(session)
                           ? "SELECT table_name::text, column_name::text FROM information_schema.columns"
-                            " WHERE table_schema = current_schema()"
+                            " WHERE table_schema = current_schema() AND table_name IN ("
                           : "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
-                            " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite#_%' ESCAPE '#'";
+                            " WHERE m.type = 'table' AND m.name IN (";
+  for (const char* name : kTables) query += std::string(name == kTables.front() ? "'" : ", '") + name + "'";
+  query += ")";
   std::string table;
   std::string column;
   std::map<std::string, Columns> tables;
@@ -47,7 +50,7 @@ std::string Joined(const Columns& columns, const char* before) {
 
 /// Some rows; every value as text, which both kinds of database take for a number where a number is wanted.
 struct RowsAtOnce {
-  explicit RowsAtOnce(std::size_t columns) : values(columns), nulls(columns) { Resize(kRowsAtOnce); }
+  RowsAtOnce(std::size_t columns, std::size_t rows) : values(columns), nulls(columns) { Resize(rows); }
   void Resize(std::size_t rows) {
     for (auto& column : values) column.resize(rows);
     for (auto& column : nulls) column.resize(rows);
@@ -62,7 +65,9 @@ struct RowsAtOnce {
 class TableRows {
  public:
   TableRows(soci::session& session, const std::string& table, const Columns& columns)
-      : session_(session), rows_(columns.size()) {
+      : session_(session),
+        at_once_(table == "payloads" ? kLargeRowsAtOnce : kRowsAtOnce),
+        rows_(columns.size(), at_once_) {
     const std::string select = "SELECT " + Joined(columns, "") + " FROM " + table;
     if (IsPostgresql(session)) {
       session_ << "DECLARE skms_copy NO SCROLL CURSOR FOR " + select;
@@ -76,10 +81,10 @@ class TableRows {
 
   /// nullptr: there is none left.
   RowsAtOnce* Next() {
-    rows_.Resize(kRowsAtOnce);
+    rows_.Resize(at_once_);
     bool got = false;
     if (IsPostgresql(session_)) {
-      Prepare("FETCH " + std::to_string(kRowsAtOnce) + " FROM skms_copy");
+      Prepare("FETCH " + std::to_string(at_once_) + " FROM skms_copy");
       got = statement_->execute(true);
     } else {
       got = begun_ ? statement_->fetch() : statement_->execute(true);
@@ -100,6 +105,7 @@ class TableRows {
   }
 
   soci::session& session_;
+  const std::size_t at_once_;
   RowsAtOnce rows_;
   std::unique_ptr<soci::statement> statement_;
   bool begun_ = false;
@@ -127,35 +133,58 @@ std::vector<std::string> InOrder(const std::map<std::string, Columns>& tables) {
 
 }  // namespace
 
+namespace {
+
+/// Of a statement over a whole table.
+void LetItTake(soci::session& session) {
+  if (IsPostgresql(session)) session << "SET LOCAL statement_timeout = 0";
+}
+
+}  // namespace
+
 Status CopyTables(soci::session& from, soci::session& to, const std::function<bool()>& stopped) {
   const std::map<std::string, Columns> tables = ReadTables(from);
-  if (tables.empty() || tables != ReadTables(to))
+  if (tables.size() != kTables.size() || tables != ReadTables(to))
     return IntegrityError("the tables of the two databases differ, and nothing was copied");
   const std::vector<std::string> order = InOrder(tables);
+  LetItTake(to);
   for (auto table = order.rbegin(); table != order.rend(); ++table) to << "DELETE FROM " + *table;
   for (const std::string& table : order) {
     // What triggers counted meanwhile, too.
     to << "DELETE FROM " + table;
     const Columns& columns = tables.at(table);
     TableRows rows(from, table, columns);
+    std::size_t copied = 0;
     while (RowsAtOnce* some = rows.Next()) {
       if (stopped()) return BackupStopped();
+      copied += some->size();
       Insert(to, table, columns, *some);
     }
+    long long arrived = 0;
+    to << "SELECT count(*) FROM " + table, soci::into(arrived);
+    if (static_cast<std::size_t>(arrived) != copied)
+      return IntegrityError("of " + std::to_string(copied) + " rows of table " + table + " " +
+                            std::to_string(arrived) + " arrived, and nothing was copied");
   }
   return Ok();
 }
 
-Status CopyDatabase(Database& from, Database& to, const std::function<bool()>& stopped) {
+Status CopyDatabase(Database& from, Database& to, const std::function<bool()>& stopped,
+                    const std::function<void(soci::session&)>& last) {
   SKMS_TRYV(Migrate(to));
   return from.ReadSnapshot([&](soci::session& source) -> Status {
     // Of the reader's thread, which waits here for the writer's.
-    return to.Write([&](soci::session& session) { return CopyTables(source, session, stopped); });
+    return to.WriteAtLength([&](soci::session& session) -> Status {
+      SKMS_TRYV(CopyTables(source, session, stopped));
+      last(session);
+      return Ok();
+    });
   });
 }
 
 Status EmptyTables(Database& database) {
-  return database.Write([](soci::session& session) -> Status {
+  return database.WriteAtLength([](soci::session& session) -> Status {
+    LetItTake(session);
     const std::vector<std::string> order = InOrder(ReadTables(session));
     for (auto table = order.rbegin(); table != order.rend(); ++table) {
       // What says which schema it has stays.

@@ -19,8 +19,10 @@ namespace skms::keystore {
 Status CopyTables(soci::session& from, soci::session& to, const std::function<bool()>& stopped);
 
 /// All of `from` as it is at one moment into `to`, which is empty or brought to the present schema by this,
-/// in one transaction. Errors: as above, kStorage, kStoreUnavailable.
-Status CopyDatabase(Database& from, Database& to, const std::function<bool()>& stopped);
+/// in one transaction, of which `last` is a part. Errors: as above, kStorage, kStoreUnavailable.
+Status CopyDatabase(
+    Database& from, Database& to, const std::function<bool()>& stopped,
+    const std::function<void(soci::session&)>& last = [](soci::session&) {});
 
 /// As it was before the copy, but for its schema. Errors: kStorage, kStoreUnavailable.
 Status EmptyTables(Database& database);

@@ -3,14 +3,17 @@
 import contextlib
 import json
 import pathlib
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from appliance import DEADLINE, Appliance, wait_for
+from appliance import BIN, DEADLINE, Appliance, wait_for
 from edge_load import UNLIMITED
 from several_tokens import opened
 from test_edge_kills import Askers
@@ -37,6 +40,10 @@ def database(server, request):
     server.sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
 
 
+def name_in(url):
+    return url.partition("?")[0].rpartition("/")[2]
+
+
 @contextlib.contextmanager
 def on(url, directory, **settings):
     appliance = Appliance(directory, store__url=url, **UNLIMITED, **settings).prepare()
@@ -56,7 +63,7 @@ def test_everything_is_on_the_server_and_nothing_in_a_file(database, tmp_path):
     with on(database, tmp_path) as appliance:
         keys = opened(appliance, users=5)
         again = appliance.ctl("init") if appliance.stop() == 0 else None
-        assert "was there already" in again and database.partition("?")[0].rpartition("/")[2] in again
+        assert "was there already" in again and name_in(database) in again
         appliance.start()
         assert opened(appliance, users=5) == keys
         assert appliance.ctl_json("audit", "verify")["whole"]
@@ -86,7 +93,7 @@ def test_a_second_server_on_the_same_database_is_refused_and_the_first_goes_on(d
     ("postgresql://skms@localhost,db.example.org/skms?sslmode=require", "sslmode=verify-full"),
     ("postgresql://localhost", "names no database"),
     ("postgresql://localhost/skms?target_session_attrs=any", "must have target_session_attrs=read-write"),
-    ("postgresql://localhost/skms?service=elsewhere", "names a service of libpq"),
+    ("postgresql://localhost/skms?service=elsewhere", "has parameter service, which is not taken"),
     ("postgresql://localhost/skms?nonsense=1", "is no URL that libpq reads"),
     ("mysql://localhost/skms", "must begin with postgresql://"),
 ])
@@ -100,6 +107,7 @@ def test_a_url_that_is_unsafe_or_wrong_is_refused_with_what_to_do(tmp_path, url,
 def test_a_server_that_would_lose_what_is_acknowledged_is_refused(server, tmp_path):
     server.make_database("weak")
     server.sql("ALTER DATABASE weak SET synchronous_commit = off", "postgres")
+    server.sql("ALTER DATABASE weak SET log_statement = 'all'", "postgres")
     server.sql("ALTER SYSTEM SET full_page_writes = off", "postgres")
     server.sql("SELECT pg_reload_conf()", "postgres")
     try:
@@ -115,6 +123,8 @@ def test_a_server_that_would_lose_what_is_acknowledged_is_refused(server, tmp_pa
     with on(server.url("weak"), tmp_path) as appliance:
         appliance.key()
         assert server.sql("SELECT count(*) FROM key_versions", "weak").strip() == "1"
+        asked = [line for line in server.log.read_text().splitlines() if "SET synchronous_commit" in line]
+        assert asked and all(line.endswith("synchronous_commit = on") for line in asked)
 
 
 def test_a_password_comes_from_its_file_and_is_nowhere_else(server, tmp_path):
@@ -208,7 +218,7 @@ def served_again(load, since):
 
 def test_connections_that_are_cut_under_load_lose_nothing(server, database, tmp_path):
     with on(database, tmp_path) as appliance:
-        name = database.partition("?")[0].rpartition("/")[2]
+        name = name_in(database)
         with Askers(appliance) as load:
             for _ in range(10):
                 server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'", "postgres")
@@ -312,4 +322,137 @@ def test_a_store_whose_rows_were_changed_is_not_moved(server, database, tmp_path
         file.commit()
     refused = appliance.try_ctl("store", "move", "--to", database)
     assert refused.returncode == 3 and "was changed outside skms, and is not moved" in refused.stderr
-    assert server.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'key_versions'", database.partition("?")[0].rpartition("/")[2]).strip() == "0"
+    assert server.sql("SELECT count(*) FROM key_versions", name_in(database)).strip() == "0"
+
+
+def test_a_variable_of_the_environment_that_would_lead_elsewhere_is_refused(database, tmp_path):
+    appliance = Appliance(tmp_path, store__url=database).prepare()
+    appliance.environment["PGHOST"] = "/elsewhere"
+    done = appliance.try_ctl("init")
+    assert done.returncode == 3 and "PGHOST is set in the environment" in done.stderr
+
+
+def test_a_server_that_hangs_holds_nobody_for_ever(tmp_path):
+    with cluster.running() as server, on(server.url(), tmp_path) as appliance:
+        appliance.key()
+        with server.stopped():
+            begun = time.monotonic()
+            answers = [appliance.get("val-service-id=s&valUserId=x") for _ in range(2)]
+            assert {answer.status for answer in answers} == {503} and time.monotonic() - begun < 60
+            assert appliance.ask_admin("/healthz") == {"status": "ok"}
+            wait_for(lambda: "the server has not answered in time; the connection is cut" in appliance.log.read_text(), "the deadline")
+        wait_for(lambda: appliance.get("val-service-id=s&valUserId=x").status == 200, "service")
+
+
+class Between:
+    """A relay before a server that, when it is told, lets a commit through and its answer not."""
+
+    def __init__(self, server, directory):
+        self.server = str(server.directory / f".s.PGSQL.{server.port}")
+        self.path = directory / f".s.PGSQL.{server.port}"
+        self.loses = threading.Event()
+        self.lost = 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen(64)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            upstream = socket.socket(socket.AF_UNIX)
+            upstream.connect(self.server)
+            state = {"cut": False}
+            threading.Thread(target=self.pump, args=(client, upstream, state, True), daemon=True).start()
+            threading.Thread(target=self.pump, args=(upstream, client, state, False), daemon=True).start()
+
+    def pump(self, source, sink, state, to_server):
+        with contextlib.suppress(OSError):
+            while (octets := source.recv(65536)):
+                if to_server and self.loses.is_set() and b"COMMIT" in octets:
+                    self.loses.clear()
+                    state["cut"] = True
+                    self.lost += 1
+                sink.sendall(octets) if to_server or not state["cut"] else None
+                if not to_server and state["cut"]:
+                    break
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.listener.close()
+
+
+def test_a_change_whose_commit_was_not_answered_holds_from_then_on(server, tmp_path):
+    server.make_database("between")
+    (tmp_path / "relay").mkdir()
+    between = Between(server, tmp_path / "relay")
+    url = f"postgresql://skms@/between?host={tmp_path / 'relay'}&port={server.port}"
+    try:
+        with on(url, tmp_path) as appliance:
+            assert appliance.get(who="val-1").status == 200
+            between.loses.set()
+            told = appliance.try_ctl("service", "set", "s", "--remove-reader", "val-1", "--add-reader", "val-2")
+            assert told.returncode != 0 and between.lost == 1
+            # Whoever was taken out is refused, though nobody was told that he is out.
+            assert appliance.get(who="val-1").status in (403, 404, 503)
+            wait_for(lambda: appliance.get(who="val-1").status != 503, "the database")
+            assert appliance.get(who="val-1").status in (403, 404) and appliance.get(who="val-2").status == 200
+            assert "val-2" in appliance.ctl("service", "show", "s")
+    finally:
+        between.close()
+
+
+def test_two_hosts_that_take_turns_do_not_write_at_once(database, tmp_path):
+    with on(database, tmp_path) as appliance:
+        kid = appliance.key()["kid"]
+        server_of_it = name_in(database)
+        (tmp_path / "b").mkdir()
+        standby = Appliance(tmp_path / "b", store__url=database, **UNLIMITED).prepare()
+        standby.issuer = appliance.issuer
+        appliance.stop()
+        standby.start()
+        try:
+            refused = appliance.run_skmsd()
+            assert refused.returncode == 1 and f"{server_of_it} is in use by another" in refused.stderr
+            assert standby.ctl_json("audit", "verify")["whole"] and kid in standby.ctl("key", "list")
+        finally:
+            standby.stop()
+        appliance.start()
+        assert appliance.key()["kid"] == kid
+
+
+def test_a_move_that_was_cut_off_is_done_again_and_nobody_starts_in_between(server, database, tmp_path):
+    appliance = Appliance(tmp_path).prepare()
+    appliance.start().provision()
+    keys = opened(appliance, users=40)
+    assert appliance.stop() == 0
+    cut = 0
+    for pause in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8):
+        moving = subprocess.Popen([BIN / "skmsctl", "--config", appliance.config, "store", "move", "--to", database], env=appliance.environment,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(pause)  # the moment is the test's subject
+        moving.kill()
+        cut += moving.wait() == -signal.SIGKILL
+        there = server.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'meta'", name_in(database)).strip()
+        marks = server.sql("SELECT name FROM meta", name_in(database)) if there == "1" else ""
+        with contextlib.closing(sqlite3.connect(tmp_path / "skms.db")) as file:
+            moved = file.execute("SELECT count(*) FROM meta WHERE name = 'moved_to'").fetchone()[0]
+        arrived = there == "1" and server.sql("SELECT count(*) FROM key_versions", name_in(database)).strip() != "0"
+        assert not (arrived and "arriving" not in marks and not moved), "both could be started"
+        if moved and "arriving" not in marks:
+            break
+    assert cut > 0
+    if not (moved and "arriving" not in marks):
+        appliance.ctl("store", "move", "--to", database)
+    appliance.settings["store__url"] = database
+    appliance.write_config()
+    appliance.start()
+    try:
+        assert opened(appliance, users=40) == keys and appliance.ctl_json("audit", "verify")["whole"]
+    finally:
+        assert appliance.stop() == 0

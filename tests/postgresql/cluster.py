@@ -91,16 +91,33 @@ class Server:
     def promote(self):
         self.sql("SELECT pg_promote()", "postgres")
 
+    @contextlib.contextmanager
+    def stopped(self):
+        """Nothing of it runs, and its host still takes what is sent to it."""
+        everything = [self.process.pid, *self.children()]
+        for one in everything:
+            os.kill(one, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for one in everything:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGCONT)
+
+    def children(self):
+        found = subprocess.run(["pgrep", "--parent", str(self.process.pid)], capture_output=True, text=True, check=False)
+        return [int(child) for child in found.stdout.split()]
+
     def kill(self):
         """As when its machine is cut off: every process of it at once."""
         if self.process is None:
             return
-        children = subprocess.run(["pgrep", "--parent", str(self.process.pid)], capture_output=True, text=True, check=False).stdout.split()
+        children = self.children()
         self.process.kill()
         self.process.wait(DEADLINE)
         for child in children:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
+                os.kill(child, signal.SIGKILL)
         self.process = None
 
     def stop(self):
