@@ -19,6 +19,8 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "conformance")
 from judge import ROOT  # noqa: E402, F401: it stands in the neighbouring suite
 from recording import new_recording  # noqa: E402
 
+os.umask(0o022)  # what a test has to say of modes it sets itself
+
 BIN = pathlib.Path(os.environ.get("SKMS_BIN", pathlib.Path(__file__).resolve().parents[2] / "build/release/bin"))
 RECORDER = BIN.parent / "lib/skms_answer_recorder.so"
 PIN = "648219"
