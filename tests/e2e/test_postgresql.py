@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import re
 import signal
 import socket
 import sqlite3
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from appliance import BIN, DEADLINE, Appliance, wait_for
+from appliance import BIN, DEADLINE, ROOT, Appliance, wait_for
 from edge_load import UNLIMITED
 from several_tokens import opened
 from test_edge_kills import Askers
@@ -252,6 +253,20 @@ def test_a_server_that_is_killed_under_load_loses_nothing_and_is_found_again(tmp
                 assert took < SERVED_AGAIN_S
         assert appliance.process.poll() is None
         judged(appliance, load)
+
+
+def test_a_daemon_that_starts_while_the_server_is_away_ends_so_that_it_is_started_again(tmp_path):
+    with cluster.running() as server, on(server.url(), tmp_path) as appliance:
+        kid = appliance.key()["kid"]
+        assert appliance.stop() == 0
+        server.kill()
+        done = appliance.run_skmsd()
+        unit = (ROOT / "systemd/skmsd.service").read_text()
+        assert done.returncode not in map(int, re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.M)[1].split()) and done.returncode != 0
+        assert "no database server" in done.stderr
+        server.start()
+        appliance.start()
+        assert appliance.key()["kid"] == kid
 
 
 def wait_for_503(appliance):
