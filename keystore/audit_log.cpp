@@ -90,7 +90,8 @@ Status EachEntry(soci::session& session, long long from, long long last,
                  const std::function<Status(const AuditRecord&)>& take) {
   constexpr long long kAtOnce = 2000;
   {
-    Entries unnumbered(session, "seq IS NULL");
+    // Also what is no number, which SQLite takes for greater than any.
+    Entries unnumbered(session, "seq IS NULL OR seq > 9223372036854775807");
     while (const AuditRecord* record = unnumbered.Next()) SKMS_TRYV(take(*record));
   }
   for (;;) {
@@ -160,7 +161,7 @@ Result<AuditSummary> ReadAuditHead(Database& database) {
 }
 
 Status VerifyAuditChain(Database& database, AuditVerifier& verifier, const std::function<Status()>& watch) {
-  return database.ReadSnapshot([&](soci::session& session) -> Status {
+  return database.ReadSnapshotAtLength([&](soci::session& session) -> Status {
     const long long archived = ArchivedIn(session);
     long long of = 0;
     std::string text;

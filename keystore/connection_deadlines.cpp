@@ -1,6 +1,8 @@
 #include "keystore/connection_deadlines.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -21,19 +23,22 @@ ConnectionDeadlines::~ConnectionDeadlines() {
 }
 
 ConnectionDeadlines::Watch::Watch(ConnectionDeadlines& deadlines, int socket, std::chrono::seconds limit)
-    : deadlines_(deadlines), watches_(socket >= 0) {
-  if (!watches_) return;
+    : deadlines_(deadlines), socket_(socket < 0 ? -1 : ::fcntl(socket, F_DUPFD_CLOEXEC, 0)) {
+  if (socket_ < 0) return;
   const std::lock_guard lock(deadlines_.mutex_);
   entry_ = deadlines_.entries_.insert(deadlines_.entries_.end(),
-                                      {socket, std::chrono::steady_clock::now() + limit});
+                                      {socket_, std::chrono::steady_clock::now() + limit});
   if (!deadlines_.thread_.joinable())
     deadlines_.thread_ = std::thread([this_ = &deadlines_] { this_->Run(); });
 }
 
 ConnectionDeadlines::Watch::~Watch() {
-  if (!watches_) return;
-  const std::lock_guard lock(deadlines_.mutex_);
-  deadlines_.entries_.erase(entry_);
+  if (socket_ < 0) return;
+  {
+    const std::lock_guard lock(deadlines_.mutex_);
+    deadlines_.entries_.erase(entry_);
+  }
+  ::close(socket_);
 }
 
 void ConnectionDeadlines::Run() {

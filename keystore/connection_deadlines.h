@@ -27,8 +27,8 @@ class ConnectionDeadlines {
   };
 
  public:
-  /// While it lives, `socket` is looked after: what waits on it past `limit` finds it shut. The socket must
-  /// outlive it. -1: there is none, and nothing is done.
+  /// While it lives, the connection of `socket` is looked after: what waits on it past `limit` finds it shut.
+  /// The socket may be closed meanwhile. -1: there is none, and nothing is done.
   class Watch {
    public:
     Watch(ConnectionDeadlines& deadlines, int socket, std::chrono::seconds limit);
@@ -38,7 +38,7 @@ class ConnectionDeadlines {
 
    private:
     ConnectionDeadlines& deadlines_;
-    const bool watches_;
+    const int socket_;  ///< another one of the same connection
     std::list<Entry>::iterator entry_;
   };
 

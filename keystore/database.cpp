@@ -36,7 +36,8 @@ constexpr std::size_t kMostPatientInOneCommit = 8;
 constexpr std::chrono::milliseconds kPatience{20};
 
 // What a server that does not answer may cost those who wait.
-constexpr std::chrono::seconds kLongestWrite{20};
+constexpr std::chrono::seconds kLongestWrite{30};
+constexpr std::chrono::seconds kLongestCommit{60};  // of many changes
 constexpr std::chrono::seconds kLongestRead{30};
 constexpr std::chrono::seconds kAtLength{24 * 3600};  // a whole database is copied in one
 
@@ -55,8 +56,8 @@ class Database::State {
     }
     queued_.notify_all();
     if (writer_.joinable()) writer_.join();
-    writing_.reset();
-    readers_.clear();
+    connections_.Close(writing_);
+    for (std::unique_ptr<Connection>& reader : readers_) connections_.Close(reader);
   }
 
   const DatabaseEngine& engine() const { return connections_.engine(); }
@@ -84,7 +85,12 @@ class Database::State {
     const auto asked = std::chrono::steady_clock::now();
     {
       std::unique_lock lock(mutex_);
-      reader_free_.wait(lock, [this] { return !readers_.empty(); });
+      const auto is_free = [this] { return !readers_.empty(); };
+      if (engine().is_file()) {
+        reader_free_.wait(lock, is_free);
+      } else if (!reader_free_.wait_for(lock, kLongestRead, is_free)) {
+        return Error{ErrorCode::kStoreUnavailable, "every connection waits for the database's server"};
+      }
       reader = std::move(readers_.back());
       readers_.pop_back();
     }
@@ -198,8 +204,8 @@ class Database::State {
     Status learnt = reconnected_ ? reconnected_() : Ok();
     if (learnt.has_value())
       return Error{ErrorCode::kStoreUnavailable, "the connection to the database was lost; try again"};
-    writing_.reset();
-    LogError("database: what it holds cannot be learnt anew: " + learnt.error().Describe());
+    connections_.Refuse(writing_, Connections::Use::kWrite,
+                        "what it holds cannot be learnt anew: " + learnt.error().Describe());
     return learnt;
   }
 
@@ -232,7 +238,7 @@ class Database::State {
 
   void Commit(std::vector<Change>& batch) {
     std::vector<Status> outcomes;
-    std::chrono::seconds limit = kLongestWrite;
+    std::chrono::seconds limit = kLongestCommit;
     for (const Change& change : batch) limit = std::max(limit, change.limit);
     const auto begun = std::chrono::steady_clock::now();
     Status committed = connections_.Guarded(
@@ -273,7 +279,7 @@ class Database::State {
         *writing_, kLongestWrite);
     // SQLite has often rolled back by itself (disk full); a connection that cannot is replaced.
     if (rolled_back.has_error()) {
-      writing_.reset();
+      connections_.Close(writing_);
     } else {
       connections_.Settle(*writing_);
     }
@@ -306,19 +312,33 @@ Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
   return status;
 }
 
-Status Database::ReadSnapshot(const DatabaseWork& work) {
-  return state_->ReadFor(kAtLength, [&](soci::session& session) -> Status {
-    state_->engine().BeginSnapshot(session);
+namespace {
+
+DatabaseWork OfOneState(const DatabaseEngine& engine, const DatabaseWork& work, bool at_length) {
+  return [&engine, &work, at_length](soci::session& session) -> Status {
     Status status = Ok();
     try {
+      engine.BeginSnapshot(session, at_length);
       status = work(session);
     } catch (...) {
-      state_->engine().EndSnapshot(session);
+      try {
+        engine.EndSnapshot(session);
+      } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the first one says what is wrong
+      }
       throw;
     }
-    state_->engine().EndSnapshot(session);
+    engine.EndSnapshot(session);
     return status;
-  });
+  };
+}
+
+}  // namespace
+
+Status Database::ReadSnapshot(const DatabaseWork& work) {
+  return state_->Read(OfOneState(state_->engine(), work, false));
+}
+Status Database::ReadSnapshotAtLength(const DatabaseWork& work) {
+  return state_->ReadFor(kAtLength, OfOneState(state_->engine(), work, true));
 }
 
 bool Database::HasTable(soci::session& session, const std::string& name) const {

@@ -55,6 +55,8 @@ class Database {
   Status Read(const DatabaseWork& work);
   /// As Read, all of its statements on one and the same state of the database.
   Status ReadSnapshot(const DatabaseWork& work);
+  /// The same where it may take hours.
+  Status ReadSnapshotAtLength(const DatabaseWork& work);
   /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
   Status Write(DatabaseWork work);
   /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not

@@ -1,6 +1,7 @@
 #include "keystore/database_connections.h"
 
 #include <soci/soci.h>
+#include <sys/socket.h>
 
 #include <utility>
 
@@ -10,6 +11,7 @@ namespace skms::keystore {
 namespace {
 
 constexpr std::chrono::milliseconds kRest{200};
+constexpr std::chrono::seconds kShort{10};  // of what takes no time where the server is well
 
 }  // namespace
 
@@ -20,7 +22,7 @@ Connection::~Connection() = default;
 Connections::Connections(std::unique_ptr<DatabaseEngine> engine) : engine_(std::move(engine)) {}
 
 Result<bool> Connections::Renew(std::unique_ptr<Connection>& connection, Use use) {
-  if (connection && connection->epoch == epoch_) return false;
+  if (connection && connection->epoch == epoch_ && !connection->broken) return false;
   SKMS_TRYV(Rested());
   Status made = Begin(connection, use);
   if (made.has_value()) return true;
@@ -32,13 +34,12 @@ Result<bool> Connections::Renew(std::unique_ptr<Connection>& connection, Use use
 }
 
 Status Connections::Begin(std::unique_ptr<Connection>& connection, Use use) {
-  connection.reset();
+  Close(connection);
   // Before it is made: what is lost meanwhile may be this one.
   const std::uint64_t epoch = epoch_;
   try {
     auto made = std::make_unique<Connection>(engine_->Connect(), epoch);
-    const ConnectionDeadlines::Watch watch(deadlines_, engine_->SocketOf(*made->session),
-                                           std::chrono::seconds(10));
+    const ConnectionDeadlines::Watch watch(deadlines_, engine_->SocketOf(*made->session), kShort);
     engine_->Prepare(*made->session);
     if (use == Use::kWrite) engine_->BecomeWriter(*made->session);
     connection = std::move(made);
@@ -49,6 +50,22 @@ Status Connections::Begin(std::unique_ptr<Connection>& connection, Use use) {
     SetTrouble(use, error.detail);
     return error;
   }
+}
+
+void Connections::Close(std::unique_ptr<Connection>& connection) {
+  if (!connection) return;
+  const int socket = engine_->SocketOf(*connection->session);
+  const ConnectionDeadlines::Watch watch(deadlines_, socket, kShort);
+  // What it would still tell a server that does not listen, it need not wait for.
+  if (socket >= 0 && (connection->epoch != epoch_ || connection->broken)) ::shutdown(socket, SHUT_RDWR);
+  connection.reset();
+}
+
+void Connections::Refuse(std::unique_ptr<Connection>& connection, Use use, const std::string& why) {
+  connection->broken = true;
+  Close(connection);
+  Rest();
+  SetTrouble(use, why);
 }
 
 Status Connections::Guarded(const DatabaseWork& work, Connection& connection, std::chrono::seconds limit) {
@@ -64,11 +81,13 @@ Status Connections::Guarded(const DatabaseWork& work, Connection& connection, st
 void Connections::Settle(Connection& connection) {
   if (!connection.threw) return;
   connection.threw = false;
+  const ConnectionDeadlines::Watch watch(deadlines_, engine_->SocketOf(*connection.session), kShort);
   connection.statements.Forget();
   try {
     engine_->ForgetStatements(*connection.session);
   } catch (const std::exception& exception) {
     Failure(exception, connection);
+    connection.broken = true;
   }
 }
 

@@ -28,6 +28,7 @@ struct Connection {
   PreparedStatements statements;
   const std::uint64_t epoch;  ///< of Connections, before it was made
   bool threw = false;         ///< a statement may stand anywhere
+  bool broken = false;        ///< to be replaced, though nobody says that it is lost
 };
 
 class Connections {
@@ -43,6 +44,11 @@ class Connections {
   Result<bool> Renew(std::unique_ptr<Connection>& connection, Use use);
   /// The same for the first ones. Errors: also kConflict: another process writes.
   Status Begin(std::unique_ptr<Connection>& connection, Use use);
+
+  /// Ends it, within seconds whatever the server does. nullptr: nothing.
+  void Close(std::unique_ptr<Connection>& connection);
+  /// It may be used no more, for this reason; nor is another made for a moment.
+  void Refuse(std::unique_ptr<Connection>& connection, Use use, const std::string& why);
 
   /// What `work` throws becomes an Error. It may take so long; after that the connection is cut.
   Status Guarded(const DatabaseWork& work, Connection& connection, std::chrono::seconds limit);

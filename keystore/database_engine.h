@@ -44,8 +44,8 @@ class DatabaseEngine {
   virtual void ForgetStatements(soci::session& session) const = 0;
   virtual void BeginWrite(soci::session& session) const = 0;
   virtual void Commit(soci::session& session) const = 0;
-  /// Until its end, all statements see one and the same state.
-  virtual void BeginSnapshot(soci::session& session) const = 0;
+  /// Until its end, all statements see one and the same state. `at_length`: it may take hours.
+  virtual void BeginSnapshot(soci::session& session, bool at_length) const = 0;
   virtual void EndSnapshot(soci::session& session) const = 0;
   /// What was overwritten goes out of the log of changes. Errors: kStorage.
   virtual Status EmptyLog(soci::session& session) const = 0;

@@ -6,10 +6,12 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <system_error>
 
+#include "keystore/connection_deadlines.h"
 #include "keystore/database_engine.h"
 #include "keystore/database_url.h"
 #include "keystore/schema.h"
@@ -71,6 +73,8 @@ Result<DatabaseFacts> InspectServer(const std::string& url) {
   const std::unique_ptr<DatabaseEngine> engine = MakePostgresqlEngine(url);
   try {
     const std::unique_ptr<soci::session> session = engine->Connect();
+    ConnectionDeadlines deadlines;
+    const ConnectionDeadlines::Watch watch(deadlines, engine->SocketOf(*session), std::chrono::seconds(20));
     engine->Prepare(*session);
     return Facts(*engine, *session, false);
   } catch (const std::exception& exception) {

@@ -105,6 +105,8 @@ Status CheckParameters(const std::map<std::string, std::string>& said) {
                              ", which is not taken; docs/postgresql.md has those that are");
     if (std::find(kLimits.begin(), kLimits.end(), name) != kLimits.end() && !IsNumber(value))
       return InvalidArgument("must have a number above 0 for " + name);
+    if (name == "connect_timeout" && value.size() > 2)
+      return InvalidArgument("must have a connect_timeout below 100 seconds");
   }
   return Ok();
 }

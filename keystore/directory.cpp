@@ -112,21 +112,30 @@ std::shared_ptr<const DirectorySnapshot> Directory::snapshot() const {
   return snapshot_;
 }
 
+std::unique_lock<std::mutex> Directory::BeginChange() {
+  std::unique_lock lock(change_mutex_);
+  decided_on_ = snapshot()->version;
+  return lock;
+}
+
 Status Directory::Change(AuditEntry entry, const DatabaseWork& row, const Edit& edit) {
   SKMS_TRYV(database_.Write([&](soci::session& session) -> Status {
+    // On this thread it is loaded anew, so that nothing comes between.
+    if (snapshot()->version != decided_on_)
+      return ChangedMeanwhile("the directory was read anew meanwhile; try again");
     SKMS_TRYV(row(session));
     return AppendAudit(session, clock_, entry);
   }));
   auto next = std::make_shared<DirectorySnapshot>(*snapshot());
   edit(*next);
-  ++next->version;
+  decided_on_ = ++next->version;
   const std::lock_guard lock(snapshot_mutex_);
   snapshot_ = std::move(next);
   return Ok();
 }
 
 Status Directory::AddPrincipal(const Requester& by, const Principal& principal) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   SKMS_TRYV(CheckName("a principal id", principal.id.value()));
   SKMS_TRYV(CheckIdentifier("a client id", principal.client_id));
   if (principal.role != "val-server" && principal.role != kGroupServerRole) {
@@ -152,7 +161,7 @@ Status Directory::AddPrincipal(const Requester& by, const Principal& principal) 
 }
 
 Status Directory::RemovePrincipal(const Requester& by, const PrincipalId& id) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   const auto now = snapshot();
   const auto present = now->principals.find(id.value());
   if (present == now->principals.end()) return NotFound("there is no principal '" + id.value() + "'");
@@ -199,7 +208,7 @@ Status Directory::RemovePrincipal(const Requester& by, const PrincipalId& id) {
 }
 
 Status Directory::AddRecipient(const Requester& by, const RecipientEntry& recipient) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   SKMS_TRYV(CheckName("a recipient id", recipient.id.value()));
   const auto now = snapshot();
   if (recipient.ue) {
@@ -236,7 +245,7 @@ Status Directory::AddRecipient(const Requester& by, const RecipientEntry& recipi
 }
 
 Status Directory::RemoveRecipient(const Requester& by, const RecipientId& id) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   const auto now = snapshot();
   const auto present = now->recipients.find(id.value());
   if (present == now->recipients.end()) return NotFound("there is no recipient '" + id.value() + "'");
@@ -258,7 +267,7 @@ Status Directory::RemoveRecipient(const Requester& by, const RecipientId& id) {
 }
 
 Status Directory::AddIssuer(const Requester& by, const Issuer& issuer) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   SKMS_TRYV(CheckName("an issuer id", issuer.id.value()));
   if (issuer.id.value() == kAssertedIdentity)
     return InvalidArgument(std::string("'") + kAssertedIdentity +
@@ -284,7 +293,7 @@ Status Directory::AddIssuer(const Requester& by, const Issuer& issuer) {
 
 Status Directory::SetIssuerKeys(const Requester& by, const Issuer& fetched_for, const std::string& jwks) {
   const IssuerId& id = fetched_for.id;
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   const auto now = snapshot();
   const auto present = now->issuers.find(id.value());
   if (present == now->issuers.end()) return NotFound("there is no issuer '" + id.value() + "'");
@@ -305,7 +314,7 @@ Status Directory::SetIssuerKeys(const Requester& by, const Issuer& fetched_for, 
 }
 
 Status Directory::RemoveIssuer(const Requester& by, const IssuerId& id) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   if (snapshot()->issuers.count(id.value()) == 0) return NotFound("there is no issuer '" + id.value() + "'");
   for (const auto& [name, service] : snapshot()->services) {
     const auto& vouching = service.access.ue_issuers;
@@ -324,7 +333,7 @@ Status Directory::RemoveIssuer(const Requester& by, const IssuerId& id) {
 }
 
 Status Directory::AddSubscription(const Requester& by, const Subscription& subscription) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   const auto now = snapshot();
   SKMS_TRYV(CheckName("a subscription id", subscription.id.value()));
   if (now->principals.count(subscription.principal.value()) == 0)
@@ -353,7 +362,7 @@ Status Directory::AddSubscription(const Requester& by, const Subscription& subsc
 }
 
 Status Directory::RemoveSubscription(const Requester& by, const SubscriptionId& id) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   if (snapshot()->subscriptions.count(id.value()) == 0)
     return NotFound("there is no subscription '" + id.value() + "'");
   return Change(

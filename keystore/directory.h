@@ -63,6 +63,8 @@ class Directory {
  private:
   static AuditEntry EntryFor(const Requester& by, const char* action, const std::string& what,
                              const std::string& service = "");
+  /// Held while a change is decided and made.
+  std::unique_lock<std::mutex> BeginChange();
   using Edit = std::function<void(DirectorySnapshot&)>;
   Directory(Database& database, hsm::CryptoModule& module, const Clock& clock);
   /// Writes `row` and the audit entry, then publishes the snapshot that `edit` makes. Called with
@@ -75,7 +77,8 @@ class Directory {
   Database& database_;
   hsm::CryptoModule& module_;
   const Clock& clock_;
-  std::mutex change_mutex_;  ///< one change at a time
+  std::mutex change_mutex_;       ///< one change at a time
+  std::uint64_t decided_on_ = 0;  ///< version of the snapshot, of the change that is being made
   mutable std::mutex snapshot_mutex_;
   std::shared_ptr<const DirectorySnapshot> snapshot_;
 };

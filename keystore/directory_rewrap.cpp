@@ -66,7 +66,7 @@ Status WriteAnew(soci::session& session, const char* table, std::vector<Replaced
 }  // namespace
 
 Result<std::int64_t> Directory::Rewrap(const hsm::TokenKeyGenerations& use) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   SKMS_TRY(auto services, MakeAnew(ReadServices(database_), module_, use, "service"));
   SKMS_TRY(auto principals, MakeAnew(ReadPrincipals(database_), module_, use, "principal"));
   SKMS_TRY(auto recipients, MakeAnew(ReadRecipients(database_), module_, use, "recipient"));

@@ -173,7 +173,7 @@ Status Directory::PutService(const Requester& by, const Service& service, const 
 }
 
 Status Directory::AddService(const Requester& by, const Service& service) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   if (snapshot()->services.count(service.id.value()) > 0) {
     return AlreadyExists("there is a service '" + service.id.value() +
                          "' already; change it with: skmsctl service set");
@@ -182,7 +182,7 @@ Status Directory::AddService(const Requester& by, const Service& service) {
 }
 
 Status Directory::SetService(const Requester& by, const Service& service) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   const auto now = snapshot();
   const auto present = now->services.find(service.id.value());
   if (present == now->services.end()) return NotFound("there is no service '" + service.id.value() + "'");
@@ -190,7 +190,7 @@ Status Directory::SetService(const Requester& by, const Service& service) {
 }
 
 Status Directory::RemoveService(const Requester& by, const ValServiceId& id) {
-  const std::lock_guard lock(change_mutex_);
+  const auto lock = BeginChange();
   if (snapshot()->services.count(id.value()) == 0)
     return NotFound("there is no service '" + id.value() + "'");
   return Change(

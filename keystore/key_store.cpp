@@ -79,13 +79,23 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
 }
 
 Status KeyStore::State::LearnAnew() {
+  // Another process may have had it meanwhile.
+  SKMS_TRYV(CheckNotMoved(*database));
+  SKMS_TRY(const int version, ReadSchemaVersion(*database));
+  if (version != kSchemaVersion)
+    return Error{ErrorCode::kNewerSchema, "the database has schema version " + std::to_string(version) +
+                                              " by now, and this program knows version " +
+                                              std::to_string(kSchemaVersion)};
   SKMS_TRY(const AuditSummary head, ReadAuditHead(*database));
   if (head.entries < signed_up_to)
     return IntegrityError("the audit chain of this server ends with entry " + std::to_string(head.entries) +
                           ", and entry " + std::to_string(signed_up_to) +
                           " was signed: it lacks what was acknowledged");
   SKMS_TRY(const std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));
-  if (use) SKMS_TRYV(module.UseGenerations(use->generations));
+  if (use) {
+    SKMS_TRYV(module.UseGenerations(use->generations));
+    lasting = true;
+  }
   SKMS_TRYV(directory->Reload());
   payloads_exist = true;  // for all that is known
   ++changes_by_hand;

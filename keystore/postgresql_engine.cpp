@@ -15,7 +15,7 @@ namespace skms::keystore {
 namespace {
 
 constexpr const char* kLockNotAvailable = "55P03";
-constexpr const char* kLockTimeout = "lock_timeout = '10s'";
+constexpr const char* kLockTimeout = "lock_timeout = '5s'";
 
 /// Nobody was reached, or who was reached is of no use.
 class NoServer : public std::runtime_error {
@@ -114,7 +114,7 @@ class PostgresqlEngine : public DatabaseEngine {
     for (const char* setting :
          {"client_encoding = 'UTF8'",
           // Who holds something and is not heard of any more loses it, so that others can go on.
-          "statement_timeout = '60s'", kLockTimeout, "idle_in_transaction_session_timeout = '60s'",
+          "statement_timeout = '25s'", kLockTimeout, "idle_in_transaction_session_timeout = '60s'",
           "tcp_keepalives_idle = 5", "tcp_keepalives_interval = 2", "tcp_keepalives_count = 2",
           "client_min_messages = 'warning'"}) {
       session << std::string("SET ") + setting;
@@ -175,8 +175,9 @@ class PostgresqlEngine : public DatabaseEngine {
     session << "COMMIT";
     if (warned) throw Uncertain();
   }
-  void BeginSnapshot(soci::session& session) const override {
+  void BeginSnapshot(soci::session& session, bool at_length) const override {
     session << "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    if (!at_length) return;
     // What is read may take long to go where it goes.
     session << "SET LOCAL idle_in_transaction_session_timeout = 0";
     session << "SET LOCAL statement_timeout = 0";

@@ -287,7 +287,8 @@ Status Migrate(Database& database) {
                                               std::to_string(kSchemaVersion) + ": upgrade skms"};
   }
   for (; version < kSchemaVersion; ++version) {
-    SKMS_TRYV(database.Write([version](soci::session& session) -> Status {
+    SKMS_TRYV(database.WriteAtLength([version](soci::session& session) -> Status {
+      if (session.get_backend_name() == "postgresql") session << "SET LOCAL statement_timeout = 0";
       SKMS_TRYV(kSteps[version](session));
       const std::string reached = std::to_string(version + 1);
       session << "UPDATE meta SET value = :v WHERE name = 'schema_version'", soci::use(reached);

@@ -76,7 +76,7 @@ class SqliteEngine : public DatabaseEngine {
   void ForgetStatements(soci::session& /*session*/) const override {}
   void BeginWrite(soci::session& session) const override { session << "BEGIN IMMEDIATE"; }
   void Commit(soci::session& session) const override { session << "COMMIT"; }
-  void BeginSnapshot(soci::session& session) const override { session << "BEGIN"; }
+  void BeginSnapshot(soci::session& session, bool /*at_length*/) const override { session << "BEGIN"; }
   void EndSnapshot(soci::session& session) const override { session << "ROLLBACK"; }
 
   Status EmptyLog(soci::session& session) const override {

@@ -39,13 +39,12 @@ void SetMark(soci::session& session, const std::string& name, const std::string&
   session << "INSERT INTO meta (name, value) VALUES (:name, :value)", soci::use(name), soci::use(value);
 }
 
-/// A move that was cut off leaves its mark with what it brought: that goes. True: there was one.
-Result<bool> ClearArriving(Database& target) {
-  SKMS_TRYV(Migrate(target));
-  SKMS_TRY(const std::string arriving, ReadMark(target, kArriving));
-  if (arriving.empty()) return false;
-  SKMS_TRYV(EmptyTables(target));
-  return true;
+/// A move that was cut off leaves its mark with what it brought. True: there was one, from this source.
+Result<bool> IsArriving(Database& source, Database& target) {
+  SKMS_TRY(const std::string from, ReadMark(target, kArriving));
+  if (from.empty() || from == source.Name()) return !from.empty();
+  return Conflict(target.Name() + " holds what a move from " + from +
+                  " brought that was cut off: type that one again, or make another database with createdb");
 }
 
 Status CheckEmpty(Database& target) {
@@ -97,10 +96,14 @@ Status HandOver(Database& source, Database& target) {
   });
 }
 
-/// It may have been moved to this target, by a move that was cut off.
-Status CheckMayMove(Database& source, const Database& target, bool again) {
+/// Nothing is taken away before it is known that this move may be made.
+Status MakeReady(Database& source, Database& target) {
+  SKMS_TRY(const bool again, IsArriving(source, target));
   SKMS_TRY(const std::string moved, ReadMark(source, kMoved));
-  return moved.empty() || (again && moved == target.Name()) ? Ok() : CheckNotMoved(source);
+  const bool to_here = again && moved == target.Name();
+  if (!moved.empty() && !to_here) return CheckNotMoved(source);
+  if (again) SKMS_TRYV(EmptyTables(target));
+  return CheckEmpty(target);
 }
 
 }  // namespace
@@ -120,10 +123,9 @@ Result<StoreMoved> MoveStore(const StoreLocation& from, const StoreLocation& to,
                              const Clock& clock, const Requester& by) {
   SKMS_TRY(const std::unique_ptr<Database> source, Database::Open(from));
   SKMS_TRY(const std::unique_ptr<Database> target, Database::Open(to));
-  SKMS_TRY(const bool again, ClearArriving(*target));
-  SKMS_TRYV(CheckEmpty(*target));
+  SKMS_TRYV(Migrate(*target));
   SKMS_TRYV(MigrateWithCopy(*source, from.path));
-  SKMS_TRYV(CheckMayMove(*source, *target, again));
+  SKMS_TRYV(MakeReady(*source, *target));
   SKMS_TRY(const DatabaseCheck before, CheckSource(*source, module));
   SKMS_TRYV(Record(*source, clock, by, target->Name()));
   SKMS_TRYV(CopyMarked(*source, *target));

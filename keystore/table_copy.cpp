@@ -172,7 +172,7 @@ Status CopyTables(soci::session& from, soci::session& to, const std::function<bo
 Status CopyDatabase(Database& from, Database& to, const std::function<bool()>& stopped,
                     const std::function<void(soci::session&)>& last) {
   SKMS_TRYV(Migrate(to));
-  return from.ReadSnapshot([&](soci::session& source) -> Status {
+  return from.ReadSnapshotAtLength([&](soci::session& source) -> Status {
     // Of the reader's thread, which waits here for the writer's.
     return to.WriteAtLength([&](soci::session& session) -> Status {
       SKMS_TRYV(CopyTables(source, session, stopped));
@@ -187,8 +187,9 @@ Status EmptyTables(Database& database) {
     LetItTake(session);
     const std::vector<std::string> order = InOrder(ReadTables(session));
     for (auto table = order.rbegin(); table != order.rend(); ++table) {
-      // What says which schema it has stays.
-      session << "DELETE FROM " + *table + (*table == "meta" ? " WHERE name <> 'schema_version'" : "");
+      // What says which schema it has stays, and that nobody may start with it.
+      session << "DELETE FROM " + *table +
+                     (*table == "meta" ? " WHERE name NOT IN ('schema_version', 'arriving')" : "");
     }
     // What triggers counted meanwhile.
     session << "DELETE FROM state_counts";

@@ -24,7 +24,8 @@ Status CopyDatabase(
     Database& from, Database& to, const std::function<bool()>& stopped,
     const std::function<void(soci::session&)>& last = [](soci::session&) {});
 
-/// As it was before the copy, but for its schema. Errors: kStorage, kStoreUnavailable.
+/// As it was before the copy, but for its schema, and for the mark of a move that is not at its end. Errors:
+/// kStorage, kStoreUnavailable.
 Status EmptyTables(Database& database);
 
 }  // namespace skms::keystore
