@@ -55,13 +55,12 @@ Status RunStoreMove(const Session& session, const Options& options) {
                {"chain", "whole"}});
     return Ok();
   }
-  std::cout
-      << Printable(moved.value().to) << " holds all of " << Printable(moved.value().from) << ": "
-      << found.rows.rows << " rows and " << found.entries
-      << " audit entries, each checked there\n"
-         "next: set store.url in "
-      << Printable(configuration.path)
-      << ", then start skmsd; what was moved stays where it was, and no daemon starts with it again\n";
+  std::cout << Printable(moved.value().to) << " holds all of " << Printable(moved.value().from) << ": "
+            << found.rows.rows << " rows and " << found.entries
+            << " audit entries, each checked there\n"
+               "next: set store.url in "
+            << Printable(configuration.path)
+            << ", then start skmsd; what was moved stays where it was, and no daemon starts with it again\n";
   return Ok();
 }
 

@@ -95,10 +95,8 @@ Response Reception::Fail(const Error& error, const RequestContext& context, http
   // A lost token or database is told when it is lost; each request that needed it would fill the log.
   static std::atomic<std::int64_t> told_lost{0};
   const std::int64_t now = SystemClock().NowSeconds();
-  const bool lost =
-      error.code == ErrorCode::kTokenUnavailable || error.code == ErrorCode::kStoreUnavailable;
-  if (lost && told_lost.exchange(now) == now)
-    return http::ToResponse(problem, context.request_id);
+  const bool lost = error.code == ErrorCode::kTokenUnavailable || error.code == ErrorCode::kStoreUnavailable;
+  if (lost && told_lost.exchange(now) == now) return http::ToResponse(problem, context.request_id);
   if (problem.status >= 500) {
     LogError("request " + context.request_id + ": " + error.Describe());
   } else {
