@@ -23,7 +23,6 @@
 #include "keystore/database_connections.h"
 #include "keystore/database_engine.h"
 #include "keystore/database_lock.h"
-#include "keystore/database_url.h"
 #include "keystore/store_meter.h"
 
 namespace skms::keystore {
@@ -383,9 +382,9 @@ Status Database::CreateFile(const std::string& path) {
 
 Result<std::unique_ptr<Database>> Database::Open(const StoreLocation& location) {
   if (location.url.empty()) return Open(location.path);
-  SKMS_TRYV(CheckPostgresqlEnvironment());
+  SKMS_TRY(std::unique_ptr<DatabaseEngine> engine, MakePostgresqlEngine(location.url));
   SKMS_TRY(DatabaseLock lock, DatabaseLock::Take(location.path));
-  auto state = std::make_unique<State>(MakePostgresqlEngine(location.url), std::move(lock));
+  auto state = std::make_unique<State>(std::move(engine), std::move(lock));
   SKMS_TRYV(state->Start());
   return std::unique_ptr<Database>(new Database(std::move(state)));
 }

@@ -58,7 +58,7 @@ class DatabaseEngine {
 
 /// `path`: a file that is there.
 std::unique_ptr<DatabaseEngine> MakeSqliteEngine(const std::string& path);
-/// `url`: one that CheckPostgresqlUrl takes.
-std::unique_ptr<DatabaseEngine> MakePostgresqlEngine(const std::string& url);
+/// Errors: those of CheckPostgresqlUrl and CheckPostgresqlEnvironment: nothing is connected to then.
+Result<std::unique_ptr<DatabaseEngine>> MakePostgresqlEngine(const std::string& url);
 
 }  // namespace skms::keystore

@@ -70,7 +70,7 @@ DatabaseFacts Facts(const DatabaseEngine& engine, soci::session& session, bool l
 }
 
 Result<DatabaseFacts> InspectServer(const std::string& url) {
-  const std::unique_ptr<DatabaseEngine> engine = MakePostgresqlEngine(url);
+  SKMS_TRY(const std::unique_ptr<DatabaseEngine> engine, MakePostgresqlEngine(url));
   try {
     const std::unique_ptr<soci::session> session = engine->Connect();
     ConnectionDeadlines deadlines;

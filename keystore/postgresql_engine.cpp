@@ -213,8 +213,10 @@ class PostgresqlEngine : public DatabaseEngine {
 
 }  // namespace
 
-std::unique_ptr<DatabaseEngine> MakePostgresqlEngine(const std::string& url) {
-  return std::make_unique<PostgresqlEngine>(url);
+Result<std::unique_ptr<DatabaseEngine>> MakePostgresqlEngine(const std::string& url) {
+  SKMS_TRYV(CheckPostgresqlUrl(url));
+  SKMS_TRYV(CheckPostgresqlEnvironment());
+  return std::unique_ptr<DatabaseEngine>(std::make_unique<PostgresqlEngine>(url));
 }
 
 }  // namespace skms::keystore

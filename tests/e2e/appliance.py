@@ -265,8 +265,11 @@ def initialised():
 
 
 @contextlib.contextmanager
-def running(directory, **settings):
+def running(directory, before=None, **settings):
+    """`before` does what is to be done with it before it starts."""
     appliance = Appliance(directory, **settings).prepare()
+    if before is not None:
+        before(appliance)
     try:
         yield appliance.start().provision()
         # Also where a sanitizer speaks: it reports at the end, by its exit code.

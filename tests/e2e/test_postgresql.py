@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from appliance import BIN, DEADLINE, ROOT, Appliance, wait_for
+from appliance import BIN, DEADLINE, ROOT, Appliance, running, wait_for
 from edge_load import UNLIMITED
 from several_tokens import opened
 from test_edge_kills import Askers
@@ -45,19 +45,15 @@ def name_in(url):
     return url.partition("?")[0].rpartition("/")[2]
 
 
-@contextlib.contextmanager
-def on(url, directory, **settings):
-    appliance = Appliance(directory, store__url=url, **UNLIMITED, **settings).prepare()
-    for file in directory.glob("skms.db*"):  # of the one that was copied
+def initialise(appliance):
+    for file in appliance.directory.glob("skms.db*"):  # of the one that was copied
         file.unlink()
     appliance.ctl("init")
-    try:
-        yield appliance.start().provision()
-        assert appliance.stop() in (0, None), appliance.log.read_text()[-4000:]
-    finally:
-        if appliance.process is not None:
-            appliance.process.kill()
-            appliance.process.wait(DEADLINE)
+
+
+def on(url, directory):
+    """A running appliance whose store is there."""
+    return running(directory, initialise, store__url=url, **UNLIMITED)
 
 
 def test_everything_is_on_the_server_and_nothing_in_a_file(database, tmp_path):
@@ -345,6 +341,12 @@ def test_a_variable_of_the_environment_that_would_lead_elsewhere_is_refused(data
     appliance.environment["PGHOST"] = "/elsewhere"
     done = appliance.try_ctl("init")
     assert done.returncode == 3 and "PGHOST is set in the environment" in done.stderr
+    # Also where the URL names no host, and before anything else has been asked of whoever answers there.
+    appliance.settings["store__url"] = "postgresql:///skms"
+    appliance.write_config()
+    for command in (["init"], ["doctor"]):
+        done = appliance.try_ctl(*command)
+        assert done.returncode != 0 and "PGHOST is set in the environment" in done.stdout + done.stderr, done.stdout
 
 
 def test_a_server_that_hangs_holds_nobody_for_ever(tmp_path):
