@@ -85,15 +85,17 @@ class Entries {
   soci::statement statement_;
 };
 
-/// In their order, those without a number first; a part of them in memory at a time.
+/// In their order, a part of them in memory at a time. Errors: kIntegrity for one without a number; what
+/// `take` gives.
 Status EachEntry(soci::session& session, long long from, long long last,
                  const std::function<Status(const AuditRecord&)>& take) {
   constexpr long long kAtOnce = 2000;
-  {
-    // Also what is no number, which SQLite takes for greater than any.
-    Entries unnumbered(session, "seq IS NULL OR seq > 9223372036854775807");
-    while (const AuditRecord* record = unnumbered.Next()) SKMS_TRYV(take(*record));
-  }
+  // Text that begins with a number would be read as that number; SQLite takes any text for greater than any
+  // number.
+  long long unnumbered = 0;
+  session << "SELECT COUNT(*) FROM audit WHERE seq IS NULL OR seq > 9223372036854775807",
+      soci::into(unnumbered);
+  if (unnumbered > 0) return IntegrityError(std::to_string(unnumbered) + " audit entries bear no number");
   for (;;) {
     Entries entries(session, "seq >= :from AND seq <= :last ORDER BY seq LIMIT :most", soci::use(from),
                     soci::use(last), soci::use(kAtOnce));
