@@ -8,10 +8,20 @@
 
 namespace skms {
 
+namespace {
+
+/// Looked up once: OpenSSL looks anew for each digest that is asked for by name. Never freed.
+const EVP_MD* Sha256Method() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA2-256", nullptr);
+  return method;
+}
+
+}  // namespace
+
 Sha256Digest Sha256(ByteView bytes) {
   Sha256Digest digest{};
   // Fails only without memory or without a digest provider; either leaves nothing sensible to do.
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
+  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, Sha256Method(), nullptr) != 1)
     std::abort();
   return digest;
 }

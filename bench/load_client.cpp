@@ -43,6 +43,7 @@ struct Options {
   double seconds = 2;
   double rate = 0;  ///< requests a second, of all connections; 0: as fast as they are answered
   std::size_t first = 0;
+  std::size_t requests = 0;  ///< of all connections, beside the first of each; 0: as many as the time allows
 };
 
 struct FreeContext {
@@ -141,7 +142,9 @@ int RunLoad(const Options& options, SSL_CTX* context) {
     threads.emplace_back([&, i] {
       std::map<int, std::size_t> seen;
       std::size_t turn = 0;
+      const std::size_t last = options.first + options.connections + options.requests;
       for (auto before = SteadyClock::now(); before < end;) {
+        if (options.requests > 0 && next >= last) break;
         if (options.rate > 0) {
           before = due(i, turn++);
           if (before >= end) break;
@@ -185,7 +188,8 @@ int Run(int argc, char** argv) {
       "connections", po::value(&o.connections))("seconds", po::value(&o.seconds))(
       "rate", po::value(&o.rate),
       "requests a second of all connections; without: as fast as they are answered")(
-      "first", po::value(&o.first), "first number for {n}");
+      "first", po::value(&o.first), "first number for {n}")(
+      "requests", po::value(&o.requests), "so many of all connections; without: until the time is over");
   po::variables_map given;
   po::store(po::parse_command_line(argc, argv, options), given);
   po::notify(given);

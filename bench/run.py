@@ -14,6 +14,7 @@ import time
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+import cached
 import life
 import pools
 import token_keys
@@ -74,21 +75,23 @@ class Bench:
         done = subprocess.run(command, env=self.appliance.environment, check=True, capture_output=True, text=True)
         return json.loads(done.stdout)
 
-    def load(self, target, connections, seconds=None, rate=0):
-        """`rate`: requests a second; 0: as many as are answered."""
+    def load(self, target, connections, seconds=None, rate=0, pid=None, requests=0):
+        """`rate`: requests a second; 0: as many as are answered. `pid`: the process whose time counts, if it is not the daemon.
+        `requests`: so many, and `seconds` at most."""
         a = self.appliance
+        pid = pid or a.process.pid
         (a.directory / "token").write_text(a.issuer.token())
         command = [  # clients are on other machines: here they get what the daemon leaves
             "nice", "-n", "10", self.bin / "skms_bench_load", "--port", a.port, "--host", f"localhost:{a.port}", "--ca", a.directory / "ca.pem",
             "--cert", a.directory / "val-1.pem", "--key", a.directory / "val-1.key", "--token-file", a.directory / "token",
             "--target", target, "--connections", connections, "--seconds", seconds or self.seconds, "--first", self.next,
-            "--rate", rate,
+            "--rate", rate, "--requests", requests,
         ]
-        before = cpu_seconds(a.process.pid)
+        before = cpu_seconds(pid)
         done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
         result = json.loads(done.stdout)
         self.next = result["next"]
-        result["cpu_us"] = (cpu_seconds(a.process.pid) - before) * 1e6 / max(1, result["operations"] + connections)
+        result["cpu_us"] = (cpu_seconds(pid) - before) * 1e6 / max(1, result["operations"] + connections)
         assert result["failures"] == 0, result
         return result
 
@@ -189,7 +192,7 @@ def calls(bench, numbers):
 
 
 def main():
-    parts = ("raw", "pools", "life", "kek")
+    parts = ("raw", "cached", "pools", "life", "kek")
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     parser.add_argument("--quick", action="store_true", help="a second a row instead of four")
@@ -211,6 +214,8 @@ def main():
                 assert bench.appliance.stop() == 0
                 recovery(bench, numbers)
                 calls(bench, numbers)
+            if "cached" in wanted and token_type is tokens.SoftHsm:
+                cached.direct(bench, row, numbers)
             if "pools" in wanted:
                 print(pools.HEAD)
                 pools.measure(bench, numbers)

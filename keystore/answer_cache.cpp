@@ -7,9 +7,6 @@
 namespace skms::keystore {
 namespace {
 
-// What an entry costs beside its ciphertexts: nodes of list and map, as the allocator rounds them up.
-constexpr std::size_t kEntryBytes = 320;
-
 Sha256Digest NameOf(const RowFields& fields, const RowMac& mac) {
   Bytes octets;
   octets.reserve(fields.octets().size() + mac.text.size() + 64);
@@ -26,15 +23,23 @@ void AppendKey(Bytes& octets, const hsm::WrappedKey& key) {
   AppendField(octets, ByteView(key.bytes));
 }
 
-Sha256Digest NameOf(const hsm::Recipient& recipient, const hsm::WrappedKey& key, const hsm::KeySpec& spec,
-                    ByteView public_key) {
-  Bytes octets;
-  AppendField(octets, std::string_view("key"));
+}  // namespace
+
+void AppendRecipient(Bytes& octets, const hsm::Recipient& recipient) {
   AppendField(octets, static_cast<std::int64_t>(recipient.index()));
   if (const auto* rsa = std::get_if<hsm::RsaRecipient>(&recipient)) AppendField(octets, ByteView(rsa->spki));
   if (const auto* ec = std::get_if<hsm::EcRecipient>(&recipient)) AppendField(octets, ByteView(ec->spki));
   if (const auto* transport = std::get_if<hsm::TransportKeyRecipient>(&recipient))
     AppendKey(octets, transport->key);
+}
+
+namespace {
+
+Sha256Digest NameOf(const hsm::Recipient& recipient, const hsm::WrappedKey& key, const hsm::KeySpec& spec,
+                    ByteView public_key) {
+  Bytes octets;
+  AppendField(octets, std::string_view("key"));
+  AppendRecipient(octets, recipient);
   AppendKey(octets, key);
   AppendField(octets, static_cast<std::int64_t>(spec.kind));
   AppendField(octets, static_cast<std::int64_t>(spec.bytes));
@@ -50,67 +55,31 @@ std::size_t BytesOf(const hsm::DeliveredKey& key) {
 
 Status AnswerCache::CheckRowMac(hsm::CryptoModule& module, const RowFields& fields, const RowMac& mac,
                                 const std::string& row) {
-  if (most_bytes_ == 0) return keystore::CheckRowMac(module, fields, mac, row);
+  if (known_.most_bytes() == 0) return keystore::CheckRowMac(module, fields, mac, row);
   const Sha256Digest name = NameOf(fields, mac);
-  std::optional<hsm::DeliveredKey> none;
-  if (Knows(name, none)) return Ok();
-  const std::uint64_t asked = era();
+  if (known_.Find(name)) return Ok();
+  const std::uint64_t asked = known_.era();
   SKMS_TRYV(keystore::CheckRowMac(module, fields, mac, row));
-  Keep({name, std::nullopt, kEntryBytes}, asked);
+  known_.Keep(name, std::nullopt, sizeof(hsm::DeliveredKey), asked);
   return Ok();
 }
 
 void AnswerCache::Learn(const RowFields& fields, const RowMac& mac) {
-  if (most_bytes_ > 0) Keep({NameOf(fields, mac), std::nullopt, kEntryBytes}, era());
+  if (known_.most_bytes() > 0)
+    known_.Keep(NameOf(fields, mac), std::nullopt, sizeof(hsm::DeliveredKey), known_.era());
 }
 
 Result<hsm::DeliveredKey> AnswerCache::RewrapFor(hsm::CryptoModule& module, const hsm::Recipient& recipient,
                                                  const hsm::WrappedKey& key, const hsm::KeySpec& spec,
                                                  ByteView public_key) {
-  if (most_bytes_ == 0 || key.format == hsm::kFormatTrusted)
+  if (known_.most_bytes() == 0 || key.format == hsm::kFormatTrusted)
     return module.RewrapFor(recipient, key, spec, public_key);
   const Sha256Digest name = NameOf(recipient, key, spec, public_key);
-  std::optional<hsm::DeliveredKey> known;
-  if (Knows(name, known) && known) return std::move(*known);
-  const std::uint64_t asked = era();
+  if (auto known = known_.Find(name); known && *known) return std::move(**known);
+  const std::uint64_t asked = known_.era();
   SKMS_TRY(hsm::DeliveredKey made, module.RewrapFor(recipient, key, spec, public_key));
-  Keep({name, made, kEntryBytes + BytesOf(made)}, asked);
+  known_.Keep(name, made, sizeof(hsm::DeliveredKey) + BytesOf(made), asked);
   return made;
-}
-
-void AnswerCache::Clear() {
-  const std::lock_guard lock(mutex_);
-  by_name_.clear();
-  by_use_.clear();
-  bytes_ = 0;
-  ++era_;
-}
-
-bool AnswerCache::Knows(const Sha256Digest& name, std::optional<hsm::DeliveredKey>& key) {
-  const std::lock_guard lock(mutex_);
-  const auto found = by_name_.find(name);
-  if (found == by_name_.end()) return false;
-  by_use_.splice(by_use_.begin(), by_use_, found->second);
-  key = found->second->key;
-  return true;
-}
-
-std::uint64_t AnswerCache::era() const {
-  const std::lock_guard lock(mutex_);
-  return era_;
-}
-
-void AnswerCache::Keep(Entry entry, std::uint64_t era) {
-  const std::lock_guard lock(mutex_);
-  if (era != era_ || entry.bytes > most_bytes_ || by_name_.count(entry.name) > 0) return;
-  bytes_ += entry.bytes;
-  by_use_.push_front(std::move(entry));
-  by_name_.emplace(by_use_.front().name, by_use_.begin());
-  while (bytes_ > most_bytes_) {
-    bytes_ -= by_use_.back().bytes;
-    by_name_.erase(by_use_.back().name);
-    by_use_.pop_back();
-  }
 }
 
 }  // namespace skms::keystore

@@ -43,6 +43,11 @@ struct InsertEntry {
   soci::statement statement;
 };
 
+/// The chain's end as changes of the same transaction have left it.
+struct KnownHead {
+  std::optional<AuditSummary> head;
+};
+
 AuditSummary HeadOf(soci::session& session) {
   const auto select = PreparedStatements::Of<SelectHead>(session);
   if (!select->statement.execute(true)) return {0, kAuditGenesis};
@@ -140,7 +145,9 @@ long long ArchivedIn(soci::session& session) {
 }  // namespace
 
 Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry& entry, AuditSummary* place) {
-  AuditSummary head = HeadOf(session);
+  const auto known = PreparedStatements::OfTransaction<KnownHead>(session);
+  if (!known->head) known->head = HeadOf(session);
+  AuditSummary& head = *known->head;
   const auto insert = PreparedStatements::Of<InsertEntry>(session);
   AuditRecord& record = insert->record;
   record.seq = insert->seq = head.entries + 1;
@@ -148,7 +155,9 @@ Status AppendAudit(soci::session& session, const Clock& clock, const AuditEntry&
   record.entry = entry;
   record.previous = std::move(head.head);
   record.hash = AuditHash(record);
+  known->head.reset();
   insert->statement.execute(true);
+  known->head = {record.seq, record.hash};
   if (place != nullptr) *place = {record.seq, record.hash};
   return Ok();
 }
@@ -294,7 +303,7 @@ Result<std::optional<AuditCheckpoint>> ReadCheckpointOf(Database& database, std:
 }
 
 Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& checkpoints) {
-  return database.WriteAnyway([&checkpoints](soci::session& session) -> Status {
+  const DatabaseWork add = [&checkpoints](soci::session& session) -> Status {
     long long number = 0;
     session << "SELECT COALESCE(MAX(number), 0) FROM audit_checkpoints", soci::into(number);
     for (const AuditCheckpoint& one : checkpoints) {
@@ -309,7 +318,8 @@ Status AddCheckpoints(Database& database, const std::vector<AuditCheckpoint>& ch
           soci::use(number), soci::use(seq), soci::use(handover), soci::use(one.jws);
     }
     return Ok();
-  });
+  };
+  return database.WriteAnyway(add, Touches::kNothingDelivered);
 }
 
 Result<std::int64_t> ReadArchived(Database& database) {
@@ -332,11 +342,12 @@ Result<std::string> ReadExported(Database& database) {
 }
 
 Status WriteExported(Database& database, const std::string& value) {
-  return database.WriteAnyway([&value](soci::session& session) -> Status {
+  const DatabaseWork write = [&value](soci::session& session) -> Status {
     session << "DELETE FROM meta WHERE name = 'audit_exported'";
     session << "INSERT INTO meta (name, value) VALUES ('audit_exported', :value)", soci::use(value);
     return Ok();
-  });
+  };
+  return database.WriteAnyway(write, Touches::kNothingDelivered);
 }
 
 Status Archive(soci::session& session, const Clock& clock, std::int64_t seq, const std::string& hash,
@@ -354,7 +365,7 @@ Status Archive(soci::session& session, const Clock& clock, std::int64_t seq, con
 
 Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most) {
   long long deleted = 0;
-  SKMS_TRYV(database.WriteAnyway([&](soci::session& session) -> Status {
+  const DatabaseWork remove = [&](soci::session& session) -> Status {
     const long long archived = ArchivedIn(session);
     long long first = 0;
     session << "SELECT COALESCE(MIN(seq), 0) FROM audit", soci::into(first);
@@ -365,7 +376,8 @@ Result<std::int64_t> DeleteArchived(Database& database, std::uint32_t most) {
     session << "DELETE FROM audit_checkpoints WHERE seq < :last AND handover = 0", soci::use(last);
     deleted = last - first + 1;
     return Ok();
-  }));
+  };
+  SKMS_TRYV(database.WriteAnyway(remove, Touches::kNothingDelivered));
   return deleted;
 }
 

@@ -23,6 +23,7 @@
 #include "keystore/database_connections.h"
 #include "keystore/database_engine.h"
 #include "keystore/database_lock.h"
+#include "keystore/prepared_statements.h"
 #include "keystore/store_meter.h"
 
 namespace skms::keystore {
@@ -33,6 +34,10 @@ constexpr std::size_t kMostInOneCommit = 128;
 // So that a request waits for few of them.
 constexpr std::size_t kMostPatientInOneCommit = 8;
 constexpr std::chrono::milliseconds kPatience{20};
+// A commit costs as much for many as for one: it waits for those who are on their way, until nobody has come
+// for a lull.
+constexpr std::chrono::microseconds kLull{50};
+constexpr std::chrono::microseconds kGathering{400};
 
 // What a server that does not answer may cost those who wait.
 constexpr std::chrono::seconds kLongestWrite{30};
@@ -108,16 +113,16 @@ class Database::State {
     return status;
   }
 
-  Status Write(DatabaseWork work) {
+  Status Write(DatabaseWork work, Touches touches) {
     if (refusing_) {
       const std::lock_guard lock(mutex_);
       if (!refusal_.empty()) return Error{ErrorCode::kStorage, refusal_};
     }
-    return WriteAnyway(std::move(work));
+    return WriteAnyway(std::move(work), touches);
   }
-  Status WriteAnyway(DatabaseWork work, std::chrono::seconds limit = kLongestWrite) {
+  Status WriteAnyway(DatabaseWork work, Touches touches, std::chrono::seconds limit = kLongestWrite) {
     const auto begun = std::chrono::steady_clock::now();
-    Status done = Queue({std::move(work), false, limit, {}}).get();
+    Status done = Queue({std::move(work), false, limit, touches, {}}).get();
     meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
     return done;
   }
@@ -131,6 +136,8 @@ class Database::State {
     return now;
   }
 
+  std::uint64_t changes() const { return changes_; }
+
   void OnReconnected(std::function<Status()> reconnected) {
     const std::lock_guard lock(reconnected_mutex_);
     reconnected_ = std::move(reconnected);
@@ -143,7 +150,7 @@ class Database::State {
   }
 
   std::future<Status> BeginPatientWrite(DatabaseWork work) {
-    Change change{std::move(work), false, kLongestWrite, {}};
+    Change change{std::move(work), false, kLongestWrite, Touches::kNothingDelivered, {}};
     std::future<Status> done = change.done.get_future();
     {
       const std::lock_guard lock(mutex_);
@@ -156,7 +163,7 @@ class Database::State {
 
   Status EmptyLog() {
     const DatabaseWork truncate = [this](soci::session& session) { return engine().EmptyLog(session); };
-    return Queue({truncate, true, kLongestWrite, {}}).get();
+    return Queue({truncate, true, kLongestWrite, Touches::kNothingDelivered, {}}).get();
   }
 
  private:
@@ -164,16 +171,19 @@ class Database::State {
     DatabaseWork work;
     bool outside_transaction = false;
     std::chrono::seconds limit = kLongestWrite;
+    Touches touches = Touches::kAnything;
     std::promise<Status> done;
   };
 
   std::future<Status> Queue(Change change) {
     std::future<Status> done = change.done.get_future();
+    bool enough = false;
     {
       const std::lock_guard lock(mutex_);
       queue_.push_back(std::move(change));
+      enough = queue_.size() >= gathering_ || queue_.back().outside_transaction;
     }
-    queued_.notify_one();
+    if (enough) queued_.notify_one();
     return done;
   }
 
@@ -199,6 +209,7 @@ class Database::State {
   Status ConnectToWrite() {
     SKMS_TRY(const bool made, connections_.Renew(writing_, Connections::Use::kWrite));
     if (!made || engine().is_file()) return Ok();
+    changes_ += 2;
     const std::lock_guard lock(reconnected_mutex_);
     Status learnt = reconnected_ ? reconnected_() : Ok();
     if (learnt.has_value())
@@ -211,6 +222,7 @@ class Database::State {
   /// Empty: the end.
   std::vector<Change> NextBatch() {
     std::unique_lock lock(mutex_);
+    Gather(lock);
     while (!stopping_ && queue_.empty()) {
       if (patient_.empty()) {
         queued_.wait(lock);
@@ -229,20 +241,43 @@ class Database::State {
     }
     while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit)
       take(queue_);
+    last_batch_ = batch.size();
     for (std::size_t i = 0; i < kMostPatientInOneCommit && !patient_.empty(); ++i) take(patient_);
     // What is left waits anew for somebody to go along with.
     if (!patient_.empty()) patient_until_ = std::chrono::steady_clock::now() + kPatience;
     return batch;
   }
 
+  /// Where several came along last time, waits while more keep coming. Whoever comes alone waits for nobody.
+  void Gather(std::unique_lock<std::mutex>& lock) {
+    if (last_batch_ < 2) return;
+    const auto until = std::chrono::steady_clock::now() + kGathering;
+    const auto enough = [this] {
+      return stopping_ || queue_.size() >= kMostInOneCommit ||
+             (!queue_.empty() && queue_.back().outside_transaction);
+    };
+    gathering_ = kMostInOneCommit;
+    for (std::size_t had = 0; !enough() && std::chrono::steady_clock::now() < until;) {
+      had = queue_.size();
+      queued_.wait_for(lock, kLull, enough);
+      if (queue_.size() == had) break;
+    }
+    gathering_ = 1;
+  }
+
   void Commit(std::vector<Change>& batch) {
     std::vector<Status> outcomes;
+    outcomes.reserve(batch.size());
     std::chrono::seconds limit = kLongestCommit;
     for (const Change& change : batch) limit = std::max(limit, change.limit);
+    const bool touches = std::any_of(batch.begin(), batch.end(),
+                                     [](const Change& one) { return one.touches == Touches::kAnything; });
+    if (touches) ++changes_;
     const auto begun = std::chrono::steady_clock::now();
     Status committed = connections_.Guarded(
         [&](soci::session& session) -> Status {
           engine().BeginWrite(session);
+          PreparedStatements::ForgetTransaction(session);
           for (const Change& change : batch) outcomes.push_back(Apply(change));
           engine().Commit(session);
           return Ok();
@@ -253,6 +288,7 @@ class Database::State {
       meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
       Rollback();
     }
+    if (touches) ++changes_;
     for (std::size_t i = 0; i < batch.size(); ++i) {
       batch[i].done.set_value(committed.has_error() ? committed : outcomes[i]);
     }
@@ -260,12 +296,15 @@ class Database::State {
 
   Status Apply(const Change& change) {
     soci::session& session = *writing_->session;
-    session << "SAVEPOINT one_change";
+    engine().BeginChange(session);
     Status status = connections_.Guarded(change.work, *writing_, change.limit);
     // A failed change leaves nothing; errors here end the whole transaction.
-    if (status.has_error()) session << "ROLLBACK TO one_change";
+    if (status.has_error()) {
+      engine().UndoChange(session);
+      PreparedStatements::ForgetTransaction(session);
+    }
     connections_.Settle(*writing_);
-    session << "RELEASE one_change";
+    engine().EndChange(session);
     return status;
   }
 
@@ -299,6 +338,9 @@ class Database::State {
   bool stopping_ = false;
   std::vector<std::unique_ptr<Connection>> readers_;
   std::unique_ptr<Connection> writing_;
+  std::size_t gathering_ = 1;   ///< so many in queue_ wake the writer
+  std::size_t last_batch_ = 0;  ///< of the writer alone
+  std::atomic<std::uint64_t> changes_{0};
   StoreMeter meter_;
   std::thread writer_;
 };
@@ -306,7 +348,10 @@ class Database::State {
 Status WithinSavepoint(soci::session& session, const DatabaseWork& work) {
   session << "SAVEPOINT one_part";
   Status status = work(session);
-  if (status.has_error()) session << "ROLLBACK TO one_part";
+  if (status.has_error()) {
+    session << "ROLLBACK TO one_part";
+    PreparedStatements::ForgetTransaction(session);
+  }
   session << "RELEASE one_part";
   return status;
 }
@@ -403,9 +448,14 @@ Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
 Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Database::~Database() = default;
 Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
-Status Database::Write(DatabaseWork work) { return state_->Write(std::move(work)); }
-Status Database::WriteAtLength(DatabaseWork work) { return state_->WriteAnyway(std::move(work), kAtLength); }
-Status Database::WriteAnyway(DatabaseWork work) { return state_->WriteAnyway(std::move(work)); }
+Status Database::Write(DatabaseWork work, Touches touches) { return state_->Write(std::move(work), touches); }
+Status Database::WriteAtLength(DatabaseWork work) {
+  return state_->WriteAnyway(std::move(work), Touches::kAnything, kAtLength);
+}
+Status Database::WriteAnyway(DatabaseWork work, Touches touches) {
+  return state_->WriteAnyway(std::move(work), touches);
+}
+std::uint64_t Database::changes() const { return state_->changes(); }
 void Database::RefuseWrites(std::string why) { state_->RefuseWrites(std::move(why)); }
 std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
   return state_->BeginPatientWrite(std::move(work));

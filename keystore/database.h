@@ -37,6 +37,13 @@ struct StoreLocation {
   std::string url;   ///< of PostgreSQL (database_url.h); empty: SQLite
 };
 
+/// What a change may alter of what is delivered.
+enum class Touches {
+  kAnything,
+  kWhatTheCallerTells,  ///< keys of selectors, in a DeliveryCache::Change around the write
+  kNothingDelivered,
+};
+
 class Database {
  public:
   /// As below; with a URL, of a database that is there, and that no other process may write meanwhile.
@@ -58,17 +65,18 @@ class Database {
   /// The same where it may take hours.
   Status ReadSnapshotAtLength(const DatabaseWork& work);
   /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
-  Status Write(DatabaseWork work);
+  Status Write(DatabaseWork work, Touches touches = Touches::kAnything);
   /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not
   /// be told as it must be. WriteAnyway and what is patient go on.
   void RefuseWrites(std::string why);
   /// As Write, for what may take hours with nobody else at the database.
   Status WriteAtLength(DatabaseWork work);
   /// As Write, for what is no decision.
-  Status WriteAnyway(DatabaseWork work);
+  Status WriteAnyway(DatabaseWork work, Touches touches = Touches::kAnything);
   /// A write that nobody waits for and that can wait itself: it goes along with somebody else's commit, or
-  /// after some hundredths of a second with one of its own, so that it costs a request no commit more. Does
-  /// not wait: what `work` looks at must live until the outcome is there. Not ordered with Write.
+  /// after some hundredths of a second with one of its own, so that it costs a request no commit more. It
+  /// must alter nothing that is delivered. Does not wait: what `work` looks at must live until the outcome is
+  /// there. Not ordered with Write.
   std::future<Status> BeginPatientWrite(DatabaseWork work);
   /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten
   /// rows stand in neither; nothing of the kind with PostgreSQL. Errors: kStorage (a reader held it for too
@@ -85,6 +93,9 @@ class Database {
   /// Octets on disk. Errors: kStorage, kStoreUnavailable.
   Result<std::int64_t> Size();
   bool HasTable(soci::session& session, const std::string& name) const;
+  /// Grows with each change that touches anything: before it is committed to an odd number, and after it, or
+  /// once its outcome is unknown, to an even one, before its caller hears of it.
+  std::uint64_t changes() const;
   /// `reconnected` is called when the connection to write was lost and is there again, before anything is
   /// written: a commit whose answer was lost may stand, and another server may be at the other end. It must
   /// not write, and does not run any more once another one is set. What it fails with is what every write

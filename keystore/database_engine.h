@@ -44,6 +44,10 @@ class DatabaseEngine {
   virtual void ForgetStatements(soci::session& session) const = 0;
   virtual void BeginWrite(soci::session& session) const = 0;
   virtual void Commit(soci::session& session) const = 0;
+  /// One change of several within a write: what comes until its end stands, or is undone, as a whole.
+  virtual void BeginChange(soci::session& session) const = 0;
+  virtual void UndoChange(soci::session& session) const = 0;
+  virtual void EndChange(soci::session& session) const = 0;
   /// Until its end, all statements see one and the same state. `at_length`: it may take hours.
   virtual void BeginSnapshot(soci::session& session, bool at_length) const = 0;
   virtual void EndSnapshot(soci::session& session) const = 0;

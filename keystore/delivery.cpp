@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <limits>
 #include <mutex>
 #include <utility>
 
@@ -15,7 +16,41 @@ namespace {
 
 constexpr std::chrono::seconds kMakingTakes{2};
 
+constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+
+/// When its state is to change by the clock, or was to; what processes only has come to its end already.
+std::int64_t Ends(const KeyVersion& version) {
+  return UseOf(version) == KeyUse::kProcess ? kNever : version.not_after.value_or(kNever);
+}
+
+bool IsMember(const Service& service, TargetKind kind) {
+  return (kind == TargetKind::kUser || kind == TargetKind::kUe) && service.HasScope(TargetKind::kGroup);
+}
+
 }  // namespace
+
+Sha256Digest KeyStore::State::NameOf(const Requester& by, const Selector& selector, const Destination& to) {
+  Bytes octets;
+  octets.reserve(1024);
+  AppendField(octets, by.principal.value());
+  AppendField(octets, selector.service.value());
+  AppendField(octets, Name(selector.kind));
+  AppendField(octets, selector.target);
+  AppendField(octets, to.id);
+  if (to.recipient) AppendRecipient(octets, *to.recipient);
+  return Sha256(octets);
+}
+
+KeyStore::State::ServiceThen KeyStore::State::ServiceNow(const ValServiceId& id) const {
+  ServiceThen out;
+  out.moment = deliveries.Now();
+  out.moment.database_changes = database->changes();
+  out.directory = directory->snapshot();
+  out.moment.directory_version = out.directory->version;
+  const auto found = out.directory->services.find(id.value());
+  if (found != out.directory->services.end()) out.service = &found->second;
+  return out;
+}
 
 AuditEntry KeyStore::State::EntryFor(const Requester& by, const char* action,
                                      const Selector& selector) const {
@@ -40,10 +75,11 @@ std::string KeyStore::State::Pseudonym(ByteView fields) const {
 }
 
 Status KeyStore::State::Record(std::span<const AuditEntry> entries, AuditSummary* place) {
-  return database->Write([&](soci::session& session) -> Status {
+  const DatabaseWork append = [&](soci::session& session) -> Status {
     for (const AuditEntry& entry : entries) SKMS_TRYV(AppendAudit(session, clock, entry, place));
     return Ok();
-  });
+  };
+  return database->Write(append, Touches::kNothingDelivered);
 }
 
 Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error& error) {
@@ -61,7 +97,7 @@ Result<DeliveryAnswer> KeyStore::State::SendHome(AuditEntry entry, const Service
   entry.reason = "redirected to " + home;
   SKMS_TRYV(Record({&entry, 1}));
   DeliveryAnswer answer;
-  answer.service = service;
+  answer.service = std::make_shared<const Service>(service);
   return answer;
 }
 
@@ -125,12 +161,11 @@ Versions KeyStore::State::Ranked(Versions versions) {
   return versions;
 }
 
-Result<DeliveryAnswer> KeyStore::State::WrapAll(const Requester& by, const Service& service,
-                                                const Destination& to, Versions versions,
-                                                std::vector<AuditEntry>& entries) {
-  DeliveryAnswer answer;
-  answer.service = service;
-  answer.actor = by.principal.value();
+Result<std::vector<DeliveredVersion>> KeyStore::State::WrapAll(const Requester& by, const Service& service,
+                                                               const Destination& to, Versions versions,
+                                                               std::vector<AuditEntry>& entries) {
+  std::vector<DeliveredVersion> wrapped;
+  wrapped.reserve(versions.size());
   for (KeyVersion& version : versions) {
     AuditEntry entry = EntryFor(by, "deliver", version.selector);
     entry.kid = version.kid.value();
@@ -140,9 +175,9 @@ Result<DeliveryAnswer> KeyStore::State::WrapAll(const Requester& by, const Servi
                    " state=" + std::string(Name(delivered.version.state)) +
                    (to.id.empty() ? "" : " recipient=" + to.id);
     entries.push_back(std::move(entry));
-    answer.keys.push_back(std::move(delivered));
+    wrapped.push_back(std::move(delivered));
   }
-  return answer;
+  return wrapped;
 }
 
 Status KeyStore::State::NamingRecipient(const Destination& to, Status checked) {
@@ -191,8 +226,8 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
   if (!to.recipient) {
     SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec, version.public_key));
   } else {
-    // Its state is changed by who has the token; once its time is over nobody goes by what was said before.
-    const bool over = version.not_after && *version.not_after <= clock.NowSeconds();
+    // Its state is changed by who has the token; until that is done, nobody goes by what was said before.
+    const bool over = Ends(version) <= clock.NowSeconds();
     auto wrapped =
         over
             ? module.RewrapFor(*to.recipient, version.wrapped, out.profile.spec, version.public_key)
@@ -205,66 +240,105 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
   return out;
 }
 
-Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, const Service& service,
-                                                        const Selector& selector, const Destination& to) {
+Status KeyStore::State::MakeDelivery(const Requester& by, const Service& service, const Selector& selector,
+                                     const Destination& to, DeliveryCache::Kept& made) {
   const bool own = service.HasScope(selector.kind);
-  const bool member = (selector.kind == TargetKind::kUser || selector.kind == TargetKind::kUe) &&
-                      service.HasScope(TargetKind::kGroup);
+  const bool member = IsMember(service, selector.kind);
+  // Before a key is made that nobody could have.
+  SKMS_TRYV(CheckDestination(service, to));
+  Versions versions;
+  if (own) {
+    made.selectors.push_back(selector);
+    SKMS_TRY(versions, OwnVersions(by, service, selector));
+  }
+  versions = Ranked(std::move(versions));
+  Versions of_groups;
+  if (member) {
+    SKMS_TRY(of_groups, GroupVersionsOf(service, {selector.kind, selector.target}, made.selectors));
+  }
+  of_groups = Ranked(std::move(of_groups));
+  std::move(of_groups.begin(), of_groups.end(), std::back_inserter(versions));
+  std::vector<StoredPayload> stored_payloads;
+  if (own) {
+    SKMS_TRY(stored_payloads, CurrentPayloads(selector));
+  }
+  if (versions.empty() && stored_payloads.empty()) return NoSuchKey();
+  SKMS_TRY(std::vector<DeliveredVersion> keys, WrapAll(by, service, to, std::move(versions), made.entries));
+  std::vector<DeliveredPayload> payloads;
+  for (StoredPayload& stored : stored_payloads) {
+    AuditEntry granted = EntryFor(by, "deliver", selector);
+    granted.kid = stored.payload.id;
+    granted.reason = std::string("delivery=") + (to.recipient ? "jwe" : "tls") + " payload" +
+                     (to.id.empty() ? "" : " recipient=" + to.id);
+    SKMS_TRY(DeliveredPayload delivered, Readdress(service, to, std::move(stored.payload)));
+    made.entries.push_back(std::move(granted));
+    payloads.push_back(std::move(delivered));
+  }
+  made.answer.service = std::make_shared<const Service>(service);
+  made.answer.actor = by.principal.value();
+  made.answer.keys = std::move(keys);
+  made.answer.payloads = std::move(payloads);
+  return Ok();
+}
+
+/// Whether the same may be given again without a look at anything but the clock: wrapped, to somebody whom no
+/// token has to say that he is still TRUSTED.
+bool KeyStore::State::SetUntil(const Service& service, const Destination& to,
+                               DeliveryCache::Kept& made) const {
+  if (!to.recipient || service.recipients != Recipients::kAny || !made.answer.payloads.empty()) return false;
+  made.until = kNever;
+  for (const DeliveredVersion& key : made.answer.keys) {
+    if (key.version.wrapped.format == hsm::kFormatTrusted) return false;
+    made.until = std::min(made.until, Ends(key.version));
+  }
+  return clock.NowSeconds() < made.until;
+}
+
+Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, const ServiceThen& of,
+                                                        const Selector& selector, const Destination& to) {
+  const Service& service = *of.service;
+  const bool reachable = service.HasScope(selector.kind) || IsMember(service, selector.kind);
   // A group's key goes to its group server (SEAL-X1) and, with their own, to its members.
-  AuditEntry entry = EntryFor(by, "deliver", selector);
-  if ((!own && !member) || selector.kind == TargetKind::kGroup)
-    return Refuse(entry, "scope-not-allowed", PermissionDenied("the service has no keys of this kind"));
-  std::vector<AuditEntry> entries;
-  auto answer = [&]() -> Result<DeliveryAnswer> {
-    // Before a key is made that nobody could have.
-    SKMS_TRYV(CheckDestination(service, to));
-    Versions versions;
-    if (own) {
-      SKMS_TRY(versions, OwnVersions(by, service, selector));
-    }
-    versions = Ranked(std::move(versions));
-    Versions of_groups;
-    if (member) {
-      SKMS_TRY(of_groups, GroupVersionsOf(service, {selector.kind, selector.target}));
-    }
-    of_groups = Ranked(std::move(of_groups));
-    std::move(of_groups.begin(), of_groups.end(), std::back_inserter(versions));
-    std::vector<StoredPayload> payloads;
-    if (own) {
-      SKMS_TRY(payloads, CurrentPayloads(selector));
-    }
-    if (versions.empty() && payloads.empty()) return NoSuchKey();
-    SKMS_TRY(DeliveryAnswer all, WrapAll(by, service, to, std::move(versions), entries));
-    for (StoredPayload& stored : payloads) {
-      AuditEntry granted = EntryFor(by, "deliver", selector);
-      granted.kid = stored.payload.id;
-      granted.reason = std::string("delivery=") + (to.recipient ? "jwe" : "tls") + " payload" +
-                       (to.id.empty() ? "" : " recipient=" + to.id);
-      SKMS_TRY(DeliveredPayload delivered, Readdress(service, to, std::move(stored.payload)));
-      entries.push_back(std::move(granted));
-      all.payloads.push_back(std::move(delivered));
-    }
-    return all;
-  }();
-  if (answer.has_error()) return Refuse(entry, std::string(Name(answer.error().code)), answer.error());
-  SKMS_TRYV(Record(entries, &answer.value().recorded));
+  if (!reachable || selector.kind == TargetKind::kGroup)
+    return Refuse(EntryFor(by, "deliver", selector), "scope-not-allowed",
+                  PermissionDenied("the service has no keys of this kind"));
+  // While something is being changed, nothing is known of it.
+  const bool keeps = deliveries.keeps() && of.moment.database_changes % 2 == 0;
+  const Sha256Digest name = keeps ? NameOf(by, selector, to) : Sha256Digest{};
+  if (const auto kept = keeps ? deliveries.Find(name, of.moment, clock.NowSeconds()) : nullptr) {
+    std::vector<AuditEntry> entries = kept->entries;
+    for (AuditEntry& entry : entries) entry.request_id = by.request_id;
+    DeliveryAnswer answer = kept->answer;
+    SKMS_TRYV(Record(entries, &answer.recorded));
+    return answer;
+  }
+  DeliveryCache::Kept made;
+  const Status status = MakeDelivery(by, service, selector, to, made);
+  if (status.has_error())
+    return Refuse(EntryFor(by, "deliver", selector), std::string(Name(status.error().code)), status.error());
+  SKMS_TRYV(Record(made.entries, &made.answer.recorded));
+  DeliveryAnswer answer = made.answer;
+  if (!keeps || !SetUntil(service, to, made)) return answer;
+  made.made = of.moment;
+  made.answer.recorded = {};
+  made.answer.form = answer.form = std::make_shared<AnswerFormPlace>();
+  deliveries.Keep(name, std::move(made));
   return answer;
 }
 
 Result<DeliveryAnswer> KeyStore::Deliver(const Requester& requester, const Selector& selector) {
   State& state = *state_;
-  AuditEntry entry = state.EntryFor(requester, "deliver", selector);
-  const auto now = state.directory->snapshot();
-  const auto service = now->services.find(selector.service.value());
-  if (service == now->services.end()) return state.Refuse(entry, "service-unknown", NoSuchKey());
-  if (!Holds(service->second.readers, requester.principal))
-    return state.Refuse(entry, "not-a-reader", NoSuchKey());
+  const auto refuse = [&](const char* reason) {
+    return state.Refuse(state.EntryFor(requester, "deliver", selector), reason, NoSuchKey());
+  };
+  const State::ServiceThen of = state.ServiceNow(selector.service);
+  if (of.service == nullptr) return refuse("service-unknown");
+  if (!Holds(of.service->readers, requester.principal)) return refuse("not-a-reader");
   if (requester.token_services && !Holds(*requester.token_services, selector.service.value()))
-    return state.Refuse(entry, "service-not-in-token", NoSuchKey());
-  const std::string& home = service->second.access.home;
-  if (!home.empty()) return state.SendHome(entry, service->second, home);
-  return state.DeliverSelected(requester, service->second, selector,
-                               state.DestinationOf(requester, service->second));
+    return refuse("service-not-in-token");
+  const std::string& home = of.service->access.home;
+  if (!home.empty()) return state.SendHome(state.EntryFor(requester, "deliver", selector), *of.service, home);
+  return state.DeliverSelected(requester, of, selector, state.DestinationOf(requester, *of.service));
 }
 
 }  // namespace skms::keystore

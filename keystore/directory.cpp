@@ -126,12 +126,22 @@ Status Directory::Change(AuditEntry entry, const DatabaseWork& row, const Edit& 
     SKMS_TRYV(row(session));
     return AppendAudit(session, clock_, entry);
   }));
-  auto next = std::make_shared<DirectorySnapshot>(*snapshot());
-  edit(*next);
-  decided_on_ = ++next->version;
-  const std::lock_guard lock(snapshot_mutex_);
-  snapshot_ = std::move(next);
+  decided_on_ = Publish(edit);
   return Ok();
+}
+
+std::uint64_t Directory::Publish(const Edit& edit) {
+  for (;;) {
+    const auto former = snapshot();
+    auto next = std::make_shared<DirectorySnapshot>(*former);
+    edit(*next);
+    const std::uint64_t version = ++next->version;
+    const std::lock_guard lock(snapshot_mutex_);
+    // It may have been read anew meanwhile, and two that differ must not bear one version.
+    if (snapshot_ != former) continue;
+    snapshot_ = std::move(next);
+    return version;
+  }
 }
 
 Status Directory::AddPrincipal(const Requester& by, const Principal& principal) {

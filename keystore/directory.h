@@ -70,6 +70,9 @@ class Directory {
   /// Writes `row` and the audit entry, then publishes the snapshot that `edit` makes. Called with
   /// change_mutex_ held.
   Status Change(AuditEntry entry, const DatabaseWork& row, const Edit& edit);
+  /// The next snapshot, with what `edit` makes of the present one, which it may be shown more than once. Its
+  /// version.
+  std::uint64_t Publish(const Edit& edit);
   Status CheckService(const Service& service) const;
   /// `former` is nullptr for a new one.
   Status PutService(const Requester& by, const Service& service, const Service* former);

@@ -83,11 +83,10 @@ Result<std::int64_t> Directory::Rewrap(const hsm::TokenKeyGenerations& use) {
     return WriteAnew(session, "subscriptions", subscriptions);
   }));
   if (!recipients.empty()) {
-    auto next = std::make_shared<DirectorySnapshot>(*snapshot());
-    for (const Replaced<RecipientEntry>& row : recipients)
-      next->recipients.insert_or_assign(row.now.entry.id.value(), row.now.entry);
-    const std::lock_guard publish(snapshot_mutex_);
-    snapshot_ = std::move(next);
+    Publish([&](DirectorySnapshot& next) {
+      for (const Replaced<RecipientEntry>& row : recipients)
+        next.recipients.insert_or_assign(row.now.entry.id.value(), row.now.entry);
+    });
   }
   return static_cast<std::int64_t>(count);
 }

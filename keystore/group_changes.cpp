@@ -415,9 +415,13 @@ Result<std::vector<DeliveryAnswer>> KeyStore::DeliverGroup(const Requester& by, 
           versions.push_back(std::move(one.version));
       }
       const Service& service = directory->services.at(service_id.value());
-      SKMS_TRY(DeliveryAnswer answer, state.WrapAll(by, service, state.DestinationOf(by, service),
-                                                    State::Ranked(std::move(versions)), entries));
-      answers.push_back(std::move(answer));
+      SKMS_TRY(std::vector<DeliveredVersion> keys,
+               state.WrapAll(by, service, state.DestinationOf(by, service),
+                             State::Ranked(std::move(versions)), entries));
+      DeliveryAnswer& answer = answers.emplace_back();
+      answer.service = std::make_shared<const Service>(service);
+      answer.keys = std::move(keys);
+      answer.actor = by.principal.value();
     }
     AuditSummary recorded;
     SKMS_TRYV(state.Record(entries, &recorded));
@@ -429,7 +433,8 @@ Result<std::vector<DeliveryAnswer>> KeyStore::DeliverGroup(const Requester& by, 
   return answers;
 }
 
-Result<Versions> KeyStore::State::GroupVersionsOf(const Service& service, const GroupMember& member) {
+Result<Versions> KeyStore::State::GroupVersionsOf(const Service& service, const GroupMember& member,
+                                                  std::vector<Selector>& looked_at) {
   struct Found {
     StoredGroup group;
     std::uint32_t first = 1;
@@ -455,6 +460,7 @@ Result<Versions> KeyStore::State::GroupVersionsOf(const Service& service, const 
   Versions versions;
   for (Found& one : found) {
     const GroupRecord& record = one.group.record;
+    looked_at.push_back(KeyOf(service.id, record.id));
     SKMS_TRYV(
         answers.CheckRowMac(module, FieldsOf(record), one.group.mac, "group '" + record.id.value() + "'"));
     SKMS_TRYV(CheckNotRolledBack(one.stored, record.revision, record.id));

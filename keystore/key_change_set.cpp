@@ -24,6 +24,14 @@ Status ApplyInsert(soci::session& session, const KeyChangeSet::Insert& insert) {
 
 }  // namespace
 
+std::vector<Selector> KeyChangeSet::selectors() const {
+  std::vector<Selector> out;
+  out.reserve(updates.size() + inserts.size());
+  for (const Update& update : updates) out.push_back(update.row.version.selector);
+  for (const Insert& insert : inserts) out.push_back(insert.row.version.selector);
+  return out;
+}
+
 bool KeyChangeSet::wipes() const {
   return std::any_of(updates.begin(), updates.end(),
                      [](const Update& update) { return update.row.version.state == KeyState::kDestroyed; });

@@ -31,6 +31,8 @@ struct KeyChangeSet {
 
   /// True when it empties wrapped octets: the write-ahead log is to be emptied after.
   bool wipes() const;
+  /// Whose versions it changes or adds to; one may be there twice.
+  std::vector<Selector> selectors() const;
 };
 
 /// Writes the set within the caller's transaction. Errors: kChangedMeanwhile, kPermissionDenied (the

@@ -140,7 +140,11 @@ Status KeyStore::State::AddPlan(KeyChangeSet& set, const Requester& by, const Pl
 }
 
 Status KeyStore::State::Write(KeyChangeSet set) {
-  SKMS_TRYV(database->Write([&](soci::session& session) -> Status { return Apply(session, clock, set); }));
+  {
+    const DeliveryCache::Change changing(deliveries, set.selectors());
+    SKMS_TRYV(database->Write([&](soci::session& session) -> Status { return Apply(session, clock, set); },
+                              Touches::kWhatTheCallerTells));
+  }
   if (set.wipes()) log_holds_wiped_ = true;
   // A step by hand may have taken away what the scheduler counted on.
   if (!set.updates.empty()) ++changes_by_hand;

@@ -100,6 +100,7 @@ Status KeyStore::State::LearnAnew() {
   payloads_exist = true;  // for all that is known
   ++changes_by_hand;
   answers.Clear();
+  deliveries.Clear();
   return Ok();
 }
 

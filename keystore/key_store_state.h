@@ -14,6 +14,7 @@
 #include "keystore/approvals.h"
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
+#include "keystore/delivery_cache.h"
 #include "keystore/directory.h"
 #include "keystore/directory_rows.h"
 #include "keystore/key_change_set.h"
@@ -45,7 +46,8 @@ class KeyStore::State {
         database(std::move(opened)),
         directory(std::move(loaded)),
         approvals(*database, module, clock),
-        answers(answer_cache_bytes),
+        answers(answer_cache_bytes / 2),
+        deliveries(answer_cache_bytes / 2),
         lasting(was_lasting),
         lasting_key_(std::move(lasting_key)) {}
 
@@ -117,9 +119,22 @@ class KeyStore::State {
   static Status CheckMadeFor(const Service& service, const hsm::WrappedKey& key, const std::string& id);
   /// Another server has this service, at `home`.
   Result<DeliveryAnswer> SendHome(AuditEntry entry, const Service& service, const std::string& home);
+  /// A service, and as of when it is so.
+  struct ServiceThen {
+    std::shared_ptr<const DirectorySnapshot> directory;
+    const Service* service = nullptr;  ///< of that; nullptr: there is none
+    DeliveryCache::Moment moment;
+  };
+  ServiceThen ServiceNow(const ValServiceId& id) const;
   /// What of the service a selector gets, wrapped and audited. kNotFound, kPermissionDenied (scope).
-  Result<DeliveryAnswer> DeliverSelected(const Requester& by, const Service& service,
-                                         const Selector& selector, const Destination& to);
+  Result<DeliveryAnswer> DeliverSelected(const Requester& by, const ServiceThen& of, const Selector& selector,
+                                         const Destination& to);
+  /// The same made anew, with its audit entries, which are not written yet.
+  Status MakeDelivery(const Requester& by, const Service& service, const Selector& selector,
+                      const Destination& to, DeliveryCache::Kept& made);
+  /// Of a delivery in DeliveryCache.
+  static Sha256Digest NameOf(const Requester& by, const Selector& selector, const Destination& to);
+  bool SetUntil(const Service& service, const Destination& to, DeliveryCache::Kept& made) const;
   /// Names who asks on KM-UU in the chain, as a pseudonym.
   PrincipalId ActorOf(const UeRequester& ue) const;
 
@@ -151,12 +166,15 @@ class KeyStore::State {
   }
   Error RefuseGroup(const Requester& by, const char* action, const GroupId& id, const Error& error);
   /// What a member sees of the keys of his groups within the service, all states.
-  Result<Versions> GroupVersionsOf(const Service& service, const GroupMember& member);
+  /// `looked_at` gets the selectors of those groups.
+  Result<Versions> GroupVersionsOf(const Service& service, const GroupMember& member,
+                                   std::vector<Selector>& looked_at);
   /// Those that may go out: what protects now, will, and did; newest first within each.
   static Versions Ranked(Versions versions);
   /// Each version wrapped for the requester, and an audit entry for each.
-  Result<DeliveryAnswer> WrapAll(const Requester& by, const Service& service, const Destination& to,
-                                 Versions versions, std::vector<AuditEntry>& entries);
+  Result<std::vector<DeliveredVersion>> WrapAll(const Requester& by, const Service& service,
+                                                const Destination& to, Versions versions,
+                                                std::vector<AuditEntry>& entries);
 
   class DueKeys;
   Result<KeyChangeSet> PlanOne(const Requester& by, const Service& service, const Selector& selector,
@@ -178,6 +196,7 @@ class KeyStore::State {
   const std::unique_ptr<Directory> directory;
   Approvals approvals;
   AnswerCache answers;
+  DeliveryCache deliveries;
   std::atomic<bool> exports{false};               ///< the audit chain is sent elsewhere before it is archived
   std::atomic<bool> payloads_exist{false};        ///< there may be some: a delivery looks for them
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "keystore/key_profile.h"
 #include "keystore/key_version.h"
 #include "keystore/payloads.h"
+#include "keystore/shared_values.h"
 
 namespace skms::keystore {
 
@@ -64,13 +67,40 @@ struct DeliveredPayload {
   std::optional<SecretBytes> plaintext;  ///< delivery: tls only
 };
 
+/// The octets that an answer goes out in, to those who hand it out. Each has a type of his own.
+class AnswerForm {
+ public:
+  virtual ~AnswerForm() = default;
+};
+
+/// Where they keep it with the answer, so that it is made once. Thread-safe.
+class AnswerFormPlace {
+ public:
+  std::shared_ptr<const AnswerForm> form() const {
+    const std::lock_guard lock(mutex_);
+    return form_;
+  }
+  void Put(std::shared_ptr<const AnswerForm> form) {
+    const std::lock_guard lock(mutex_);
+    form_ = std::move(form);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const AnswerForm> form_;
+};
+
+/// Who copies it shares what is in it.
 struct DeliveryAnswer {
-  Service service;  ///< with `access.home` set, nothing else is here: another server has its keys
+  std::shared_ptr<const Service>
+      service;  ///< never null. With `access.home` set, nothing else is here: another server has its keys
   /// What protects now, will, and did, in this order; then likewise those of the user's or UE's groups.
-  std::vector<DeliveredVersion> keys;
-  std::vector<DeliveredPayload> payloads;  ///< of the selector itself, by payload id
-  std::string actor;                       ///< who asked, as in the audit chain
-  AuditSummary recorded;                   ///< the last entry of it there; 0: there is none
+  SharedValues<DeliveredVersion> keys;
+  SharedValues<DeliveredPayload> payloads;  ///< of the selector itself, by payload id
+  std::string actor;                        ///< who asked, as in the audit chain
+  AuditSummary recorded;                    ///< the last entry of it there; 0: there is none
+  /// Of an answer that is given again; nullptr: it is not.
+  std::shared_ptr<AnswerFormPlace> form{};
 };
 
 /// What a VAL server provisions.

@@ -142,7 +142,8 @@ Result<Provisioned> KeyStore::State::StorePayload(const Requester& by, const Ser
                  (order.encrypted ? " encrypted to the transfer key" : "");
   const std::uint32_t kept =
       service.rotation.versions_kept == 0 ? kPayloadVersionsKept : service.rotation.versions_kept;
-  SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
+  const DeliveryCache::Change changing(deliveries, {&order.selector, 1});
+  const DatabaseWork store = [&](soci::session& session) -> Status {
     if (!ServiceStands(session, service)) return NoSuchTarget();
     const bool limited = service.max_records > 0 && current.empty();
     if (limited && CountPayloadSelectors(session, service.id) >= service.max_records)
@@ -150,7 +151,8 @@ Result<Provisioned> KeyStore::State::StorePayload(const Requester& by, const Ser
     InsertPayload(session, made);
     if (version > kept) DropPayloads(session, made.payload, version - kept);
     return AppendAudit(session, clock, entry);
-  }));
+  };
+  SKMS_TRYV(database->Write(store, Touches::kWhatTheCallerTells));
   payloads_exist = true;
   return Provisioned{service, made.payload.id, version, true};
 }

@@ -170,6 +170,9 @@ class PostgresqlEngine : public DatabaseEngine {
   /// One that went within a transaction that had failed could not be told so.
   void ForgetStatements(soci::session& session) const override { session << "DEALLOCATE ALL"; }
   void BeginWrite(soci::session& session) const override { session << "BEGIN"; }
+  void BeginChange(soci::session& session) const override { session << "SAVEPOINT one_change"; }
+  void UndoChange(soci::session& session) const override { session << "ROLLBACK TO one_change"; }
+  void EndChange(soci::session& session) const override { session << "RELEASE one_change"; }
   void Commit(soci::session& session) const override {
     warned = false;
     session << "COMMIT";

@@ -273,6 +273,7 @@ Result<hsm::TokenKeyGenerations> KeyStore::State::UseNewTokenKeys(
     lasting = true;
     SKMS_TRYV(module.UseGenerations(next));
     answers.Clear();
+    deliveries.Clear();
     return next;
   }();
   if (changed.has_value()) return changed;
@@ -314,6 +315,7 @@ Result<hsm::HeldGenerations> KeyStore::RetireTokenKeys(const Requester& by) {
   auto destroyed = hsm::TokenCeremony(state.module).DestroyBefore(use);
   // What a key that is gone has vouched for counts no more.
   state.answers.Clear();
+  state.deliveries.Clear();
   if (destroyed.has_value()) return destroyed;
   AuditEntry failed = entry;
   failed.outcome = "refused";

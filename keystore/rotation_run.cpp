@@ -151,7 +151,12 @@ Status KeyStore::State::CommitRotation(std::vector<std::pair<Selector, KeyChange
                                        RotationRun& run) {
   if (sets.empty()) return Ok();
   bool wipes = false;
-  SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
+  std::vector<Selector> selectors;
+  for (const auto& [selector, set] : sets) {
+    for (Selector& changed : set.selectors()) selectors.push_back(std::move(changed));
+  }
+  const DeliveryCache::Change changing(deliveries, selectors);
+  const DatabaseWork commit = [&](soci::session& session) -> Status {
     for (auto& [selector, set] : sets) {
       const Status applied = WithinSavepoint(
           session, [&, &changes = set](soci::session& s) { return Apply(s, clock, changes); });
@@ -163,7 +168,8 @@ Status KeyStore::State::CommitRotation(std::vector<std::pair<Selector, KeyChange
       wipes = wipes || set.wipes();
     }
     return Ok();
-  }));
+  };
+  SKMS_TRYV(database->Write(commit, Touches::kWhatTheCallerTells));
   if (wipes) log_holds_wiped_ = true;
   return Ok();
 }

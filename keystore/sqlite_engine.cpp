@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "keystore/database_engine.h"
+#include "keystore/prepared_statements.h"
 
 namespace skms::keystore {
 namespace {
@@ -16,6 +17,29 @@ class PragmaRefused : public std::runtime_error {
       : std::runtime_error(std::string("SQLite did not take the setting ") + name +
                            "; keep the database on a local file system") {}
 };
+
+/// A statement without values that each write runs: parsed once.
+struct Command {
+  Command(soci::session& session, const char* text) : statement((session.prepare << text)) {}
+  soci::statement statement;
+};
+struct BeginImmediate : Command {
+  explicit BeginImmediate(soci::session& session) : Command(session, "BEGIN IMMEDIATE") {}
+};
+struct CommitAll : Command {
+  explicit CommitAll(soci::session& session) : Command(session, "COMMIT") {}
+};
+struct Savepoint : Command {
+  explicit Savepoint(soci::session& session) : Command(session, "SAVEPOINT one_change") {}
+};
+struct Release : Command {
+  explicit Release(soci::session& session) : Command(session, "RELEASE one_change") {}
+};
+
+template <class Kept>
+void Run(soci::session& session) {
+  PreparedStatements::Of<Kept>(session)->statement.execute(true);
+}
 
 class SqliteEngine : public DatabaseEngine {
  public:
@@ -74,8 +98,11 @@ class SqliteEngine : public DatabaseEngine {
   }
 
   void ForgetStatements(soci::session& /*session*/) const override {}
-  void BeginWrite(soci::session& session) const override { session << "BEGIN IMMEDIATE"; }
-  void Commit(soci::session& session) const override { session << "COMMIT"; }
+  void BeginWrite(soci::session& session) const override { Run<BeginImmediate>(session); }
+  void Commit(soci::session& session) const override { Run<CommitAll>(session); }
+  void BeginChange(soci::session& session) const override { Run<Savepoint>(session); }
+  void UndoChange(soci::session& session) const override { session << "ROLLBACK TO one_change"; }
+  void EndChange(soci::session& session) const override { Run<Release>(session); }
   void BeginSnapshot(soci::session& session, bool /*at_length*/) const override { session << "BEGIN"; }
   void EndSnapshot(soci::session& session) const override { session << "ROLLBACK"; }
 

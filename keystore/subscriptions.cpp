@@ -108,7 +108,7 @@ Result<std::int64_t> KeyStore::NewestEventNumber() {
 
 Status KeyStore::ConfirmEvents(const Subscription& subscription, const EventBatch& batch) {
   State& state = *state_;
-  return state.database->Write([&](soci::session& session) -> Status {
+  const DatabaseWork confirm = [&](soci::session& session) -> Status {
     // It may have been removed meanwhile; then there is no place to keep.
     if (!MovePosition(session, subscription.id, batch.position)) return Ok();
     PruneEvents(session, SmallestPosition(session));
@@ -120,7 +120,8 @@ Status KeyStore::ConfirmEvents(const Subscription& subscription, const EventBatc
     entry.reason = std::to_string(batch.dropped) + " events for subscription " + subscription.id.value() +
                    " of " + subscription.principal.value() + " were not taken in time";
     return AppendAudit(session, state.clock, entry);
-  });
+  };
+  return state.database->Write(confirm, Touches::kNothingDelivered);
 }
 
 }  // namespace skms::keystore

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "keystore/database_snapshot.h"
+#include "keystore/prepared_statements.h"
 #include "keystore/schema.h"
 
 namespace skms::keystore {
@@ -176,6 +177,8 @@ Status CopyDatabase(Database& from, Database& to, const std::function<bool()>& s
     // Of the reader's thread, which waits here for the writer's.
     return to.WriteAtLength([&](soci::session& session) -> Status {
       SKMS_TRYV(CopyTables(source, session, stopped));
+      // The chain's end is another than before.
+      PreparedStatements::ForgetTransaction(session);
       last(session);
       return Ok();
     });
@@ -193,6 +196,7 @@ Status EmptyTables(Database& database) {
     }
     // What triggers counted meanwhile.
     session << "DELETE FROM state_counts";
+    PreparedStatements::ForgetTransaction(session);
     return Ok();
   });
 }

@@ -69,12 +69,11 @@ Result<DeliveryAnswer> KeyStore::DeliverToUe(const UeRequester& ue, const Select
   State& state = *state_;
   const Requester by{state.ActorOf(ue), ue.certificate_spki, ue.request_id};
   AuditEntry entry = state.EntryFor(by, "deliver", selector);
-  const auto now = state.directory->snapshot();
-  const auto found = now->services.find(selector.service.value());
+  const State::ServiceThen of = state.ServiceNow(selector.service);
   if (ue.services && !Holds(*ue.services, selector.service.value()))
     return state.Refuse(entry, "service-not-in-token", NoSuchKey());
-  if (found == now->services.end()) return state.Refuse(entry, "service-unknown", NoSuchKey());
-  const Service& service = found->second;
+  if (of.service == nullptr) return state.Refuse(entry, "service-unknown", NoSuchKey());
+  const Service& service = *of.service;
   if (!Holds(service.access.ue_issuers, ue.issuer))
     return state.Refuse(entry, "issuer-not-for-ues", NoSuchKey());
   if (selector.kind == TargetKind::kService ? !service.access.ue_service_key : !IsOwn(ue, selector)) {
@@ -86,7 +85,7 @@ Result<DeliveryAnswer> KeyStore::DeliverToUe(const UeRequester& ue, const Select
   if (!home.empty()) return state.SendHome(entry, service, home);
   const auto to = state.DestinationOf(ue, service);
   if (to.has_error()) return state.Refuse(entry, "no-recipient", to.error());
-  return state.DeliverSelected(by, service, selector, to.value());
+  return state.DeliverSelected(by, of, selector, to.value());
 }
 
 }  // namespace skms::keystore

@@ -10,6 +10,7 @@
 
 #include "api/auth/jwks.h"
 #include "api/http/json.h"
+#include "base/bounded_cache.h"
 #include "base/encoding.h"
 #include "base/log.h"
 
@@ -20,6 +21,7 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxTokenBytes = 8192;
 constexpr std::size_t kMostCandidates = 16;
+constexpr std::size_t kMostVerifiedBytes = 8U << 20U;
 
 struct ParsedIssuer {
   DirectoryIssuer entry;  ///< without its JWK Set
@@ -74,6 +76,22 @@ bool SignatureFits(std::string_view token, const VerificationKey& key) {
 
 TokenRefusal Refused(const char* reason) { return {reason}; }
 
+std::size_t BytesOf(const std::vector<std::string>& words) {
+  std::size_t bytes = 0;
+  for (const std::string& word : words) bytes += sizeof word + word.size();
+  return bytes;
+}
+
+/// What they hold beside their own size.
+std::size_t BytesOf(const AccessTokenClaims& claims) {
+  std::size_t bytes = BytesOf(claims.scopes) + BytesOf(claims.provisioning.services);
+  if (claims.services) bytes += BytesOf(*claims.services);
+  for (const std::string* text : {&claims.issuer_id, &claims.client_id, &claims.certificate_sha256,
+                                  &claims.key_thumbprint, &claims.user, &claims.ue, &claims.client})
+    bytes += text->size();
+  return bytes;
+}
+
 }  // namespace
 
 class AccessTokenVerifier::State {
@@ -82,6 +100,27 @@ class AccessTokenVerifier::State {
       : directory_(directory), clock_(clock), leeway_(leeway) {}
 
   std::variant<AccessTokenClaims, TokenRefusal> Verify(std::string_view token) {
+    if (token.size() > kMaxTokenBytes) return Refused("token-malformed");
+    const Sha256Digest name = Sha256(AsBytes(token));
+    // Before the issuers are read: what changes while the token is verified makes this one stale.
+    const std::uint64_t version = directory_.IssuersVersion();
+    const auto known = verified_.Find(name);
+    if (known && (*known)->version == version && ValidAt((*known)->claims, clock_.NowSeconds(), leeway_))
+      return (*known)->claims;
+    auto outcome = VerifyAnew(token);
+    if (const auto* claims = std::get_if<AccessTokenClaims>(&outcome))
+      verified_.Keep(name, std::make_shared<const Verified>(Verified{version, *claims}),
+                     sizeof(Verified) + BytesOf(*claims));
+    return outcome;
+  }
+
+ private:
+  struct Verified {
+    std::uint64_t version = 0;  ///< of the directory
+    AccessTokenClaims claims;
+  };
+
+  std::variant<AccessTokenClaims, TokenRefusal> VerifyAnew(std::string_view token) {
     const auto parts = Split(token);
     if (!parts) return Refused("token-malformed");
     const auto alg = StringMember(parts->header, "alg");
@@ -111,7 +150,6 @@ class AccessTokenVerifier::State {
     return refusal.value_or(Refused("token-signature"));
   }
 
- private:
   static bool TypeFits(const json& header) {
     if (!header.contains("typ")) return true;
     const auto type = StringMember(header, "typ");
@@ -171,6 +209,7 @@ class AccessTokenVerifier::State {
   std::mutex mutex_;
   std::shared_ptr<const std::vector<ParsedIssuer>> issuers_;
   std::uint64_t version_ = 0;
+  BoundedCache<std::shared_ptr<const Verified>> verified_{kMostVerifiedBytes};
 };
 
 AccessTokenVerifier::AccessTokenVerifier(Directory& directory, const Clock& clock,

@@ -4,7 +4,8 @@
 // Algorithms: RS256 and ES256, by the kind of the verifying key, never by the token's word alone. `jku`,
 // `x5u`, `jwk`, `x5c` in the header are ignored, `crit` is refused. The issuer, and so the profile, is the
 // one whose key verified, the one that `iss` names first; a `kid` that nobody has makes the directory look
-// for newer keys once. Thread-safe.
+// for newer keys once. A token that was verified is not verified again until the directory changes or its
+// time is over; how many are remembered is bounded. Thread-safe.
 #pragma once
 
 #include <cstdint>

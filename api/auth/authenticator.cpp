@@ -111,7 +111,7 @@ class Authenticator::State {
       if (const int wait = refused_limiter_.Take("unknown"); wait > 0) return TooMany(wait, "unknown");
       return Unauthorized("a client certificate is needed", kRealm, "certificate-missing", "unknown");
     }
-    const std::optional<DirectoryPrincipal> principal = directory_.FindPrincipal(Sha256(facts->spki));
+    const std::optional<DirectoryPrincipal> principal = directory_.FindPrincipal(facts->spki_sha256);
     const std::string actor = principal ? principal->id : "unknown";
     // Before the signature check, which costs the most.
     if (const int wait = limiter_.Take(actor); wait > 0) return TooMany(wait, actor);

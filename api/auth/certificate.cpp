@@ -61,6 +61,7 @@ std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der) {
   CertificateFacts facts;
   facts.spki.assign(der, der + size);
   OPENSSL_free(der);
+  facts.spki_sha256 = Sha256(facts.spki);
   const auto not_before = Seconds(X509_get0_notBefore(certificate.get()));
   const auto not_after = Seconds(X509_get0_notAfter(certificate.get()));
   if (!not_before || !not_after) return std::nullopt;
@@ -71,22 +72,12 @@ std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der) {
 
 std::shared_ptr<const CertificateFacts> CertificateReader::Read(ByteView certificate_der) {
   const Sha256Digest name = Sha256(certificate_der);
-  {
-    const std::lock_guard lock(mutex_);
-    const auto known = known_.find(name);
-    if (known != known_.end()) return known->second;
-  }
+  if (auto known = known_.Find(name)) return std::move(*known);
   auto facts = ReadCertificate(certificate_der);
   if (!facts) return nullptr;
-  auto kept = std::make_shared<const CertificateFacts>(std::move(*facts));
-  const std::lock_guard lock(mutex_);
-  if (!known_.emplace(name, kept).second) return kept;
-  order_.push_back(name);
-  if (order_.size() > kMost) {
-    known_.erase(order_.front());
-    order_.pop_front();
-  }
-  return kept;
+  auto read = std::make_shared<const CertificateFacts>(std::move(*facts));
+  known_.Keep(name, read, sizeof(CertificateFacts) + read->spki.size());
+  return read;
 }
 
 }  // namespace skms::auth

@@ -3,20 +3,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "base/bounded_cache.h"
 #include "base/bytes.h"
-#include "base/digest.h"
 
 namespace skms::auth {
 
 struct CertificateFacts {
-  Bytes spki;                   ///< SubjectPublicKeyInfo DER
+  Bytes spki;  ///< SubjectPublicKeyInfo DER
+  Sha256Digest spki_sha256{};
   std::int64_t not_before = 0;  ///< seconds since 1970
   std::int64_t not_after = 0;
 };
@@ -30,15 +28,13 @@ std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der);
 /// Thread-safe.
 class CertificateReader {
  public:
-  static constexpr std::size_t kMost = 1024;  ///< about 1 KiB each
+  static constexpr std::size_t kMostBytes = 1U << 20U;
 
   /// nullptr when it is no certificate.
   std::shared_ptr<const CertificateFacts> Read(ByteView certificate_der);
 
  private:
-  std::mutex mutex_;
-  std::map<Sha256Digest, std::shared_ptr<const CertificateFacts>> known_;
-  std::deque<Sha256Digest> order_;  ///< the oldest first; it leaves first
+  BoundedCache<std::shared_ptr<const CertificateFacts>> known_{kMostBytes};
 };
 
 /// True for one or more certificates in PEM (RFC 7468) and nothing else.

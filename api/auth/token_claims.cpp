@@ -114,16 +114,22 @@ TokenRefusal Refused(const char* reason) { return {reason}; }
 
 }  // namespace
 
+bool ValidAt(const AccessTokenClaims& claims, std::int64_t now, std::int64_t leeway) {
+  return now < claims.expiry + leeway && claims.not_before <= now + leeway;
+}
+
 std::variant<AccessTokenClaims, TokenRefusal> ReadClaims(const json& payload, const DirectoryIssuer& issuer,
                                                          std::int64_t now, std::int64_t leeway) {
   const auto expiry = DateMember(payload, "exp");
   if (!expiry) return Refused("token-claims");
   if (now >= *expiry + leeway) return Refused("token-expired");
+  std::int64_t not_before = 0;
   for (const char* name : {"nbf", "iat"}) {
     if (!payload.contains(name)) continue;
     const auto date = DateMember(payload, name);
     if (!date) return Refused("token-claims");
     if (*date > now + leeway) return Refused("token-not-yet-valid");
+    not_before = std::max(not_before, *date);
   }
   if (StringMember(payload, "iss") != issuer.issuer) return Refused("token-issuer");
   if (!AudienceHolds(payload, issuer.audience)) return Refused("token-audience");
@@ -134,6 +140,8 @@ std::variant<AccessTokenClaims, TokenRefusal> ReadClaims(const json& payload, co
   claims.issuer_id = issuer.id;
   claims.client_id = *client_id;
   claims.scopes = AtBlanks(*scope);
+  claims.not_before = not_before;
+  claims.expiry = *expiry;
   const TokenProfile& profile = issuer.profile;
   const bool readable = ReadBinding(payload, claims) &&
                         ReadServices(payload, profile.services_claim, claims) &&

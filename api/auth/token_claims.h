@@ -26,7 +26,12 @@ struct AccessTokenClaims {
   std::string ue;
   std::string client;
   ProvisioningGrant provisioning;
+  std::int64_t not_before = 0;  ///< the later of `nbf` and `iat`, seconds since 1970
+  std::int64_t expiry = 0;      ///< `exp`
 };
+
+/// Whether ReadClaims would say of the dates at `now` what it said when it read these.
+bool ValidAt(const AccessTokenClaims& claims, std::int64_t now, std::int64_t leeway);
 
 /// A fixed slug: "token-malformed", "token-algorithm", "token-key-unknown", "token-signature",
 /// "token-expired", "token-not-yet-valid", "token-issuer", "token-audience", "token-claims".

@@ -137,14 +137,28 @@ Result<std::string> EncodeKeyInfo(const keystore::DeliveryAnswer& answer, const 
 
 Result<std::string> EncodeValKeyInfo(const Selector& selector, const keystore::DeliveryAnswer& answer,
                                      const AnswerFrame& frame) {
-  SKMS_TRY(std::string key_info, EncodeKeyInfo(answer, frame));
-  nlohmann::json out{{"userUri", UserUri(selector, answer.service, frame.api_root)},
-                     {"skmsId", frame.skms_id},
-                     {"valService", selector.service.value()},
-                     {"keyInfo", std::move(key_info)}};
-  if (selector.kind == TargetKind::kUser) out["valTgtUe"] = {{"valUserId", selector.target}};
-  if (selector.kind == TargetKind::kUe) out["valTgtUe"] = {{"valUeId", selector.target}};
-  return out.dump();
+  SKMS_TRY(const auto form, ValKeyInfoForm::Of(selector, answer, frame));
+  return form->At(frame.time);
+}
+
+Result<std::shared_ptr<const ValKeyInfoForm>> ValKeyInfoForm::Of(const Selector& selector,
+                                                                 const keystore::DeliveryAnswer& answer,
+                                                                 const AnswerFrame& frame) {
+  SKMS_TRY(nlohmann::json key_info, KeyInfoObject(answer, frame));
+  key_info.erase("time");
+  nlohmann::json rest{{"userUri", UserUri(selector, *answer.service, frame.api_root)},
+                      {"skmsId", frame.skms_id},
+                      {"valService", selector.service.value()}};
+  if (selector.kind == TargetKind::kUser) rest["valTgtUe"] = {{"valUserId", selector.target}};
+  if (selector.kind == TargetKind::kUe) rest["valTgtUe"] = {{"valUeId", selector.target}};
+  // keyInfo is text within text: `"{…}"`. The time becomes its last member, before its `}"`.
+  const std::string text = nlohmann::json(key_info.dump()).dump();
+  const std::string members = rest.dump();
+  auto form = std::make_shared<ValKeyInfoForm>();
+  form->before_time_ = R"({"keyInfo":)" + text.substr(0, text.size() - 2) + R"(,\"time\":)";
+  form->after_time_ = R"(}",)" + members.substr(1);
+  form->entity_tag_ = EntityTag(answer);
+  return std::shared_ptr<const ValKeyInfoForm>(std::move(form));
 }
 
 std::string EntityTag(const keystore::DeliveryAnswer& answer) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -35,5 +36,22 @@ std::string UserUri(const keystore::Selector& selector, const keystore::Service&
 
 /// Weak entity tag over kids, states, validity and recipients: equal while the same keys would be handed out.
 std::string EntityTag(const keystore::DeliveryAnswer& answer);
+
+/// ValKeyInfo as it goes out whenever it is asked for. Immutable; thread-safe.
+class ValKeyInfoForm final : public keystore::AnswerForm {
+ public:
+  /// Errors: as EncodeValKeyInfo. The frame's time does not matter.
+  static Result<std::shared_ptr<const ValKeyInfoForm>> Of(const keystore::Selector& selector,
+                                                          const keystore::DeliveryAnswer& answer,
+                                                          const AnswerFrame& frame);
+  /// As EncodeValKeyInfo with this time.
+  std::string At(std::int64_t time) const { return before_time_ + std::to_string(time) + after_time_; }
+  const std::string& entity_tag() const { return entity_tag_; }
+
+ private:
+  std::string before_time_;
+  std::string after_time_;
+  std::string entity_tag_;
+};
 
 }  // namespace skms::seal

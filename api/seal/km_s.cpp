@@ -46,17 +46,28 @@ class KeyRecords {
     const auto answer = store.Deliver(RequesterOf(principal, context), selector);
     if (answer.has_error()) return Reception::Fail(answer.error(), context);
 
-    const keystore::Service& service = answer.value().service;
+    const keystore::Service& service = *answer.value().service;
     if (!service.access.home.empty()) return reception_.Redirect(service, request);
-    const std::string tag = EntityTag(answer.value());
+    const std::int64_t now = clock.NowSeconds();
+    const auto form = FormOf(selector, answer.value(), now);
+    if (form.has_error()) return Reception::Fail(form.error(), context);
+    const std::string& tag = form.value()->entity_tag();
     if (http::HasEntity(request, tag)) return http::NotModified(tag);
-    const AnswerFrame frame{skms_id_, reception_.options().api_root, clock.NowSeconds()};
-    auto body = EncodeValKeyInfo(selector, answer.value(), frame);
-    if (body.has_error()) return Reception::Fail(body.error(), context);
-    Response response = http::JsonAnswer(200, std::move(body).value());
+    Response response = http::JsonAnswer(200, form.value()->At(now));
     response.headers.Set("ETag", tag);
     AddReceipt(reception_, request, context, {&answer.value(), 1}, response);
     return response;
+  }
+
+  Result<std::shared_ptr<const ValKeyInfoForm>> FormOf(const keystore::Selector& selector,
+                                                       const keystore::DeliveryAnswer& answer,
+                                                       std::int64_t now) const {
+    if (answer.form) {
+      if (auto known = std::dynamic_pointer_cast<const ValKeyInfoForm>(answer.form->form())) return known;
+    }
+    SKMS_TRY(auto form, ValKeyInfoForm::Of(selector, answer, {skms_id_, reception_.options().api_root, now}));
+    if (answer.form) answer.form->Put(form);
+    return form;
   }
 
   const std::string skms_id_;

@@ -150,7 +150,7 @@ class KeyRequest {
     const auto& [store, authenticator, clock] = reception_.dependencies();
     const auto answer = store.DeliverToUe(ue, message.selector);
     if (answer.has_error()) return Reception::Fail(answer.error(), call.context, Members(message));
-    const keystore::Service& service = answer.value().service;
+    const keystore::Service& service = *answer.value().service;
     if (!service.access.home_for_ues().empty()) return reception_.RedirectUe(service, call.request);
     const std::string& root = reception_.options().api_root;
     const AnswerFrame frame{options_.skms_id, root, clock.NowSeconds()};

@@ -38,7 +38,7 @@ DeliveryReceipt ReceiptOf(std::span<const keystore::DeliveryAnswer> delivered) {
     receipt.subject = ReceiptWord(answer.actor);
     receipt.entry = answer.recorded.entries;
     receipt.entry_hash = answer.recorded.head;
-    AddWord(receipt.service, answer.service.id.value());
+    AddWord(receipt.service, answer.service->id.value());
     for (const keystore::DeliveredVersion& key : answer.keys) AddWord(receipt.kids, key.version.kid.value());
     for (const keystore::DeliveredPayload& each : answer.payloads) AddWord(receipt.kids, each.payload.id);
   }

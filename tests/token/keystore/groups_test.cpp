@@ -277,7 +277,7 @@ TEST_CASE("the group server gets the keys of each service, wrapped for itself") 
   f.Put({User("alice")}, {"s", "t"});
   const auto answers = Must(f.store->DeliverGroup(f.gms, GroupId("g")));
   REQUIRE(answers.size() == 2);
-  CHECK(answers[0].service.id.value() == "s");
+  CHECK(answers[0].service->id.value() == "s");
   REQUIRE(answers[1].keys.size() == 1);
   CHECK(answers[1].keys[0].wrapped.has_value());
   CHECK(f.Number("SELECT count(*) FROM audit WHERE action = 'deliver' AND actor = 'gms-1'") == 2);

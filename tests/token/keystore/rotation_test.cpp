@@ -34,7 +34,7 @@ class Rotating : public StoreFixture {
       if (!run.more) return changes;
     }
   }
-  std::vector<DeliveredVersion> Keys(const Selector& selector) {
+  SharedValues<DeliveredVersion> Keys(const Selector& selector) {
     return Must(store->Deliver(Val1(), selector)).keys;
   }
 };

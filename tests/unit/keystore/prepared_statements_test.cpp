@@ -3,6 +3,10 @@
 #include <doctest/doctest.h>
 #include <soci/soci.h>
 
+#include <atomic>
+#include <thread>
+#include <vector>
+
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
 #include "keystore/schema.h"
@@ -94,6 +98,66 @@ TEST_CASE("after an error or an exception nothing is kept, and the next work fin
   REQUIRE(Count(*f.database, where, count).has_value());
   CHECK(count == 2);
   CHECK(LastVerified(*f.database) == 2);
+}
+
+/// Appends one entry; `odd` ones another within a part that is undone, or fail after it.
+Status AppendOddly(soci::session& session, const Clock& clock, int odd) {
+  SKMS_TRYV(AppendAudit(session, clock, {}));
+  if (odd % 3 == 1) {
+    const Status undone = WithinSavepoint(session, [&](soci::session& part) -> Status {
+      SKMS_TRYV(AppendAudit(part, clock, {}));
+      return ChangedMeanwhile("undone");
+    });
+    CHECK(undone.has_error());
+    return AppendAudit(session, clock, {});
+  }
+  if (odd % 3 == 2) return ChangedMeanwhile("refused");
+  return Ok();
+}
+
+TEST_CASE("in commits of many the chain goes on from what stands, and not from what was undone") {
+  const Fixture f;
+  constexpr int kThreads = 8;
+  constexpr int kTurns = 60;
+  std::vector<std::thread> threads;
+  threads.reserve(kThreads);
+  std::atomic<int> entries{0};
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int turn = 0; turn < kTurns; ++turn) {
+        const int odd = thread + turn;
+        const Status done =
+            f.database->Write([&](soci::session& session) { return AppendOddly(session, f.clock, odd); });
+        if (done.has_value()) entries += odd % 3 == 1 ? 2 : 1;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(entries == kThreads * kTurns);  // of three, one has two entries and one none
+  CHECK(LastVerified(*f.database) == entries);
+  // Otherwise each change was alone, and nothing was tried.
+  CHECK(f.database->figures().commits.count() < kThreads * kTurns);
+}
+
+TEST_CASE("changes() is even, grows with what touches anything, and not with what does not") {
+  const Fixture f;
+  const DatabaseWork append = [&](soci::session& session) { return AppendAudit(session, f.clock, {}); };
+  const std::uint64_t before = f.database->changes();
+  CHECK(before % 2 == 0);
+  REQUIRE(f.database->Write(append, Touches::kNothingDelivered).has_value());
+  REQUIRE(f.database->BeginPatientWrite(append).get().has_value());
+  CHECK(f.database->changes() == before);
+  std::uint64_t within = 0;
+  REQUIRE(f.database
+              ->Write([&](soci::session& session) {
+                within = f.database->changes();
+                return append(session);
+              })
+              .has_value());
+  CHECK(within % 2 == 1);
+  CHECK(f.database->changes() == before + 2);
+  CHECK(f.database->Write([](soci::session&) -> Status { return ChangedMeanwhile("refused"); }).has_error());
+  CHECK(f.database->changes() % 2 == 0);
 }
 
 }  // namespace

@@ -184,6 +184,37 @@ TEST_CASE("an issuer that is removed is trusted no longer from the next request 
   CHECK(f.Reason(token) == "token-key-unknown");
 }
 
+TEST_CASE("a token that was accepted before is held to all the same") {
+  Fixture f;
+  const std::string token = f.Token(f.Claims());
+  REQUIRE(f.Reason(token) == "accepted");
+  REQUIRE(f.Reason(token) == "accepted");
+  CHECK_FALSE(std::holds_alternative<AuthenticatedPrincipal>(f.Ask(token, f.other.get())));
+  for (const std::size_t place : {std::size_t{10}, token.find('.') + 10, token.size() - 10}) {
+    std::string changed = token;
+    changed[place] = changed[place] == 'A' ? 'B' : 'A';
+    CHECK(f.Reason(changed) != "accepted");
+  }
+  CHECK(f.Reason(token + "A") != "accepted");
+
+  SUBCASE("until its time is over") {
+    f.clock.Advance(std::chrono::seconds(89));
+    CHECK(f.Reason(token) == "accepted");
+    f.clock.Advance(std::chrono::seconds(1));
+    CHECK(f.Reason(token) == "token-expired");
+  }
+  SUBCASE("until the issuer has other keys") {
+    f.directory.issuers[0].jwks = json{{"keys", {EcJwk(f.ec.get(), "e")}}}.dump();
+    ++f.directory.version;
+    CHECK(f.Reason(token) != "accepted");
+  }
+  SUBCASE("and to what the directory says of its issuer by then") {
+    f.directory.issuers[0].audience = "another";
+    ++f.directory.version;
+    CHECK(f.Reason(token) == "token-audience");
+  }
+}
+
 TEST_CASE("a principal over its rate is told when to come back") {
   Fixture f;
   Authenticator slow(f.directory, f.clock, {30, 1, 1});

@@ -2,8 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/encoding.h"
 
@@ -17,7 +20,7 @@ using nlohmann::json;
 
 const AnswerFrame kFrame{"skms-1", "https://kms.example", 1000};
 
-keystore::DeliveryAnswer AnswerFor(const Selector& selector) {
+keystore::DeliveredVersion KeyFor(const Selector& selector) {
   keystore::DeliveredVersion key;
   key.version.kid = keystore::Kid("kid-1");
   key.version.selector = selector;
@@ -26,11 +29,21 @@ keystore::DeliveryAnswer AnswerFor(const Selector& selector) {
   key.profile = keystore::FindKeyProfile("aes-256").value();
   key.recipient = "val-1";
   key.wrapped = hsm::DeliveredKey{"RSA-OAEP", {1, 2, 3}, {}, {}};
+  return key;
+}
+
+keystore::DeliveryAnswer AnswerWith(keystore::DeliveredVersion key) {
   keystore::DeliveryAnswer answer;
-  answer.service.id = selector.service;
-  answer.keys.push_back(std::move(key));
+  keystore::Service service;
+  service.id = key.version.selector.service;
+  answer.service = std::make_shared<const keystore::Service>(std::move(service));
+  std::vector<keystore::DeliveredVersion> keys;
+  keys.push_back(std::move(key));
+  answer.keys = std::move(keys);
   return answer;
 }
+
+keystore::DeliveryAnswer AnswerFor(const Selector& selector) { return AnswerWith(KeyFor(selector)); }
 
 json KeyIn(const keystore::DeliveryAnswer& answer) {
   return json::parse(EncodeKeyInfo(answer, kFrame).value()).at("keys").at(0);
@@ -54,12 +67,12 @@ TEST_CASE("keyInfo says what the key is and for whom it is wrapped") {
 
 TEST_CASE("key_ops says what the state and the profile still allow") {
   const Selector selector{ValServiceId("s"), TargetKind::kUser, "u"};
-  keystore::DeliveryAnswer answer = AnswerFor(selector);
   const auto ops = [&](keystore::KeyState state, const char* profile) {
-    answer.keys[0].version.state = state;
-    answer.keys[0].version.released = true;
-    answer.keys[0].profile = keystore::FindKeyProfile(profile).value();
-    return KeyIn(answer).at("key_ops");
+    keystore::DeliveredVersion key = KeyFor(selector);
+    key.version.state = state;
+    key.version.released = true;
+    key.profile = keystore::FindKeyProfile(profile).value();
+    return KeyIn(AnswerWith(std::move(key))).at("key_ops");
   };
   CHECK(ops(keystore::KeyState::kPreActive, "aes-256") == json::array({"encrypt", "decrypt"}));
   CHECK(ops(keystore::KeyState::kDeactivated, "aes-256") == json::array({"decrypt"}));
@@ -70,11 +83,11 @@ TEST_CASE("key_ops says what the state and the profile still allow") {
 
 TEST_CASE("a service key has no target, an end only where there is one, plaintext only as k") {
   const Selector selector{ValServiceId("s"), TargetKind::kService, ""};
-  keystore::DeliveryAnswer answer = AnswerFor(selector);
-  answer.keys[0].version.not_after = 2000;
-  answer.keys[0].wrapped.reset();
-  answer.keys[0].plaintext = SecretBytes::CopyOf(Bytes{255});
-  const json key = KeyIn(answer);
+  keystore::DeliveredVersion plain = KeyFor(selector);
+  plain.version.not_after = 2000;
+  plain.wrapped.reset();
+  plain.plaintext = SecretBytes::CopyOf(Bytes{255});
+  const json key = KeyIn(AnswerWith(std::move(plain)));
   CHECK_FALSE(key.contains("target"));
   CHECK(key.at("exp") == 2000);
   CHECK(key.at("k") == "_w");
@@ -82,49 +95,52 @@ TEST_CASE("a service key has no target, an end only where there is one, plaintex
 }
 
 TEST_CASE("a key without material is an error, not an empty answer") {
-  keystore::DeliveryAnswer answer = AnswerFor({ValServiceId("s"), TargetKind::kService, ""});
-  answer.keys[0].wrapped.reset();
-  CHECK(EncodeKeyInfo(answer, kFrame).error().code == ErrorCode::kInternal);
+  keystore::DeliveredVersion key = KeyFor({ValServiceId("s"), TargetKind::kService, ""});
+  key.wrapped.reset();
+  CHECK(EncodeKeyInfo(AnswerWith(std::move(key)), kFrame).error().code == ErrorCode::kInternal);
 }
 
 TEST_CASE("an EC key carries its public half as a JWK") {
-  keystore::DeliveryAnswer answer = AnswerFor({ValServiceId("s"), TargetKind::kService, ""});
+  const auto with = [](Bytes spki) {
+    keystore::DeliveredVersion key = KeyFor({ValServiceId("s"), TargetKind::kService, ""});
+    key.version.public_key = std::move(spki);
+    return AnswerWith(std::move(key));
+  };
   // The generator of P-256 (SEC 2, 2.4.2) as SubjectPublicKeyInfo (RFC 5480).
   const std::string x = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
   const std::string y = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
-  answer.keys[0].version.public_key =
-      FromHex("3059301306072a8648ce3d020106082a8648ce3d03010703420004" + x + y).value();
-  const json jwk = KeyIn(answer).at("publicKey");
+  Bytes spki = FromHex("3059301306072a8648ce3d020106082a8648ce3d03010703420004" + x + y).value();
+  const json jwk = KeyIn(with(spki)).at("publicKey");
   CHECK(jwk.at("crv") == "P-256");
   CHECK(jwk.at("x") == ToBase64Url(*FromHex(x)));
   CHECK(jwk.at("y") == ToBase64Url(*FromHex(y)));
 
-  answer.keys[0].version.public_key.back() ^= 1;  // a point beside the curve
-  CHECK(EncodeKeyInfo(answer, kFrame).has_error());
+  spki.back() ^= 1;  // a point beside the curve
+  CHECK(EncodeKeyInfo(with(spki), kFrame).has_error());
 }
 
 TEST_CASE("a key for an EC recipient carries the token's ephemeral key as a JWK") {
-  keystore::DeliveryAnswer answer = AnswerFor({ValServiceId("s"), TargetKind::kService, ""});
+  const auto with = [](Bytes spki) {
+    keystore::DeliveredVersion key = KeyFor({ValServiceId("s"), TargetKind::kService, ""});
+    key.wrapped = hsm::DeliveredKey{"ECDH-ES+A256KWP", {1, 2, 3}, {}, std::move(spki)};
+    return AnswerWith(std::move(key));
+  };
   // The generator of P-384 (SEC 2, 2.5.1).
   const std::string x =
       "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7";
   const std::string y =
       "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f";
-  answer.keys[0].wrapped =
-      hsm::DeliveredKey{"ECDH-ES+A256KWP",
-                        {1, 2, 3},
-                        {},
-                        FromHex("3076301006072a8648ce3d020106052b8104002203620004" + x + y).value()};
-  CHECK(KeyIn(answer).at("wrapped") == json{{"alg", "ECDH-ES+A256KWP"},
-                                            {"recipient", "val-1"},
-                                            {"encryptedKey", "AQID"},
-                                            {"epk",
-                                             {{"kty", "EC"},
-                                              {"crv", "P-384"},
-                                              {"x", ToBase64Url(*FromHex(x))},
-                                              {"y", ToBase64Url(*FromHex(y))}}}});
-  answer.keys[0].wrapped->ephemeral_spki.back() ^= 1;  // a point beside the curve
-  CHECK(EncodeKeyInfo(answer, kFrame).error().code == ErrorCode::kInternal);
+  Bytes spki = FromHex("3076301006072a8648ce3d020106052b8104002203620004" + x + y).value();
+  CHECK(KeyIn(with(spki)).at("wrapped") == json{{"alg", "ECDH-ES+A256KWP"},
+                                                {"recipient", "val-1"},
+                                                {"encryptedKey", "AQID"},
+                                                {"epk",
+                                                 {{"kty", "EC"},
+                                                  {"crv", "P-384"},
+                                                  {"x", ToBase64Url(*FromHex(x))},
+                                                  {"y", ToBase64Url(*FromHex(y))}}}});
+  spki.back() ^= 1;  // a point beside the curve
+  CHECK(EncodeKeyInfo(with(spki), kFrame).error().code == ErrorCode::kInternal);
 }
 
 TEST_CASE("ValKeyInfo echoes the target and names a user URI") {
@@ -147,18 +163,38 @@ TEST_CASE("ValKeyInfo echoes the target and names a user URI") {
         "https://uav.example");
 }
 
+TEST_CASE("a form that is kept goes out with the time of each request, and is the same JSON otherwise") {
+  // Texts that look like the place of the time.
+  for (const std::string& target :
+       {std::string("u"), std::string("\",\"time\":7}"), std::string("\\\"time\\\":7}\"")}) {
+    CAPTURE(target);
+    const Selector user{ValServiceId("s"), TargetKind::kUser, target};
+    const keystore::DeliveryAnswer answer = AnswerFor(user);
+    const auto form = ValKeyInfoForm::Of(user, answer, kFrame).value();
+    CHECK(form->entity_tag() == EntityTag(answer));
+    for (const std::int64_t time : {0L, 1000L, 253402300799L}) {
+      const json info = json::parse(form->At(time));
+      json expected = KeyInfoObject(answer, kFrame).value();
+      expected["time"] = time;
+      CHECK(json::parse(info.at("keyInfo").get<std::string>()) == expected);
+      CHECK(info.at("valTgtUe").at("valUserId") == target);
+      CHECK(info.size() == 5);
+    }
+  }
+}
+
 TEST_CASE("the entity tag changes with kid, state and recipient only") {
   const Selector selector{ValServiceId("s"), TargetKind::kService, ""};
   const std::string tag = EntityTag(AnswerFor(selector));
-  keystore::DeliveryAnswer other_bytes = AnswerFor(selector);
-  other_bytes.keys[0].wrapped->encrypted_key = {9};
-  CHECK(EntityTag(other_bytes) == tag);
-  keystore::DeliveryAnswer other_recipient = AnswerFor(selector);
-  other_recipient.keys[0].recipient = "val-2";
-  CHECK(EntityTag(other_recipient) != tag);
-  keystore::DeliveryAnswer other_state = AnswerFor(selector);
-  other_state.keys[0].version.state = keystore::KeyState::kDeactivated;
-  CHECK(EntityTag(other_state) != tag);
+  keystore::DeliveredVersion other_bytes = KeyFor(selector);
+  other_bytes.wrapped->encrypted_key = {9};
+  CHECK(EntityTag(AnswerWith(std::move(other_bytes))) == tag);
+  keystore::DeliveredVersion other_recipient = KeyFor(selector);
+  other_recipient.recipient = "val-2";
+  CHECK(EntityTag(AnswerWith(std::move(other_recipient))) != tag);
+  keystore::DeliveredVersion other_state = KeyFor(selector);
+  other_state.version.state = keystore::KeyState::kDeactivated;
+  CHECK(EntityTag(AnswerWith(std::move(other_state))) != tag);
 }
 
 }  // namespace
