@@ -4,6 +4,7 @@ By turns on the same port with the same certificates, so that the machine's mood
 (bench/bare_transport.cpp) and then skmsd; the ratio is of what both did in all rounds.
 """
 
+import os
 import subprocess
 
 from pools import DELIVER
@@ -16,16 +17,18 @@ CACHE_BYTES = 64 << 20
 class BareTransport:
     """The program in place of the daemon, on the daemon's port."""
 
-    def __init__(self, bench, path, body):
+    def __init__(self, bench, path, body, **environment):
         a = bench.appliance
         (a.directory / "answer.json").write_bytes(body)
         self.port = a.port
+        self.environment = {**os.environ, **environment}
         self.command = [bench.bin / "skms_bench_bare_transport", "--certificate", a.directory / "server.pem", "--key",
                         a.directory / "server.key", "--client-ca", a.directory / "ca.pem", "--port", a.port, "--path", path, "--body-file",
                         a.directory / "answer.json"]
 
     def __enter__(self):
-        self.process = subprocess.Popen([str(part) for part in self.command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([str(part) for part in self.command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=self.environment)
         assert self.process.stdout.readline() == f"{self.port}\n"
         return self
 

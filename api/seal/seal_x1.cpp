@@ -102,7 +102,8 @@ class Groups {
     for (const keystore::DeliveryAnswer& answer : answers.value()) {
       auto key_info = EncodeKeyInfo(answer, frame);
       if (key_info.has_error()) return Reception::Fail(key_info.error(), call.context);
-      const keystore::Selector selector{answer.service->id, keystore::TargetKind::kGroup, Group(call).value()};
+      const keystore::Selector selector{answer.service->id, keystore::TargetKind::kGroup,
+                                        Group(call).value()};
       records.push_back({{"userUri", UserUri(selector, *answer.service, frame.api_root)},
                          {"skmsId", skms_id_},
                          {"valService", answer.service->id.value()},

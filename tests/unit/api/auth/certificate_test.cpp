@@ -38,8 +38,7 @@ TEST_CASE("the oldest certificate is forgotten when there are too many, and read
   const auto read = reader.Read(oldest);
   const std::size_t most = CertificateReader::kMostBytes / BoundedCache<int>::kEntryBytes;
   // ECDSA signatures differ, so that each is another certificate.
-  for (std::size_t i = 0; i < most; ++i)
-    REQUIRE(reader.Read(CertificateFor(key.get())) != nullptr);
+  for (std::size_t i = 0; i < most; ++i) REQUIRE(reader.Read(CertificateFor(key.get())) != nullptr);
   const auto again = reader.Read(oldest);
   REQUIRE(again != nullptr);
   CHECK(again != read);
