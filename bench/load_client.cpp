@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <arpa/inet.h>
+#include <algorithm>
 #include <atomic>
 #include <boost/program_options.hpp>
 #include <cstdlib>
@@ -73,7 +74,8 @@ class Connection {
     while ((end = answer.find("\r\n\r\n")) == std::string::npos) {
       if (!Read(answer)) return 0;
     }
-    const std::size_t length_at = answer.find("Content-Length: ");
+    // HAProxy writes names of fields in lower case.
+    const std::size_t length_at = std::min(answer.find("Content-Length: "), answer.find("content-length: "));
     const std::size_t length =
         length_at < end ? std::strtoul(answer.c_str() + length_at + 16, nullptr, 10) : 0;
     while (answer.size() < end + 4 + length) {

@@ -63,10 +63,12 @@ struct Listener {
 };
 
 /// A refusal that HAProxy has no error page for.
-std::string ReturnLine(int status, const char* title, const char* detail, const std::string& condition) {
+std::string ReturnLine(int status, const char* title, const char* detail, const std::string& condition,
+                       const char* more_fields = "", const char* cause = "") {
   return "    http-request return status " + std::to_string(status) +
-         " content-type application/problem+json string '" + EdgeProblem(status, title, detail) +
-         "' hdr Cache-Control no-store hdr X-Request-Id '%[unique-id]' if " + condition + "\n";
+         " content-type application/problem+json string '" + EdgeProblem(status, title, detail, cause) +
+         "' hdr Cache-Control no-store " + more_fields + "hdr X-Request-Id '%[unique-id]' if " + condition +
+         "\n";
 }
 
 constexpr const char* kHead =
@@ -217,6 +219,13 @@ Result<std::string> Frontend(const Configuration& configuration, const Listener&
                         "{ req.fhdr_cnt gt " + std::to_string(configuration.limits.header_fields) +
                             " } || { req.hdrs,length gt " +
                             std::to_string(configuration.limits.header_bytes) + " }");
+  // Told at once and on a connection that stays: who is turned away by an error page makes the next
+  // handshake, and those would take what is left of the machine.
+  returns +=
+      ReturnLine(503, "Service Unavailable", "too many requests are waiting",
+                 std::string("{ queue(") + listener.backend + ") ge " +
+                     std::to_string(std::max<std::uint32_t>(1, configuration.limits.waiting_requests)) + " }",
+                 "hdr Retry-After 1 ", "NF_CONGESTION");
   SKMS_TRY(const std::string bodies, km_s ? BodyLines(configuration) : UeBodyLines(configuration));
   const appliance::EdgeSection& edge = configuration.edge;
   return Fill(
@@ -253,18 +262,19 @@ std::string Head(const Configuration& configuration) {
   const ListenSection& ue = configuration.listen_ue.present ? configuration.listen_ue.listen : listen;
   const std::uint32_t request_ms = std::max(listen.request_time_ms, ue.request_time_ms);
   const std::uint32_t answer_ms = std::max(listen.answer_time_ms, ue.answer_time_ms);
-  return Fill(kHead, {{"source", configuration.path},
-                      {"max_connections", std::to_string(edge.max_connections)},
-                      {"hard_stop_s", std::to_string(edge.hard_stop_s)},
-                      {"buffer", std::to_string(BufferBytes(configuration))},
-                      {"added", std::to_string(kAddedBytes)},
-                      {"most_fields", std::to_string(configuration.limits.header_fields * 2)},
-                      {"request_ms", Milliseconds(request_ms)},
-                      {"idle_ms", Milliseconds(edge.idle_ms)},
-                      {"queue_ms", Milliseconds(configuration.limits.max_wait_ms + 1000)},
-                      // The daemon answers a request that hangs by then; this is for a daemon that hangs.
-                      {"server_ms", Milliseconds(request_ms + answer_ms + 2000)},
-                      {"errors", EdgeErrorLines()}});
+  return Fill(kHead,
+              {{"source", configuration.path},
+               {"max_connections", std::to_string(edge.max_connections)},
+               {"hard_stop_s", std::to_string(edge.hard_stop_s)},
+               {"buffer", std::to_string(BufferBytes(configuration))},
+               {"added", std::to_string(kAddedBytes)},
+               {"most_fields", std::to_string(configuration.limits.header_fields * 2)},
+               {"request_ms", Milliseconds(request_ms)},
+               {"idle_ms", Milliseconds(edge.idle_ms)},
+               {"queue_ms", Milliseconds(std::max<std::uint32_t>(1, configuration.limits.max_wait_ms))},
+               // The daemon answers a request that hangs by then; this is for a daemon that hangs.
+               {"server_ms", Milliseconds(request_ms + answer_ms + 2000)},
+               {"errors", EdgeErrorLines()}});
 }
 
 bool SharePort(const Configuration& configuration) {

@@ -28,13 +28,13 @@ std::optional<CertificateFacts> ReadCertificate(ByteView certificate_der);
 /// Thread-safe.
 class CertificateReader {
  public:
-  static constexpr std::size_t kMostBytes = 1U << 20U;
+  explicit CertificateReader(std::size_t most_bytes = 1U << 20U) : known_(most_bytes) {}
 
   /// nullptr when it is no certificate.
   std::shared_ptr<const CertificateFacts> Read(ByteView certificate_der);
 
  private:
-  BoundedCache<std::shared_ptr<const CertificateFacts>> known_{kMostBytes};
+  BoundedCache<std::shared_ptr<const CertificateFacts>> known_;
 };
 
 /// True for one or more certificates in PEM (RFC 7468) and nothing else.

@@ -28,7 +28,7 @@ struct Limits {
   std::size_t max_body_bytes = 65536;        ///< 413 over it
   std::size_t max_concurrent_requests = 32;  ///< running at once; the next waits
   std::size_t max_waiting_requests = 64;     ///< waiting; the next gets 503 at once
-  std::chrono::milliseconds max_wait{1000};  ///< waiting longer gets 503
+  std::chrono::milliseconds max_wait{150};   ///< waiting longer gets 503
 };
 
 /// Values of "{name}" segments of the matched pattern, percent-decoded, in order.

@@ -99,7 +99,7 @@ struct LimitsSection {
   std::uint32_t body_bytes = 65536;
   std::uint32_t concurrent_requests = 32;
   std::uint32_t waiting_requests = 64;
-  std::uint32_t max_wait_ms = 1000;
+  std::uint32_t max_wait_ms = 150;
   double requests_per_second = 200;  ///< per principal
   double burst = 400;
   double refused_per_second = 10;  ///< requests of UEs without a usable token, all together

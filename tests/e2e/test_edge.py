@@ -1,6 +1,7 @@
 """HAProxy before the daemon: what its clients see over HTTP/1.1 and HTTP/2, and what never comes through."""
 
 import base64
+import http.client
 import json
 import os
 import pwd
@@ -12,6 +13,8 @@ import ssl
 import subprocess
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography import x509
@@ -377,3 +380,32 @@ def test_the_daemon_that_is_away_is_a_503_to_come_back_after(tmp_path):
         assert answer.headers["retry-after"] == "1"
         appliance.start()
         assert appliance.get().status == 200
+
+
+def test_who_finds_too_many_waiting_is_told_so_at_once_and_stays_connected(tmp_path):
+    with running_edge(tmp_path, limits__waiting_requests=1, listen__max_connections=1, limits__concurrent_requests=1) as appliance:
+        prober = Prober(appliance)
+        seen = Counter()
+        lock = threading.Lock()
+
+        def ask(turns):
+            connection = http.client.HTTPSConnection("localhost", appliance.port, context=prober.context, timeout=30)
+            connection.connect()
+            first = connection.sock
+            for _ in range(turns):
+                connection.request("GET", "/ss-kir/v1/key-records?val-service-id=s", headers=prober.fields)
+                answer = connection.getresponse()
+                body = answer.read()
+                assert connection.sock is first, "the connection was closed"
+                if answer.status == 503:
+                    assert answer.getheader("Retry-After") == "1" and answer.getheader("X-Request-Id")
+                    check(OURS, "/components/schemas/ProblemDetails", json.loads(body))
+                with lock:
+                    seen[answer.status] += 1
+            connection.close()
+
+        with ThreadPoolExecutor(24) as pool:
+            for done in [pool.submit(ask, 10) for _ in range(24)]:
+                done.result()
+        assert set(seen) == {200, 503} and seen[200] >= 10, seen
+        assert prober.times(3)[-1] < 5

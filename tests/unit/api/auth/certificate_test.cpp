@@ -32,13 +32,13 @@ TEST_CASE("what is no certificate is none the second time either") {
 }
 
 TEST_CASE("the oldest certificate is forgotten when there are too many, and reads again") {
-  CertificateReader reader;
+  constexpr std::size_t kMost = 20;
+  CertificateReader reader(kMost * BoundedCache<int>::kEntryBytes);
   const auto key = Ec();
   const Bytes oldest = CertificateFor(key.get());
   const auto read = reader.Read(oldest);
-  const std::size_t most = CertificateReader::kMostBytes / BoundedCache<int>::kEntryBytes;
   // ECDSA signatures differ, so that each is another certificate.
-  for (std::size_t i = 0; i < most; ++i) REQUIRE(reader.Read(CertificateFor(key.get())) != nullptr);
+  for (std::size_t i = 0; i < kMost; ++i) REQUIRE(reader.Read(CertificateFor(key.get())) != nullptr);
   const auto again = reader.Read(oldest);
   REQUIRE(again != nullptr);
   CHECK(again != read);
