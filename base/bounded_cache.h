@@ -56,9 +56,11 @@ class BoundedCache {
     Keep(name, std::move(value), bytes, era());
   }
 
-  void Drop(const Sha256Digest& name) {
+  /// Unless another value has the name by now.
+  void Drop(const Sha256Digest& name, const Value& value) {
     const std::lock_guard lock(mutex_);
-    if (const auto found = by_name_.find(name); found != by_name_.end()) Erase(found->second);
+    const auto found = by_name_.find(name);
+    if (found != by_name_.end() && found->second->value == value) Erase(found->second);
   }
 
   /// What was asked before this is not kept any more, also where its answer comes later.

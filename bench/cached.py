@@ -32,9 +32,12 @@ class BareTransport:
         assert self.process.stdout.readline() == f"{self.port}\n"
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.process.stdin.close()
-        assert self.process.wait(10) == 0
+        if kind is not None:
+            self.process.kill()
+        code = self.process.wait(60)
+        assert kind is not None or code == 0, code
 
 
 class Sum:

@@ -19,10 +19,16 @@ class HealthWatch:
     """Asks /healthz on the admin socket every 20 ms; how long each took, in milliseconds."""
 
     def __init__(self, path):
-        self.path, self.times, self.ended = str(path), [], threading.Event()
+        self.path, self.times, self.ended, self.failure = str(path), [], threading.Event(), None
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
+        try:
+            self.ask()
+        except (OSError, AssertionError) as failure:
+            self.failure = failure
+
+    def ask(self):
         while not self.ended.wait(0.02):
             began = time.monotonic()
             with socket.socket(socket.AF_UNIX) as connection:
@@ -40,6 +46,7 @@ class HealthWatch:
         self.ended.set()
         self.thread.join()
         self.times.sort()
+        assert self.failure is None, self.failure
 
 
 def measure(bench_type, arguments, directory, numbers):
@@ -59,6 +66,7 @@ def measure(bench_type, arguments, directory, numbers):
         assert a.stop() == 0
     finally:
         a.stop_edge()
+    assert set(over["statuses"]) <= {"200", "429", "503"}, over["statuses"]
     refused = sum(count for status, count in over["statuses"].items() if status != "200")
     numbers["overload_p99_ms"] = over["p99_us"] / 1000
     numbers["overload_goodput_ratio"] = over["per_second"] / capacity

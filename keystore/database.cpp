@@ -259,7 +259,7 @@ class Database::State {
     gathering_ = kMostInOneCommit;
     for (std::size_t had = 0; !enough() && std::chrono::steady_clock::now() < until;) {
       had = queue_.size();
-      queued_.wait_for(lock, kLull, enough);
+      queued_.wait_until(lock, std::min(std::chrono::steady_clock::now() + kLull, until), enough);
       if (queue_.size() == had) break;
     }
     gathering_ = 1;

@@ -63,8 +63,11 @@ std::shared_ptr<const DeliveryCache::Kept> DeliveryCache::Find(const Sha256Diges
   if (!found) return nullptr;
   const std::shared_ptr<const Stored>& stored = *found;
   if (Stands(*stored, now, seconds)) return {stored, &stored->kept};
-  // Of no use any more, but for a change that is not made after all.
-  answers_.Drop(name);
+  // Of no use to anybody any more, unless it is newer than who asks.
+  const Moment& made = stored->kept.made;
+  if (made.tick <= now.tick && made.database_changes <= now.database_changes &&
+      made.directory_version <= now.directory_version)
+    answers_.Drop(name, stored);
   return nullptr;
 }
 

@@ -225,7 +225,7 @@ void DropPayloads(soci::session& session, const Payload& of, std::uint32_t versi
   const std::string kind(Name(of.selector.kind));
   const long long newest = version;
   session << "DELETE FROM payloads WHERE service = :service AND target_kind = :kind AND target = :target"
-             " AND payload_id = :payload AND version <= :version",
+             " AND payload_id = :payload AND version <= CAST(:version AS BIGINT)",
       soci::use(of.selector.service.value()), soci::use(kind), soci::use(of.selector.target),
       soci::use(of.payload_id), soci::use(newest);
 }

@@ -143,7 +143,7 @@ backend {name}
     # A kept connection would hold a thread of the daemon, and break under a request when it restarts.
     option http-server-close
     http-reuse never
-    server skmsd unix@{socket} maxconn {max}
+{busy}    server skmsd unix@{socket} maxconn {max}
 )";
 
 std::string Milliseconds(std::uint32_t value) { return std::to_string(value); }
@@ -219,13 +219,6 @@ Result<std::string> Frontend(const Configuration& configuration, const Listener&
                         "{ req.fhdr_cnt gt " + std::to_string(configuration.limits.header_fields) +
                             " } || { req.hdrs,length gt " +
                             std::to_string(configuration.limits.header_bytes) + " }");
-  // Told at once and on a connection that stays: who is turned away by an error page makes the next
-  // handshake, and those would take what is left of the machine.
-  returns +=
-      ReturnLine(503, "Service Unavailable", "too many requests are waiting",
-                 std::string("{ queue(") + listener.backend + ") ge " +
-                     std::to_string(std::max<std::uint32_t>(1, configuration.limits.waiting_requests)) + " }",
-                 "hdr Retry-After 1 ", "NF_CONGESTION");
   SKMS_TRY(const std::string bodies, km_s ? BodyLines(configuration) : UeBodyLines(configuration));
   const appliance::EdgeSection& edge = configuration.edge;
   return Fill(
@@ -249,10 +242,18 @@ Result<std::string> Frontend(const Configuration& configuration, const Listener&
        {"backend", listener.backend}});
 }
 
-Result<std::string> Backend(const Listener& listener) {
+Result<std::string> Backend(const Configuration& configuration, const Listener& listener) {
   SKMS_TRY(const std::string socket, Word("edge.socket", listener.socket));
+  // Told at once and on a connection that stays: who is turned away by an error page makes the next
+  // handshake, and those would take what is left of the machine.
+  const std::uint32_t most = std::max<std::uint32_t>(1, configuration.limits.waiting_requests);
+  const std::string busy =
+      ReturnLine(503, "Service Unavailable", "too many requests are waiting",
+                 std::string("{ queue(") + listener.backend + ") ge " + std::to_string(most) + " }",
+                 "hdr Retry-After 1 ", "NF_CONGESTION");
   return Fill(kBackend, {{"name", listener.backend},
                          {"socket", socket},
+                         {"busy", busy},
                          {"max", std::to_string(listener.listen.max_connections)}});
 }
 
@@ -262,19 +263,18 @@ std::string Head(const Configuration& configuration) {
   const ListenSection& ue = configuration.listen_ue.present ? configuration.listen_ue.listen : listen;
   const std::uint32_t request_ms = std::max(listen.request_time_ms, ue.request_time_ms);
   const std::uint32_t answer_ms = std::max(listen.answer_time_ms, ue.answer_time_ms);
-  return Fill(kHead,
-              {{"source", configuration.path},
-               {"max_connections", std::to_string(edge.max_connections)},
-               {"hard_stop_s", std::to_string(edge.hard_stop_s)},
-               {"buffer", std::to_string(BufferBytes(configuration))},
-               {"added", std::to_string(kAddedBytes)},
-               {"most_fields", std::to_string(configuration.limits.header_fields * 2)},
-               {"request_ms", Milliseconds(request_ms)},
-               {"idle_ms", Milliseconds(edge.idle_ms)},
-               {"queue_ms", Milliseconds(std::max<std::uint32_t>(1, configuration.limits.max_wait_ms))},
-               // The daemon answers a request that hangs by then; this is for a daemon that hangs.
-               {"server_ms", Milliseconds(request_ms + answer_ms + 2000)},
-               {"errors", EdgeErrorLines()}});
+  return Fill(kHead, {{"source", configuration.path},
+                      {"max_connections", std::to_string(edge.max_connections)},
+                      {"hard_stop_s", std::to_string(edge.hard_stop_s)},
+                      {"buffer", std::to_string(BufferBytes(configuration))},
+                      {"added", std::to_string(kAddedBytes)},
+                      {"most_fields", std::to_string(configuration.limits.header_fields * 2)},
+                      {"request_ms", Milliseconds(request_ms)},
+                      {"idle_ms", Milliseconds(edge.idle_ms)},
+                      {"queue_ms", Milliseconds(configuration.limits.max_wait_ms + 1000)},
+                      // The daemon answers a request that hangs by then; this is for a daemon that hangs.
+                      {"server_ms", Milliseconds(request_ms + answer_ms + 2000)},
+                      {"errors", EdgeErrorLines()}});
 }
 
 bool SharePort(const Configuration& configuration) {
@@ -329,7 +329,7 @@ Result<EdgeFiles> MakeEdgeFiles(const Configuration& configuration) {
     SKMS_TRY(routes, UeRoutes(configuration));
   }
   SKMS_TRY(const std::string frontend, Frontend(configuration, km_s, routes));
-  SKMS_TRY(const std::string backend, Backend(km_s));
+  SKMS_TRY(const std::string backend, Backend(configuration, km_s));
   text += frontend + backend;
   const auto link = [&files](const Listener& listener) {
     files.links.emplace_back(listener.file, listener.listen.certificate);
@@ -344,7 +344,7 @@ Result<EdgeFiles> MakeEdgeFiles(const Configuration& configuration) {
       text += ue_frontend;
       link(km_uu);
     }
-    SKMS_TRY(const std::string ue_backend, Backend(km_uu));
+    SKMS_TRY(const std::string ue_backend, Backend(configuration, km_uu));
     text += ue_backend;
   }
   files.texts = EdgeAnswerFiles();

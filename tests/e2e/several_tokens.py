@@ -45,7 +45,7 @@ def nss(directory, label="nss"):
 
 def prepared(directory, tokens, **settings):
     """Not yet started; the first of `tokens` is the one behind the fault module, which holds the keys."""
-    one = Appliance(directory, listen__answer_time_ms=ANSWER_MS, listen__max_connections=64, limits__requests_per_second=100000,
+    one = Appliance(directory, listen__answer_time_ms=ANSWER_MS, listen__max_connections=64, limits__max_wait_ms=1000, limits__requests_per_second=100000,
                     limits__burst=100000, **settings)
     one.prepare()
     one.environment.update({"SKMS_FAULT_MODULE": MODULE, "SKMS_FAULT_CONTROL": str(directory / "fault.sock")})

@@ -50,6 +50,16 @@ TEST_CASE("the least recently used goes first, and what is too large is not kept
   CHECK_FALSE(cache.Find(NameOf("c")));
 }
 
+TEST_CASE("what is dropped is gone, unless it is another by now") {
+  Cache cache(10000);
+  cache.Keep(NameOf("a"), "1", 10);
+  cache.Drop(NameOf("a"), "0");
+  CHECK(cache.Find(NameOf("a")) == "1");
+  cache.Drop(NameOf("a"), "1");
+  CHECK_FALSE(cache.Find(NameOf("a")));
+  cache.Drop(NameOf("a"), "1");
+}
+
 TEST_CASE("without room nothing is kept") {
   Cache cache(0);
   cache.Keep(NameOf("a"), "1", 0);
