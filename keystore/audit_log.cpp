@@ -95,11 +95,12 @@ class Entries {
 Status EachEntry(soci::session& session, long long from, long long last,
                  const std::function<Status(const AuditRecord&)>& take) {
   constexpr long long kAtOnce = 2000;
-  // Text that begins with a number would be read as that number; SQLite takes any text for greater than any
-  // number.
+  // SQLite keeps what is no whole number, too: text, greater than any number and read as the one that it
+  // begins with, and fractions, read as what is before the point.
   long long unnumbered = 0;
-  session << "SELECT COUNT(*) FROM audit WHERE seq IS NULL OR seq > 9223372036854775807",
-      soci::into(unnumbered);
+  session << "SELECT COUNT(*) FROM audit WHERE seq IS NULL OR seq > 9223372036854775807"
+             " OR (seq >= :from AND seq <= :last AND seq <> CAST(seq AS BIGINT))",
+      soci::use(from), soci::use(last), soci::into(unnumbered);
   if (unnumbered > 0) return IntegrityError(std::to_string(unnumbered) + " audit entries bear no number");
   for (;;) {
     Entries entries(session, "seq >= :from AND seq <= :last ORDER BY seq LIMIT :most", soci::use(from),

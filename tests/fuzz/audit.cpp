@@ -68,13 +68,13 @@ class Store {
     });
     Require(emptied, "a database is emptied");
   }
-  /// Each entry as the columns' types say, whatever type somebody wrote there.
+  /// Each entry as the columns' types say, whatever type somebody wrote there; but what orders them as it is.
   std::vector<std::string> Entries() const {
     std::string columns;
     for (const std::string_view name : kAuditColumns) {
       const char* type = name == "seq" || name == "time_ms" ? "INTEGER" : "TEXT";
-      columns +=
-          (columns.empty() ? "" : " || ',' || ") + ("hex(CAST(" + std::string(name)) + " AS " + type + "))";
+      columns += (columns.empty() ? "typeof(seq) || " : " || ',' || ") + ("hex(CAST(" + std::string(name)) +
+                 " AS " + type + "))";
     }
     std::vector<std::string> entries;
     const Status read = database_->Read([&](soci::session& session) -> Status {
