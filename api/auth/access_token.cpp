@@ -78,7 +78,7 @@ TokenRefusal Refused(const char* reason) { return {reason}; }
 
 std::size_t BytesOf(const std::vector<std::string>& words) {
   std::size_t bytes = 0;
-  for (const std::string& word : words) bytes += sizeof word + word.size();
+  for (const std::string& word : words) bytes += sizeof(std::string) + word.size();
   return bytes;
 }
 

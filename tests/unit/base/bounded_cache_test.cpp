@@ -81,6 +81,7 @@ TEST_CASE("what was asked before it is cleared is not kept after") {
 TEST_CASE("several threads keep, find and clear at once") {
   BoundedCache<std::shared_ptr<const std::string>> cache(20 * (Cache::kEntryBytes + 10));
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&cache, thread] {
       for (int i = 0; i < 2000; ++i) {
