@@ -62,7 +62,7 @@ def measure(bench_type, arguments, directory, numbers):
         capacity = bench.load(DELIVER, 64, seconds)["per_second"]
         with HealthWatch(a.directory / "admin.sock") as health:
             over = bench.load(DELIVER, CONNECTIONS, seconds, rate=2 * capacity, may_fail=True)
-        after = bench.load(DELIVER, 64, 2, rate=capacity / 2, may_fail=True)
+        after = bench.load(DELIVER, 64, 2, rate=capacity / 2)  # nothing is refused any more
         assert a.stop() == 0
     finally:
         a.stop_edge()
@@ -77,4 +77,4 @@ def measure(bench_type, arguments, directory, numbers):
           f"({numbers['overload_goodput_ratio']:.2f}), p50 {over['p50_us'] / 1000:.0f} ms, p99 {numbers['overload_p99_ms']:.0f} ms; "
           f"not accepted {refused}: {over['statuses']}")
     print(f"/healthz meanwhile: p99 {numbers['overload_health_p99_ms']:.1f} ms, worst {numbers['overload_health_worst_ms']:.1f} ms; "
-          f"at half the capacity right after: p99 {numbers['overload_recovery_p99_ms']:.1f} ms, {after['statuses']}\n")
+          f"at half the capacity right after: p99 {numbers['overload_recovery_p99_ms']:.1f} ms, none refused\n")
