@@ -14,7 +14,7 @@ namespace {
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-constexpr seconds kLook{1};
+constexpr seconds kInterval{1};
 constexpr seconds kBetweenApprovals{15};
 // Short enough that requests do not notice the writer at it.
 constexpr std::uint32_t kDeletedAtOnce = 500;
@@ -70,7 +70,7 @@ void AuditKeeper::Loop() {
     DeleteArchived();
     EndApprovals();
     Lock lock(mutex_);
-    if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
+    if (wake_.wait_for(lock, kInterval, [this] { return stop_; })) return;
   }
 }
 

@@ -4,15 +4,12 @@
 #include <openssl/ec.h>
 #include <openssl/x509.h>
 
+#include "hsm/openssl_handles.h"
+
 namespace skms::hsm {
 namespace {
 
 constexpr std::size_t kKeyBytes = 32;
-
-struct FreePkeyContext {
-  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
-};
-using ContextPtr = std::unique_ptr<EVP_PKEY_CTX, FreePkeyContext>;
 
 std::size_t PointBytes(Curve curve) { return curve == Curve::kP256 ? 65 : 97; }
 
@@ -70,7 +67,7 @@ Result<Bytes> SpkiFromPoint(Curve curve, ByteView ec_point) {
 
 Result<SecretBytes> EcdhX963(EVP_PKEY* own, ByteView peer_spki, ByteView shared_info) {
   const PkeyPtr peer = Parse(peer_spki);
-  const ContextPtr context(EVP_PKEY_CTX_new(own, nullptr));
+  const PkeyContextPtr context(EVP_PKEY_CTX_new(own, nullptr));
   // OpenSSL takes ownership of its copy.
   auto* info = static_cast<unsigned char*>(OPENSSL_memdup(shared_info.data(), shared_info.size()));
   SecretBytes key(kKeyBytes);

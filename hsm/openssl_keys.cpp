@@ -8,14 +8,13 @@
 
 #include <utility>
 
+#include "hsm/openssl_handles.h"
+
 namespace skms::hsm {
 namespace {
 
 struct FreeCipher {
   void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-};
-struct FreePkeyContext {
-  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
 };
 struct FreeBignum {
   void operator()(BIGNUM* number) const { BN_free(number); }
@@ -134,8 +133,7 @@ Result<Bytes> RsaSpkiFromNumbers(ByteView modulus, ByteView exponent) {
     return InternalError("an RSA public key cannot be built");
   }
   const std::unique_ptr<OSSL_PARAM, FreeParams> params(OSSL_PARAM_BLD_to_param(builder.get()));
-  const std::unique_ptr<EVP_PKEY_CTX, FreePkeyContext> context(
-      EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+  const PkeyContextPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
   EVP_PKEY* made = nullptr;
   if (!params || !context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
       EVP_PKEY_fromdata(context.get(), &made, EVP_PKEY_PUBLIC_KEY, params.get()) != 1) {
@@ -161,7 +159,7 @@ Result<PkeyPtr> PrivateKeyFromPkcs8(ByteView pkcs8) {
 }
 
 Result<SecretBytes> OaepDecrypt(EVP_PKEY* key, OaepHash hash, ByteView block) {
-  const std::unique_ptr<EVP_PKEY_CTX, FreePkeyContext> context(EVP_PKEY_CTX_new(key, nullptr));
+  const PkeyContextPtr context(EVP_PKEY_CTX_new(key, nullptr));
   const EVP_MD* digest = hash == OaepHash::kSha256 ? EVP_sha256() : EVP_sha1();
   std::size_t size = block.size();
   SecretBytes plain(size);

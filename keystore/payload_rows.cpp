@@ -11,12 +11,12 @@ namespace skms::keystore {
 namespace {
 
 constexpr std::size_t kTagBytes = 16;
-constexpr const char* kColumns =
+constexpr const char* kPayloadColumns =
     "id, service, target_kind, target, payload_id, version, created, provisioned_by, digest, kek_generation,"
     " wrap_format, wrapped, protected, iv, ciphertext, tag, mac_generation, mac";
 
 /// One row as SOCI exchanges it.
-struct Row {
+struct PayloadRow {
   std::string id, service, kind, target, payload_id, by, digest, format, wrapped, header, iv, ciphertext, tag;
   int version = 0;
   int kek = 0;
@@ -24,7 +24,7 @@ struct Row {
   RowMac mac;
 };
 
-void Bind(soci::statement& statement, Row& row) {
+void BindPayload(soci::statement& statement, PayloadRow& row) {
   statement.exchange(soci::into(row.id));
   statement.exchange(soci::into(row.service));
   statement.exchange(soci::into(row.kind));
@@ -40,7 +40,7 @@ void Bind(soci::statement& statement, Row& row) {
   statement.exchange(soci::into(row.mac.text));
 }
 
-Result<StoredPayload> FromRow(const Row& row) {
+Result<StoredPayload> FromRow(const PayloadRow& row) {
   const auto kind = ParseTargetKind(row.kind);
   auto wrapped = FromBase64Url(row.wrapped);
   auto nonce = FromBase64Url(row.iv);
@@ -69,7 +69,7 @@ Result<StoredPayload> FromRow(const Row& row) {
   return out;
 }
 
-Status FetchAll(soci::statement& statement, Row& row, std::vector<StoredPayload>& out) {
+Status FetchAll(soci::statement& statement, PayloadRow& row, std::vector<StoredPayload>& out) {
   statement.define_and_bind();
   for (bool more = statement.execute(true); more; more = statement.fetch()) {
     SKMS_TRY(StoredPayload stored, FromRow(row));
@@ -109,16 +109,16 @@ std::string RowName(const Payload& payload) { return "payload " + payload.id; }
 
 Result<std::vector<StoredPayload>> ReadCurrentPayloads(soci::session& session, const Selector& selector) {
   std::vector<StoredPayload> found;
-  Row row;
+  PayloadRow row;
   const std::string kind(Name(selector.kind));
   soci::statement statement(session);
-  Bind(statement, row);
+  BindPayload(statement, row);
   statement.exchange(soci::use(selector.service.value(), "service"));
   statement.exchange(soci::use(kind, "kind"));
   statement.exchange(soci::use(selector.target, "target"));
   statement.alloc();
   statement.prepare(
-      std::string("SELECT ") + kColumns +
+      std::string("SELECT ") + kPayloadColumns +
       " FROM payloads WHERE service = :service AND target_kind = :kind AND target = :target AND " + kNewest +
       " ORDER BY payload_id");
   SKMS_TRYV(FetchAll(statement, row, found));
@@ -128,12 +128,12 @@ Result<std::vector<StoredPayload>> ReadCurrentPayloads(soci::session& session, c
 Result<std::optional<StoredPayload>> ReadPayload(Database& database, const std::string& id) {
   std::vector<StoredPayload> found;
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    Row row;
+    PayloadRow row;
     soci::statement statement(session);
-    Bind(statement, row);
+    BindPayload(statement, row);
     statement.exchange(soci::use(id, "id"));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM payloads WHERE id = :id");
+    statement.prepare(std::string("SELECT ") + kPayloadColumns + " FROM payloads WHERE id = :id");
     return FetchAll(statement, row, found);
   }));
   return found.empty() ? std::optional<StoredPayload>() : std::move(found.front());
@@ -145,15 +145,15 @@ Result<std::vector<StoredPayload>> ReadPayloadsNotUnder(Database& database,
   std::vector<StoredPayload> found;
   const OldRows old(use);
   SKMS_TRYV(database.Read([&](soci::session& session) -> Status {
-    Row row;
+    PayloadRow row;
     soci::statement statement(session);
-    Bind(statement, row);
+    BindPayload(statement, row);
     statement.exchange(soci::use(after, "after"));
     statement.exchange(soci::use(old.mac, "mac"));
     statement.exchange(soci::use(old.kek, "kek"));
     statement.exchange(soci::use(limit, "most"));
     statement.alloc();
-    statement.prepare(std::string("SELECT ") + kColumns + " FROM payloads WHERE id > :after AND " +
+    statement.prepare(std::string("SELECT ") + kPayloadColumns + " FROM payloads WHERE id > :after AND " +
                       OldRows::kWrapped + " ORDER BY id LIMIT :most");
     return FetchAll(statement, row, found);
   }));

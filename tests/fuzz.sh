@@ -2,6 +2,7 @@
 # Fuzzes everything that takes input from others, each target for SECONDS. Ends with "N passed, N failed".
 #
 #   ./tests/fuzz.sh SECONDS [TARGET …]
+#   ./tests/fuzz.sh --build                no runs
 #
 # Builds the preset `fuzz` (Clang, libFuzzer, address and undefined-behaviour sanitizers). What was found is kept in
 # build/fuzz/found; new inputs of interest in build/fuzz/corpora, which later runs begin with, too.
@@ -9,7 +10,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 case ${1:-} in
-  '' | -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit $(( $# == 0 ? 2 : 0 )) ;;
+  '' | -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit $(( $# == 0 ? 2 : 0 )) ;;
+  --build) ;;
   *[!0-9]*) echo "fuzz.sh: SECONDS is a number; see --help" >&2; exit 2 ;;
 esac
 seconds=$1
@@ -21,6 +23,7 @@ found=$build/found
 mkdir -p "$build" "$found"
 cmake -S "$root" --preset fuzz >"$root/build/configure-fuzz.log" 2>&1 || { tail -20 "$root/build/configure-fuzz.log" >&2; exit 1; }
 NINJA_STATUS='  %f of %t ' cmake --build "$build" --target fuzz -- -j"$(nproc)"
+[ "$seconds" != --build ] || exit 0
 if [ $# -gt 0 ]; then
   targets=("$@")
 else

@@ -30,7 +30,7 @@ json PageJson(const AuditPage& page) {
   return out;
 }
 
-Result<json> Read(const AdminDependencies& deps, Call& call) {
+Result<json> ReadChain(const AdminDependencies& deps, Call& call) {
   SKMS_TRY(const Page wanted, PageFromText(call.request.query, call.invalid));
   const auto after = wanted.after.empty() ? std::optional<std::int64_t>(0) : WholeNumber(wanted.after);
   if (!after) {
@@ -146,7 +146,7 @@ json AuditJson(const AdminDependencies& deps, const keystore::AuditSummary& head
 }
 
 Response VerifyAudit(const AdminDependencies& deps, const Call& call) { return Answer(Verify(deps), call); }
-Response ReadAudit(const AdminDependencies& deps, Call& call) { return Answer(Read(deps, call), call); }
+Response ReadAudit(const AdminDependencies& deps, Call& call) { return Answer(ReadChain(deps, call), call); }
 Response SearchAudit(const AdminDependencies& deps, Call& call) { return Answer(Search(deps, call), call); }
 Response ListAuditKeys(const AdminDependencies& deps, const Call& call) { return Answer(Keys(deps), call); }
 Response SignAudit(const AdminDependencies& deps, const Call& call) { return Answer(Sign(deps), call); }

@@ -30,7 +30,7 @@ json ToJson(const StoredBackup& backup) {
           {"damage", backup.made.damage}};
 }
 
-Result<json> Read(const AdminDependencies& deps, Call& call) {
+Result<json> ReadStanding(const AdminDependencies& deps, Call& call) {
   SKMS_TRY(const Page wanted, PageFromText(call.request.query, call.invalid));
   const auto after = wanted.after.empty() ? std::optional<std::int64_t>(0) : WholeNumber(wanted.after);
   if (!after) {
@@ -75,7 +75,9 @@ Response MakeBackup(const AdminDependencies& deps, Call& call) {
   return made.has_error() ? Failed(made.error(), call) : JsonResponse(201, ToJson(made.value()));
 }
 
-Response ReadBackup(const AdminDependencies& deps, Call& call) { return Answer(Read(deps, call), call); }
+Response ReadBackup(const AdminDependencies& deps, Call& call) {
+  return Answer(ReadStanding(deps, call), call);
+}
 
 Response RemoveBackup(const AdminDependencies& deps, const Call& call) {
   return NoContent(deps.backups.remove(call.values[0]), call);

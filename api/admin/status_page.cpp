@@ -74,7 +74,7 @@ std::string Section(const std::string& title, const std::string& body, bool wide
 }
 
 /// `second` is HTML.
-std::string Row(const std::string& first, const std::string& second, bool number = false) {
+std::string TableRow(const std::string& first, const std::string& second, bool number = false) {
   return "<tr><th scope=\"row\">" + EscapeHtml(first) + "</th><td" + (number ? " class=\"n\"" : "") + ">" +
          second + "</td></tr>";
 }
@@ -97,7 +97,7 @@ std::string Header(const StatusPage& page) {
 std::string Tokens(const StatusPage& page) {
   std::string rows;
   for (const PageToken& token : page.tokens)
-    rows += Row(token.label, Marked(token.serves ? "good" : "bad", token.state));
+    rows += TableRow(token.label, Marked(token.serves ? "good" : "bad", token.state));
   return Section("Tokens", "<table>" + rows + "</table>");
 }
 
@@ -105,7 +105,7 @@ std::string Keys(const StatusPage& page) {
   if (page.keys.size() != page.key_states.size()) return Section("Key versions", Marked("bad", kUntold));
   std::string rows;
   for (std::size_t i = 0; i < page.keys.size(); ++i)
-    rows += Row(page.key_states[i], Whole(page.keys[i]), true);
+    rows += TableRow(page.key_states[i], Whole(page.keys[i]), true);
   return Section("Key versions", "<table>" + rows + "</table>");
 }
 
@@ -119,8 +119,9 @@ std::string Rotation(const StatusPage& page) {
   if (!page.due) return Section("Rotation", body + "<p>" + Marked("bad", kUntold) + "</p>");
   const std::string due = Whole(*page.due) + (page.more_due ? " or more" : "");
   const bool late = page.late > kLongDue;
-  body += "<table>" + Row("due now", due, true) +
-          Row("the first since", *page.due > 0 ? Marked(late ? "bad" : "good", Span(page.late)) : "–", true) +
+  body += "<table>" + TableRow("due now", due, true) +
+          TableRow("the first since", *page.due > 0 ? Marked(late ? "bad" : "good", Span(page.late)) : "–",
+                   true) +
           "</table>";
   return Section("Rotation", body);
 }
@@ -135,12 +136,13 @@ std::string Audit(const StatusPage& page) {
     body = "<p>" + Marked("good", "what is new was whole when it was signed") +
            "</p><p class=\"soft\">All of it is looked at by: skmsctl audit verify</p>";
   }
-  body += "<table>" + Row("entries", Whole(page.audit_entries), true) +
-          Row("signed up to", Whole(page.audit_signed), true) +
-          Row("signed last",
+  body += "<table>" + TableRow("entries", Whole(page.audit_entries), true) +
+          TableRow("signed up to", Whole(page.audit_signed), true) +
+          TableRow(
+              "signed last",
               page.audit_signed_at > 0 ? EscapeHtml(Span(page.now - page.audit_signed_at)) + " ago" : "never",
               true);
-  if (!page.audit_export.empty()) body += Row("export", EscapeHtml(page.audit_export));
+  if (!page.audit_export.empty()) body += TableRow("export", EscapeHtml(page.audit_export));
   return Section("Audit chain", body + "</table>");
 }
 
@@ -153,7 +155,7 @@ std::string Expiries(const StatusPage& page) {
     } else if (one.until > 0) {
       text = Marked(one.until - page.now < kSoon ? "warn" : "good", "ends in " + Span(one.until - page.now));
     }
-    rows += Row(one.setting, text);
+    rows += TableRow(one.setting, text);
   }
   return Section("Certificates and CRLs", "<table>" + rows + "</table>");
 }

@@ -58,13 +58,6 @@ std::optional<Parts> Split(std::string_view token) {
   return Parts{std::move(*header), std::move(*payload)};
 }
 
-/// A string member, or nullopt when it is absent or something else.
-std::optional<std::string> StringMember(const json& object, const char* name) {
-  const auto member = object.find(name);
-  if (member == object.end() || !member->is_string()) return std::nullopt;
-  return member->get<std::string>();
-}
-
 bool SignatureFits(std::string_view token, const VerificationKey& key) {
   cjose_err error{};
   cjose_jws_t* jws = cjose_jws_import(token.data(), token.size(), &error);
@@ -73,8 +66,6 @@ bool SignatureFits(std::string_view token, const VerificationKey& key) {
   cjose_jws_release(jws);
   return fits;
 }
-
-TokenRefusal Refused(const char* reason) { return {reason}; }
 
 std::size_t BytesOf(const std::vector<std::string>& words) {
   std::size_t bytes = 0;
@@ -100,7 +91,7 @@ class AccessTokenVerifier::State {
       : directory_(directory), clock_(clock), leeway_(leeway) {}
 
   std::variant<AccessTokenClaims, TokenRefusal> Verify(std::string_view token) {
-    if (token.size() > kMaxTokenBytes) return Refused("token-malformed");
+    if (token.size() > kMaxTokenBytes) return TokenRefusal{"token-malformed"};
     const Sha256Digest name = Sha256(AsBytes(token));
     // Before the issuers are read: what changes while the token is verified makes this one stale.
     const std::uint64_t version = directory_.IssuersVersion();
@@ -122,11 +113,11 @@ class AccessTokenVerifier::State {
 
   std::variant<AccessTokenClaims, TokenRefusal> VerifyAnew(std::string_view token) {
     const auto parts = Split(token);
-    if (!parts) return Refused("token-malformed");
+    if (!parts) return TokenRefusal{"token-malformed"};
     const auto alg = StringMember(parts->header, "alg");
-    if (!alg || (*alg != "RS256" && *alg != "ES256")) return Refused("token-algorithm");
-    if (parts->header.contains("crit")) return Refused("token-malformed");
-    if (!TypeFits(parts->header)) return Refused("token-malformed");
+    if (!alg || (*alg != "RS256" && *alg != "ES256")) return TokenRefusal{"token-algorithm"};
+    if (parts->header.contains("crit")) return TokenRefusal{"token-malformed"};
+    if (!TypeFits(parts->header)) return TokenRefusal{"token-malformed"};
 
     // Whose token it says it is comes first, so that no issuer's keys stand in the way of another's.
     const auto named = StringMember(parts->payload, "iss");
@@ -137,7 +128,7 @@ class AccessTokenVerifier::State {
       own = Candidates(*issuers, parts->header, *alg, named, true);
     }
     const std::vector<Candidate> others = Candidates(*issuers, parts->header, *alg, named, false);
-    if (own.empty() && others.empty()) return Refused("token-key-unknown");
+    if (own.empty() && others.empty()) return TokenRefusal{"token-key-unknown"};
     std::optional<TokenRefusal> refusal;
     own.insert(own.end(), others.begin(), others.end());
     for (const Candidate& candidate : own) {
@@ -147,7 +138,7 @@ class AccessTokenVerifier::State {
       // One provider may be entered twice, with two audiences.
       if (!refusal) refusal = std::get<TokenRefusal>(claims);
     }
-    return refusal.value_or(Refused("token-signature"));
+    return refusal.value_or(TokenRefusal{"token-signature"});
   }
 
   static bool TypeFits(const json& header) {

@@ -18,20 +18,20 @@ using nlohmann::json;
 constexpr std::size_t kSmallestModulus = 256;  // bytes: RSA-2048
 constexpr std::size_t kMostKeys = 64;
 
-std::string StringMember(const json& object, const char* name) {
+std::string TextOrEmpty(const json& object, const char* name) {
   const auto member = object.find(name);
   return member != object.end() && member->is_string() ? member->get<std::string>() : std::string();
 }
 
 /// The one algorithm for a key, empty for a key that is not for us.
 std::string AlgorithmOf(const json& key) {
-  const std::string kty = StringMember(key, "kty");
-  const std::string use = StringMember(key, "use");
-  const std::string alg = StringMember(key, "alg");
+  const std::string kty = TextOrEmpty(key, "kty");
+  const std::string use = TextOrEmpty(key, "use");
+  const std::string alg = TextOrEmpty(key, "alg");
   if (!use.empty() && use != "sig") return "";
   std::string fitting;
   if (kty == "RSA") fitting = "RS256";
-  if (kty == "EC" && StringMember(key, "crv") == "P-256") fitting = "ES256";
+  if (kty == "EC" && TextOrEmpty(key, "crv") == "P-256") fitting = "ES256";
   return alg.empty() || alg == fitting ? fitting : "";
 }
 
@@ -40,8 +40,8 @@ Status CheckKey(const json& key) {
   if (std::any_of(kPrivate.begin(), kPrivate.end(), [&](const char* name) { return key.contains(name); })) {
     return InvalidArgument("the JWK Set holds a private or symmetric key; give the public keys only");
   }
-  if (StringMember(key, "kty") == "RSA") {
-    const auto modulus = FromBase64Url(StringMember(key, "n"));
+  if (TextOrEmpty(key, "kty") == "RSA") {
+    const auto modulus = FromBase64Url(TextOrEmpty(key, "n"));
     if (!modulus || modulus->size() < kSmallestModulus) {
       return InvalidArgument("the JWK Set holds an RSA key of less than 2048 bits");
     }
@@ -51,9 +51,9 @@ Status CheckKey(const json& key) {
 
 /// nullptr: it is none. cjose ends the process for some octets that are no base64url: it gets to see none.
 std::shared_ptr<_cjose_jwk_int> Import(const json& key) {
-  const bool rsa = StringMember(key, "kty") == "RSA";
+  const bool rsa = TextOrEmpty(key, "kty") == "RSA";
   for (const char* number : {rsa ? "n" : "x", rsa ? "e" : "y"}) {
-    const auto octets = FromBase64Url(StringMember(key, number));
+    const auto octets = FromBase64Url(TextOrEmpty(key, number));
     if (!octets || octets->empty()) return nullptr;
   }
   const std::string text = key.dump();
@@ -80,7 +80,7 @@ Result<std::vector<VerificationKey>> ParseJwks(const std::string& jwks) {
     if (alg.empty()) continue;
     auto jwk = Import(key);
     if (!jwk) return InvalidArgument("a key of the JWK Set cannot be read");
-    keys.push_back({StringMember(key, "kid"), alg, std::move(jwk)});
+    keys.push_back({TextOrEmpty(key, "kid"), alg, std::move(jwk)});
   }
   if (keys.empty()) return InvalidArgument("the JWK Set holds no RSA or P-256 key for verification");
   return keys;

@@ -12,13 +12,6 @@ using nlohmann::json;
 constexpr std::int64_t kYear9999 = 253'402'300'799;
 constexpr std::size_t kMostServices = 1000;
 
-/// A string member, or nullopt when it is absent or something else.
-std::optional<std::string> StringMember(const json& object, const char* name) {
-  const auto member = object.find(name);
-  if (member == object.end() || !member->is_string()) return std::nullopt;
-  return member->get<std::string>();
-}
-
 /// NumericDate: a whole number up to the year 9999.
 std::optional<std::int64_t> DateMember(const json& object, const char* name) {
   const auto member = object.find(name);
@@ -110,9 +103,13 @@ ProvisioningGrant ReadProvisioning(const json& payload, const TokenProfile& prof
   return grant;
 }
 
-TokenRefusal Refused(const char* reason) { return {reason}; }
-
 }  // namespace
+
+std::optional<std::string> StringMember(const json& object, const char* name) {
+  const auto member = object.find(name);
+  if (member == object.end() || !member->is_string()) return std::nullopt;
+  return member->get<std::string>();
+}
 
 bool ValidAt(const AccessTokenClaims& claims, std::int64_t now, std::int64_t leeway) {
   return now < claims.expiry + leeway && claims.not_before <= now + leeway;
@@ -121,21 +118,21 @@ bool ValidAt(const AccessTokenClaims& claims, std::int64_t now, std::int64_t lee
 std::variant<AccessTokenClaims, TokenRefusal> ReadClaims(const json& payload, const DirectoryIssuer& issuer,
                                                          std::int64_t now, std::int64_t leeway) {
   const auto expiry = DateMember(payload, "exp");
-  if (!expiry) return Refused("token-claims");
-  if (now >= *expiry + leeway) return Refused("token-expired");
+  if (!expiry) return TokenRefusal{"token-claims"};
+  if (now >= *expiry + leeway) return TokenRefusal{"token-expired"};
   std::int64_t not_before = 0;
   for (const char* name : {"nbf", "iat"}) {
     if (!payload.contains(name)) continue;
     const auto date = DateMember(payload, name);
-    if (!date) return Refused("token-claims");
-    if (*date > now + leeway) return Refused("token-not-yet-valid");
+    if (!date) return TokenRefusal{"token-claims"};
+    if (*date > now + leeway) return TokenRefusal{"token-not-yet-valid"};
     not_before = std::max(not_before, *date);
   }
-  if (StringMember(payload, "iss") != issuer.issuer) return Refused("token-issuer");
-  if (!AudienceHolds(payload, issuer.audience)) return Refused("token-audience");
+  if (StringMember(payload, "iss") != issuer.issuer) return TokenRefusal{"token-issuer"};
+  if (!AudienceHolds(payload, issuer.audience)) return TokenRefusal{"token-audience"};
   const auto client_id = StringMember(payload, "client_id");
   const auto scope = StringMember(payload, "scope");
-  if (!client_id || client_id->empty() || !scope) return Refused("token-claims");
+  if (!client_id || client_id->empty() || !scope) return TokenRefusal{"token-claims"};
   AccessTokenClaims claims;
   claims.issuer_id = issuer.id;
   claims.client_id = *client_id;
@@ -148,7 +145,7 @@ std::variant<AccessTokenClaims, TokenRefusal> ReadClaims(const json& payload, co
                         ReadIdentity(payload, profile.user_claim, claims.user) &&
                         ReadIdentity(payload, profile.ue_claim, claims.ue) &&
                         ReadIdentity(payload, profile.client_claim, claims.client);
-  if (!readable) return Refused("token-claims");
+  if (!readable) return TokenRefusal{"token-claims"};
   claims.provisioning = ReadProvisioning(payload, profile);
   return claims;
 }

@@ -30,6 +30,9 @@ struct AccessTokenClaims {
   std::int64_t expiry = 0;      ///< `exp`
 };
 
+/// A string member, or nullopt when it is absent or something else.
+std::optional<std::string> StringMember(const nlohmann::json& object, const char* name);
+
 /// Whether ReadClaims would say of the dates at `now` what it said when it read these.
 bool ValidAt(const AccessTokenClaims& claims, std::int64_t now, std::int64_t leeway);
 

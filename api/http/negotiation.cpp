@@ -6,22 +6,10 @@
 #include <string_view>
 #include <utility>
 
+#include "api/http/field_text.h"
+
 namespace skms::http {
 namespace {
-
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
 
 /// "application/json;q=0.5": allows JSON with a weight above 0?
 bool RangeAllowsJson(std::string_view range) {

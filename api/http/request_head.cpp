@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include "api/http/field_text.h"
+
 namespace skms::http {
 namespace {
 
@@ -23,21 +25,6 @@ bool IsToken(std::string_view text) {
 
 bool IsVisible(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-}
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
-std::string_view Trim(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 /// The text up to CRLF, taken off the front; nullopt on a bare CR or LF.

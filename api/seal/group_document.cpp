@@ -19,9 +19,6 @@ using keystore::GroupMember;
 using keystore::TargetKind;
 using nlohmann::json;
 
-constexpr const char* kMissing = "MANDATORY_IE_MISSING";
-constexpr const char* kIncorrect = "MANDATORY_IE_INCORRECT";
-
 std::string Pointer(const char* list, std::size_t index) {
   return std::string("/") + list + "/" + std::to_string(index);
 }

@@ -156,19 +156,18 @@ class KeyProvisioning {
   /// stated).
   std::optional<ProblemDetails> DecodeOrder(const json& body, ProvisionOrder& order) const {
     if (keystore::CheckIdentifier("", order.selector.service.value()).has_error())
-      return BadParameter("MANDATORY_IE_INCORRECT", "/valServiceId",
+      return BadParameter(kIncorrect, "/valServiceId",
                           "must be 1 to 255 bytes of UTF-8 without control characters");
     if (auto problem = DecodePayloadId(body, order.payload_id)) return problem;
     const auto member = body.find("payload");
-    if (member == body.end()) return BadParameter("MANDATORY_IE_MISSING", "/payload", "is missing");
-    if (!member->is_string()) return BadParameter("MANDATORY_IE_INCORRECT", "/payload", "must be a string");
+    if (member == body.end()) return BadParameter(kMissing, "/payload", "is missing");
+    if (!member->is_string()) return BadParameter(kIncorrect, "/payload", "must be a string");
     auto octets = FromBase64(member->get_ref<const std::string&>());
-    if (!octets) return BadParameter("MANDATORY_IE_INCORRECT", "/payload", "is not base64 (RFC 4648 4)");
-    if (octets->empty()) return BadParameter("MANDATORY_IE_INCORRECT", "/payload", "is empty");
+    if (!octets) return BadParameter(kIncorrect, "/payload", "is not base64 (RFC 4648 4)");
+    if (octets->empty()) return BadParameter(kIncorrect, "/payload", "is empty");
     if (octets->size() > options_.max_payload_bytes) return TooLarge(options_.max_payload_bytes);
     if (auto encrypted = ReadJweForUs(*octets, options_.transfer_keys())) {
-      if (encrypted->has_error())
-        return BadParameter("MANDATORY_IE_INCORRECT", "/payload", encrypted->error().detail);
+      if (encrypted->has_error()) return BadParameter(kIncorrect, "/payload", encrypted->error().detail);
       order.encrypted = std::move(*encrypted).value();
     }
     order.sent = SecretBytes::TakeFrom(*octets);

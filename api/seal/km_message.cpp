@@ -14,8 +14,6 @@ using http::ProblemDetails;
 using keystore::TargetKind;
 using nlohmann::json;
 
-constexpr const char* kMissing = "MANDATORY_IE_MISSING";
-constexpr const char* kIncorrect = "MANDATORY_IE_INCORRECT";
 constexpr const char* kOptionalIncorrect = "OPTIONAL_IE_INCORRECT";
 constexpr const char* kVersion = "1.0.0";
 constexpr const char* kIdentifierRule = "must be 1 to 255 bytes of UTF-8 without control characters";

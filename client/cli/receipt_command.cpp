@@ -14,7 +14,7 @@
 namespace skms::client {
 namespace {
 
-void PrintLine(const char* name, const std::string& value) {
+void PrintClaim(const char* name, const std::string& value) {
   std::cout << std::left << std::setw(12) << name << Printable(value) << '\n';
 }
 
@@ -55,13 +55,13 @@ int RunReceipt(const Given& given) {
   const auto verified = VerifyReceipt(jws, keys);
   if (verified.has_error()) return Complain(verified.error().detail, "", kExitClosed);
   const DeliveryReceipt& receipt = verified.value();
-  PrintLine("server", receipt.issuer);
-  PrintLine("time", FormatUtc(receipt.issued_at));
-  PrintLine("to", receipt.subject);
-  PrintLine("service", receipt.service);
-  PrintLine("keys", receipt.kids);
-  PrintLine("request", receipt.request_id);
-  PrintLine("audit entry", std::to_string(receipt.entry) + " " + receipt.entry_hash);
+  PrintClaim("server", receipt.issuer);
+  PrintClaim("time", FormatUtc(receipt.issued_at));
+  PrintClaim("to", receipt.subject);
+  PrintClaim("service", receipt.service);
+  PrintClaim("keys", receipt.kids);
+  PrintClaim("request", receipt.request_id);
+  PrintClaim("audit entry", std::to_string(receipt.entry) + " " + receipt.entry_hash);
   return 0;
 }
 

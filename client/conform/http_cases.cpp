@@ -17,7 +17,7 @@ Verdict NotAllowed(const Reply& reply) {
   return reply.Header("allow").empty() ? Fail("405 without Allow") : Pass();
 }
 
-constexpr Case kCases[] = {
+constexpr Case kHttpCases[] = {
     {"http.accept-any", "RFC 9110 12.5.1", "Accept: */* is served", kNothing,
      [](Probe& p) { return Status(p.KmS(p.Records(), "GET", {"Accept: */*"}), {200}); }},
     {"http.accept-other", "TS 29.500 table 5.2.7.1-1", "what only an unknown media type could answer: 406",
@@ -99,6 +99,6 @@ constexpr Case kCases[] = {
 
 }  // namespace
 
-std::span<const Case> HttpCases() { return kCases; }
+std::span<const Case> HttpCases() { return kHttpCases; }
 
 }  // namespace skms::client::conform

@@ -35,7 +35,7 @@ Verdict ForUserOrRefused(const Reply& reply, const std::string& user) {
                                                              : Fail("200 for another target than asked");
 }
 
-constexpr Case kCases[] = {
+constexpr Case kKmSCases[] = {
     {"km-s.retrieve", "TS 29.549 7.6.1.3.1", "a service's key information is answered with 200 and JSON",
      kNothing,
      [](Probe& p) {
@@ -178,6 +178,6 @@ constexpr Case kCases[] = {
 
 }  // namespace
 
-std::span<const Case> KmSCases() { return kCases; }
+std::span<const Case> KmSCases() { return kKmSCases; }
 
 }  // namespace skms::client::conform

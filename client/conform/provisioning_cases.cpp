@@ -39,7 +39,7 @@ Verdict Stored(Probe& probe, const json& changes, json& out) {
   return Object(probe.Provision(body, probe.setup().provisioning), out);
 }
 
-constexpr Case kCases[] = {
+constexpr Case kProvisioningCases[] = {
     {"kpp.provision", kResponse, "a payload is taken: 200, documented members, the request's values",
      kProvisioning,
      [](Probe& p) {
@@ -170,6 +170,6 @@ constexpr Case kCases[] = {
 
 }  // namespace
 
-std::span<const Case> ProvisioningCases() { return kCases; }
+std::span<const Case> ProvisioningCases() { return kProvisioningCases; }
 
 }  // namespace skms::client::conform

@@ -108,7 +108,7 @@ Verdict RefusesOldTls(Probe& probe) {
                                          : Skip(std::string("not tried: ") + curl_easy_strerror(code));
 }
 
-constexpr Case kCases[] = {
+constexpr Case kSecurityCases[] = {
     {"security.no-token", kTokenUse, "without an access token: 401 with a Bearer challenge, or 403", kNothing,
      [](Probe& p) { return Unknown(p.Tokenless(p.Records())); }},
     {"security.nonsense-token", kTokenUse, "a token that is none: 401", kNothing,
@@ -169,6 +169,6 @@ constexpr Case kCases[] = {
 
 }  // namespace
 
-std::span<const Case> SecurityCases() { return kCases; }
+std::span<const Case> SecurityCases() { return kSecurityCases; }
 
 }  // namespace skms::client::conform

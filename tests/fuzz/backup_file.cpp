@@ -10,7 +10,7 @@ namespace skms::fuzz {
 namespace {
 
 /// Of whoever wrote the corpus; the private key is gone, so that nothing new can be signed with it.
-constexpr std::string_view kKey =
+constexpr std::string_view kSigningKey =
     "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUEO4cNGsgs-t31z8zjHiWZuDoll1SC_"
     "E44BAP0eyGBZFa9LpJJUXm63DGLvSLZ6o_aj3q1J-e5qj4lP32XWczA";
 /// The data key of the corpus's backups: 00 01 … 1f.
@@ -51,7 +51,7 @@ void CheckSigned(const keystore::BackupContents& contents, const std::vector<See
           "what was signed opens", input);
 }
 
-void CheckFile(std::string_view input) {
+void CheckBackup(std::string_view input) {
   std::vector<SeenPart> parts;
   bool began = false;
   const keystore::BackupVisitor visitor{
@@ -78,7 +78,7 @@ void CheckFile(std::string_view input) {
   Require(!parts.empty() && parts.back().last, "it has an end", input);
   Require(keystore::VerifyBackupSignature(contents, {}).has_error(), "without a key nothing is believed",
           input);
-  if (keystore::VerifyBackupSignature(contents, {*FromBase64Url(kKey)}).has_value())
+  if (keystore::VerifyBackupSignature(contents, {*FromBase64Url(kSigningKey)}).has_value())
     CheckSigned(contents, parts, input);
 }
 
@@ -92,7 +92,7 @@ void CheckDrill(std::string_view input) {
 }
 
 void CheckBackupFile(std::string_view input) {
-  CheckFile(input);
+  CheckBackup(input);
   CheckDrill(input);
 }
 

@@ -15,9 +15,9 @@ using namespace keystore::test_fixture;  // NOLINT(google-build-using-namespace)
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-class Fixture : public StoreFixture {
+class BackupFixture : public StoreFixture {
  public:
-  explicit Fixture(std::uint32_t warn_free_mib = 0) {
+  explicit BackupFixture(std::uint32_t warn_free_mib = 0) {
     configuration.store.path = options().path;
     configuration.audit.warn_free_mib = warn_free_mib;
   }
@@ -35,7 +35,7 @@ class Fixture : public StoreFixture {
 }  // namespace
 
 TEST_CASE("a backup that nobody fetched goes before the next one is made") {
-  Fixture f;
+  BackupFixture f;
   BackupKeeper keeper(*f.store, f.configuration, "1.0", hours(1));
   keeper.Start();
   const std::string first = Must(keeper.Make(f.admin, false)).id;
@@ -46,7 +46,7 @@ TEST_CASE("a backup that nobody fetched goes before the next one is made") {
 }
 
 TEST_CASE("it goes in time, without another") {
-  Fixture f;
+  BackupFixture f;
   BackupKeeper keeper(*f.store, f.configuration, "1.0", milliseconds(200));
   keeper.Start();
   const std::string id = Must(keeper.Make(f.admin, false)).id;
@@ -56,7 +56,7 @@ TEST_CASE("it goes in time, without another") {
 }
 
 TEST_CASE("it goes when the daemon ends, which makes none any more") {
-  Fixture f;
+  BackupFixture f;
   BackupKeeper keeper(*f.store, f.configuration, "1.0", hours(1));
   keeper.Start();
   Must(keeper.Make(f.admin, false));
@@ -67,7 +67,7 @@ TEST_CASE("it goes when the daemon ends, which makes none any more") {
 }
 
 TEST_CASE("none is begun where the disk would have less left than it shall") {
-  Fixture f(1000000000);
+  BackupFixture f(1000000000);
   BackupKeeper keeper(*f.store, f.configuration, "1.0", hours(1));
   keeper.Start();
   const auto refused = keeper.Make(f.admin, false);

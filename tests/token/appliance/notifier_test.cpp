@@ -119,9 +119,9 @@ bool Comes(const Condition& condition) {
   return true;
 }
 
-class Fixture : public StoreFixture {
+class NotifierFixture : public StoreFixture {
  public:
-  Fixture() {
+  NotifierFixture() {
     Must(store->AddSubscription(admin, {keystore::SubscriptionId("one"), keystore::PrincipalId("val-1"),
                                         target.uri(), target.certificate(), clock.NowSeconds()}));
     Must(store->Rotate(admin, ForService()));
@@ -149,7 +149,7 @@ class Fixture : public StoreFixture {
 }  // namespace
 
 TEST_CASE("what is answered with 500 is tried for a day, then given up once, with an audit entry") {
-  Fixture f;
+  NotifierFixture f;
   Must(f.notifier->Start());
   CHECK(f.IsTriedOn());
   f.clock.Advance(hours(24));
@@ -163,7 +163,7 @@ TEST_CASE("what is answered with 500 is tried for a day, then given up once, wit
 }
 
 TEST_CASE("a clock that is not believed lets nothing grow too old") {
-  Fixture f;
+  NotifierFixture f;
   f.suspect = true;
   f.clock.SetForward(hours(24 * 365));
   Must(f.notifier->Start());

@@ -16,9 +16,9 @@ using std::chrono::milliseconds;
 
 constexpr std::int64_t kDaySeconds = 86400;
 
-class Fixture : public StoreFixture {
+class SchedulerFixture : public StoreFixture {
  public:
-  Fixture() {
+  SchedulerFixture() {
     keystore::Service service = ServiceNamed("s");
     service.rotation = {30 * kDaySeconds, 86400, 7 * kDaySeconds, 0};
     Must(store->SetService(admin, service));
@@ -33,7 +33,7 @@ class Fixture : public StoreFixture {
 };
 
 /// The clock leaps under a running scheduler, which then ends; the store is opened again.
-void HoldAndRestart(Fixture& f, const std::vector<hours>& leaps) {
+void HoldAndRestart(SchedulerFixture& f, const std::vector<hours>& leaps) {
   {
     RotationScheduler scheduler(*f.store, f.clock, f.Options());
     scheduler.Tick();
@@ -48,7 +48,7 @@ void HoldAndRestart(Fixture& f, const std::vector<hours>& leaps) {
 }  // namespace
 
 TEST_CASE("it works in small steps until it has caught up, then waits") {
-  Fixture f;
+  SchedulerFixture f;
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   CHECK(scheduler.Tick() == f.Options().interval);
   f.clock.Advance(hours(24 * 23));
@@ -63,7 +63,7 @@ TEST_CASE("it works in small steps until it has caught up, then waits") {
 }
 
 TEST_CASE("a clock that leaps a year forward holds rotation until it comes back") {
-  Fixture f;
+  SchedulerFixture f;
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   scheduler.Tick();
   f.clock.SetForward(hours(24 * 365));
@@ -80,7 +80,7 @@ TEST_CASE("a clock that leaps a year forward holds rotation until it comes back"
 }
 
 TEST_CASE("an administrator may say that the time after a leap is right") {
-  Fixture f;
+  SchedulerFixture f;
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   CHECK(scheduler.Resume(keystore::PrincipalId("admin:0")).error().code == ErrorCode::kConflict);
   f.clock.SetForward(hours(24 * 365));
@@ -92,7 +92,7 @@ TEST_CASE("an administrator may say that the time after a leap is right") {
 }
 
 TEST_CASE("a clock set back by an hour, or forward by little, holds nothing and rotates nothing early") {
-  Fixture f;
+  SchedulerFixture f;
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   for (const auto step : {-hours(1), hours(1), -hours(20), hours(20)}) {
     f.clock.SetForward(step);
@@ -104,7 +104,7 @@ TEST_CASE("a clock set back by an hour, or forward by little, holds nothing and 
 }
 
 TEST_CASE("a hold outlives a restart, which cannot know that the clock had leapt") {
-  Fixture f;
+  SchedulerFixture f;
   HoldAndRestart(f, {hours(24 * 365)});
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   CHECK(scheduler.ClockIsSuspect());
@@ -130,7 +130,7 @@ TEST_CASE("a hold outlives a restart, which cannot know that the clock had leapt
 }
 
 TEST_CASE("after a restart a clock that is set back a little is still wrong") {
-  Fixture f;
+  SchedulerFixture f;
   HoldAndRestart(f, {hours(24 * 365)});
   SUBCASE("mended while the daemon was away") {
     f.clock.SetForward(-hours(24 * 365));
@@ -165,7 +165,7 @@ TEST_CASE("after a restart a clock that is set back a little is still wrong") {
 }
 
 TEST_CASE("a clock that moves while rotation is held has to come back by what it is ahead now") {
-  Fixture f;
+  SchedulerFixture f;
   HoldAndRestart(f, {hours(24 * 2), hours(24 * 363)});
   RotationScheduler scheduler(*f.store, f.clock, f.Options());
   scheduler.Tick();
@@ -184,7 +184,7 @@ TEST_CASE("a clock that moves while rotation is held has to come back by what it
 }
 
 TEST_CASE("a hold that cannot be written is tried until it is") {
-  Fixture f;
+  SchedulerFixture f;
   {
     RotationScheduler scheduler(*f.store, f.clock, f.Options());
     scheduler.Tick();
@@ -206,7 +206,7 @@ TEST_CASE("a hold that cannot be written is tried until it is") {
 }
 
 TEST_CASE("a hold that cannot be read holds, is seen, and ends at an administrator's word") {
-  Fixture f;
+  SchedulerFixture f;
   for (const char* damaged :
        {"", "soon", "1800000000", "1800000000 ", "1800000000 x y", "99999999999999999999 1 r"}) {
     CAPTURE(damaged);
@@ -223,7 +223,7 @@ TEST_CASE("a hold that cannot be read holds, is seen, and ends at an administrat
 }
 
 TEST_CASE("it stops at once, also in the middle of a pause") {
-  Fixture f;
+  SchedulerFixture f;
   RotationOptions options = f.Options();
   options.interval = hours(1);
   RotationScheduler scheduler(*f.store, f.clock, options);

@@ -12,7 +12,7 @@ namespace {
 
 using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
 
-Bytes Opened(const Client& client, const DeliveredVersion& key) {
+Bytes OpenedBytes(const Client& client, const DeliveredVersion& key) {
   const SecretBytes plain =
       Must(hsm::OaepDecrypt(client.key.get(), hsm::OaepHash::kSha1, key.wrapped->encrypted_key));
   const ByteView octets = plain.ExposeSecret();
@@ -31,7 +31,7 @@ struct CachingFixture : StoreFixture {
     const DeliveryAnswer answer = Must(store->Deliver(Val1(), ForUser(user)));
     REQUIRE(answer.keys.size() == 1);
     const std::uint64_t took = calls() - before;
-    return {Opened(client, answer.keys[0]), took};
+    return {OpenedBytes(client, answer.keys[0]), took};
   }
 };
 
@@ -66,7 +66,7 @@ TEST_CASE("a change of state or policy holds at once") {
   Must(f.store->Rotate(f.admin, ForUser("a")));
   const DeliveryAnswer after = Must(f.store->Deliver(f.Val1(), ForUser("a")));
   REQUIRE(after.keys.size() == 2);
-  CHECK(Opened(f.client, after.keys[0]) != former);
+  CHECK(OpenedBytes(f.client, after.keys[0]) != former);
 
   Service service = f.ServiceNamed("s");
   service.readers.clear();
@@ -92,7 +92,7 @@ TEST_CASE("another recipient gets a ciphertext of his own") {
                              {RecipientId("r"), PrincipalId("val-1"), hsm::RsaRecipient{f.stranger.spki}}));
   const DeliveryAnswer other = Must(f.store->Deliver(f.Val1(), ForUser("a")));
   CHECK(other.keys[0].recipient == "r");
-  CHECK(Opened(f.stranger, other.keys[0]) == key);
+  CHECK(OpenedBytes(f.stranger, other.keys[0]) == key);
 }
 
 TEST_CASE("what a retired MAC key vouched for is forgotten with it") {

@@ -14,13 +14,13 @@
 namespace skms {
 namespace {
 
-using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+using PkeyPtr = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 using File = std::unique_ptr<std::FILE, decltype(&std::fclose)>;
 
 constexpr std::int64_t kFrom = 1700000000;
 constexpr std::int64_t kUntil = 1800000000;
 
-Key NewKey() { return {EVP_EC_gen("P-256"), &EVP_PKEY_free}; }
+PkeyPtr NewKey() { return {EVP_EC_gen("P-256"), &EVP_PKEY_free}; }
 
 void AppendCertificate(const std::string& path, const char* name, EVP_PKEY* key, EVP_PKEY* issuer,
                        std::int64_t until) {
@@ -46,8 +46,8 @@ TEST_CASE(
     "a file's certificates say until when they are good, whether they follow each other, and whose key is "
     "theirs") {
   const test::TemporaryDirectory directory;
-  const Key leaf = NewKey();
-  const Key issuer = NewKey();
+  const PkeyPtr leaf = NewKey();
+  const PkeyPtr issuer = NewKey();
   const std::string path = directory.File("chain.pem");
   AppendCertificate(path, "leaf", leaf.get(), issuer.get(), kUntil);
   AppendCertificate(path, "issuer", issuer.get(), issuer.get(), kUntil + 1);

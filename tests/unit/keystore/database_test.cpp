@@ -12,8 +12,8 @@
 namespace skms::keystore {
 namespace {
 
-struct Fixture {
-  Fixture() {
+struct DatabaseFixture {
+  DatabaseFixture() {
     REQUIRE(Database::CreateFile(directory.File("d")).has_value());
     Reopen();
     REQUIRE(database
@@ -48,11 +48,11 @@ struct Fixture {
 };
 
 TEST_CASE("a patient write is committed by itself where nobody else writes") {
-  const Fixture f;
+  const DatabaseFixture f;
   const auto begun = std::chrono::steady_clock::now();
   std::vector<std::future<Status>> outcomes;
   outcomes.reserve(30);
-  for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(Fixture::Insert(n)));
+  for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(DatabaseFixture::Insert(n)));
   for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
   // Eight in a commit, and each of the four has waited for somebody to go along with.
   CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(80));
@@ -60,24 +60,24 @@ TEST_CASE("a patient write is committed by itself where nobody else writes") {
 }
 
 TEST_CASE("a patient write that fails takes no other with it, and none of them it") {
-  const Fixture f;
-  auto good = f.database->BeginPatientWrite(Fixture::Insert(1));
+  const DatabaseFixture f;
+  auto good = f.database->BeginPatientWrite(DatabaseFixture::Insert(1));
   auto bad = f.database->BeginPatientWrite([](soci::session& session) -> Status {
     session << "INSERT INTO t (n) VALUES (2)";
     return Conflict("no");
   });
-  CHECK(f.database->Write(Fixture::Insert(3)).has_value());
-  CHECK(f.database->Write(Fixture::Insert(3)).has_error());
+  CHECK(f.database->Write(DatabaseFixture::Insert(3)).has_value());
+  CHECK(f.database->Write(DatabaseFixture::Insert(3)).has_error());
   CHECK(good.get().has_value());
   CHECK(bad.get().error().code == ErrorCode::kConflict);
   CHECK(f.Rows() == 2);
 }
 
 TEST_CASE("what waits when the database is closed is written first") {
-  Fixture f;
+  DatabaseFixture f;
   std::vector<std::future<Status>> outcomes;
   outcomes.reserve(30);
-  for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(Fixture::Insert(n)));
+  for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(DatabaseFixture::Insert(n)));
   f.Reopen();
   for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
   CHECK(f.Rows() == 30);

@@ -20,7 +20,7 @@ namespace {
 constexpr uid_t kAlice = 1000;
 constexpr gid_t kOperators = 800;
 
-http::PeerCredentials Peer(uid_t uid, gid_t gid) { return {1234, uid, gid}; }
+http::PeerCredentials PeerOf(uid_t uid, gid_t gid) { return {1234, uid, gid}; }
 
 /// User 1001 is in the group.
 std::vector<gid_t> Groups(uid_t user, gid_t primary) {
@@ -74,16 +74,16 @@ TEST_CASE(
 TEST_CASE("What has no row is nobody's, whatever his roles") {
   CHECK_FALSE(admin::PermissionFor("GET", "/admin/v1/nowhere"));
   CHECK_FALSE(admin::PermissionFor("PATCH", "/admin/v1/status"));
-  CHECK(Judged(SomeRoles(), Peer(kAlice, 1), "POST", "/admin/v1/nowhere") == "role-missing");
-  CHECK(Judged(AdminAccess{}, Peer(0, 0), "POST", "/admin/v1/nowhere") == "role-missing");
+  CHECK(Judged(SomeRoles(), PeerOf(kAlice, 1), "POST", "/admin/v1/nowhere") == "role-missing");
+  CHECK(Judged(AdminAccess{}, PeerOf(0, 0), "POST", "/admin/v1/nowhere") == "role-missing");
 }
 
 TEST_CASE("Roles come by user, by primary and by supplementary group, and add up") {
   const AdminAccess access = SomeRoles();
-  CHECK(AccessOf(Peer(kAlice, 1), 990, access, Groups).roles == RoleSet{Role::kAdmin, Role::kAuditor});
-  CHECK(AccessOf(Peer(1001, 1), 990, access, Groups).roles == RoleSet{Role::kOperator});
-  CHECK(AccessOf(Peer(1002, kOperators), 990, access, Groups).roles == RoleSet{Role::kOperator});
-  CHECK_FALSE(AccessOf(Peer(1002, 1), 990, access, Groups).known);
+  CHECK(AccessOf(PeerOf(kAlice, 1), 990, access, Groups).roles == RoleSet{Role::kAdmin, Role::kAuditor});
+  CHECK(AccessOf(PeerOf(1001, 1), 990, access, Groups).roles == RoleSet{Role::kOperator});
+  CHECK(AccessOf(PeerOf(1002, kOperators), 990, access, Groups).roles == RoleSet{Role::kOperator});
+  CHECK_FALSE(AccessOf(PeerOf(1002, 1), 990, access, Groups).known);
   CHECK_FALSE(AccessOf(std::nullopt, 990, access, Groups).known);
 }
 
@@ -91,23 +91,23 @@ TEST_CASE(
     "With roles, root and the daemon's user have none of their own, and see only how the server fares") {
   const AdminAccess access = SomeRoles();
   for (const uid_t user : {uid_t{0}, uid_t{990}}) {
-    const admin::PeerAccess peer = AccessOf(Peer(user, 0), 990, access, Groups);
+    const admin::PeerAccess peer = AccessOf(PeerOf(user, 0), 990, access, Groups);
     CHECK(peer.known);
     CHECK(peer.roles.empty());
   }
-  CHECK(Judged(access, Peer(0, 0), "GET", "/admin/v1/status").empty());
-  CHECK(Judged(access, Peer(0, 0), "GET", "/metrics").empty());
-  CHECK(Judged(access, Peer(0, 0), "GET", "/admin/v1/services") == "role-missing");
-  CHECK(Judged(access, Peer(1002, 1), "GET", "/admin/v1/status") == "not-an-administrator");
+  CHECK(Judged(access, PeerOf(0, 0), "GET", "/admin/v1/status").empty());
+  CHECK(Judged(access, PeerOf(0, 0), "GET", "/metrics").empty());
+  CHECK(Judged(access, PeerOf(0, 0), "GET", "/admin/v1/services") == "role-missing");
+  CHECK(Judged(access, PeerOf(1002, 1), "GET", "/admin/v1/status") == "not-an-administrator");
 }
 
 TEST_CASE("Without roles, whoever may use the socket has all of them") {
   AdminAccess access;
   access.admin_group = kOperators;
-  CHECK(AccessOf(Peer(0, 0), 990, access, Groups).roles == RoleSet::All());
-  CHECK(AccessOf(Peer(990, 0), 990, access, Groups).roles == RoleSet::All());
-  CHECK(AccessOf(Peer(1001, 1), 990, access, Groups).roles == RoleSet::All());
-  CHECK(AccessOf(Peer(1002, 1), 990, access, Groups).roles.empty());
+  CHECK(AccessOf(PeerOf(0, 0), 990, access, Groups).roles == RoleSet::All());
+  CHECK(AccessOf(PeerOf(990, 0), 990, access, Groups).roles == RoleSet::All());
+  CHECK(AccessOf(PeerOf(1001, 1), 990, access, Groups).roles == RoleSet::All());
+  CHECK(AccessOf(PeerOf(1002, 1), 990, access, Groups).roles.empty());
 }
 
 TEST_CASE("An operator does every step of a key's life but those that end it or let it out") {
@@ -117,14 +117,15 @@ TEST_CASE("An operator does every step of a key's life but those that end it or 
   constexpr const char* kPattern = "/admin/v1/keys/{kid}/transitions";
   for (const char* step : {"suspend", "resume", "deactivate", "compromise", "withhold", "activate"}) {
     CAPTURE(step);
-    CHECK(Judged(access, Peer(kAlice, 1), "POST", kPattern, nlohmann::json{{"action", step}}.dump()).empty());
+    CHECK(
+        Judged(access, PeerOf(kAlice, 1), "POST", kPattern, nlohmann::json{{"action", step}}.dump()).empty());
   }
   for (const char* step : {"destroy", "release"}) {
     CAPTURE(step);
     const std::string body = nlohmann::json{{"action", step}}.dump();
-    CHECK(Judged(access, Peer(kAlice, 1), "POST", kPattern, body) == "role-missing");
+    CHECK(Judged(access, PeerOf(kAlice, 1), "POST", kPattern, body) == "role-missing");
     access.grants[0].role = Role::kAdmin;
-    CHECK(Judged(access, Peer(kAlice, 1), "POST", kPattern, body).empty());
+    CHECK(Judged(access, PeerOf(kAlice, 1), "POST", kPattern, body).empty());
     access.grants[0].role = Role::kOperator;
   }
 }
@@ -132,7 +133,7 @@ TEST_CASE("An operator does every step of a key's life but those that end it or 
 TEST_CASE("A refusal names the role that is needed, the user, and what he has") {
   http::Request request;
   http::RequestContext context;
-  context.credentials = Peer(kAlice, 1);
+  context.credentials = PeerOf(kAlice, 1);
   const http::PathValues values;
   const admin::Call call{request, context, values, {}};
   const auto refusal = admin::JudgeAccess(SomeRoles(), "POST", "/admin/v1/token-keys/rotate", call);

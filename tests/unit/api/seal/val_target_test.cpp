@@ -57,12 +57,12 @@ TEST_CASE("a target that is ambiguous or malformed is refused, never ignored") {
   CHECK(Refused("val-service-id=s&valUserId=u&valUeId=d").cause == "OPTIONAL_QUERY_PARAM_INCORRECT");
   CHECK(Refused("val-service-id=s&valUserId=").invalid_params[0].param == "valUserId");
   CHECK(Refused("val-service-id=s&valUserId=%C0%AF").invalid_params[0].param == "valUserId");
-  for (const char* json :
+  for (const char* text :
        {"", "%7B", "%5B%5D", "null", "%22u%22", "%7B%7D", "%7B%22valUserId%22%3A1%7D",
         "%7B%22valUserId%22%3A%22%22%7D", "%7B%22valUserId%22%3A%22u%22%2C%22valUeId%22%3A%22d%22%7D",
         "%7B%22valUserId%22%3A%22u%22%2C%22valUserId%22%3A%22v%22%7D"}) {
-    CAPTURE(json);
-    CHECK(Refused(std::string("val-service-id=s&val-tgt-ue=") + json).cause ==
+    CAPTURE(text);
+    CHECK(Refused(std::string("val-service-id=s&val-tgt-ue=") + text).cause ==
           "OPTIONAL_QUERY_PARAM_INCORRECT");
   }
 }
