@@ -1,6 +1,5 @@
+// OpenSSL's objects that more than one file owns for a while.
 #pragma once
-
-// OpenSSL's objects, owned.
 
 #include <openssl/evp.h>
 

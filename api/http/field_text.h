@@ -1,7 +1,7 @@
+// Text of HTTP fields (RFC 9110 5.6), of heads and of what stands in them. Pure; thread-safe.
 #pragma once
 
-// The text of HTTP fields (RFC 9110 5.6). Pure.
-
+#include <cstddef>
 #include <string>
 #include <string_view>
 

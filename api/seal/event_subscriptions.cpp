@@ -58,18 +58,18 @@ std::variant<Subscription, ProblemDetails> Decode(const std::string& body) {
   const json& object = parsed.value();
   for (const char* member : {kDestination, kCa}) {
     const std::string pointer = std::string("/") + member;
-    if (!object.contains(member)) return BadParameter(kMissing, pointer, "is missing");
-    if (!object[member].is_string()) return BadParameter(kIncorrect, pointer, "must be a string");
+    if (!object.contains(member)) return BadParameter(kMandatoryIeMissing, pointer, "is missing");
+    if (!object[member].is_string()) return BadParameter(kMandatoryIeIncorrect, pointer, "must be a string");
   }
   Subscription subscription;
   subscription.destination = object[kDestination].get<std::string>();
   subscription.ca = object[kCa].get<std::string>();
   if (!IsDestination(subscription.destination)) {
-    return BadParameter(kIncorrect, std::string("/") + kDestination,
+    return BadParameter(kMandatoryIeIncorrect, std::string("/") + kDestination,
                         "must be an https URI of at most 255 bytes without user name and fragment");
   }
   if (!auth::IsCertificateBundle(subscription.ca)) {
-    return BadParameter(kIncorrect, std::string("/") + kCa,
+    return BadParameter(kMandatoryIeIncorrect, std::string("/") + kCa,
                         "must be one or more certificates in PEM and nothing else");
   }
   return subscription;

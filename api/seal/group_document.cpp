@@ -25,10 +25,10 @@ std::string Pointer(const char* list, std::size_t index) {
 
 std::optional<ProblemDetails> CheckList(const json& body, const char* member, std::size_t most) {
   const std::string pointer = std::string("/") + member;
-  if (!body.contains(member)) return BadParameter(kMissing, pointer, "is missing");
+  if (!body.contains(member)) return BadParameter(kMandatoryIeMissing, pointer, "is missing");
   const json& list = body[member];
   if (!list.is_array() || list.empty() || list.size() > most)
-    return BadParameter(kIncorrect, pointer, "must be a list of 1 to " + std::to_string(most));
+    return BadParameter(kMandatoryIeIncorrect, pointer, "must be a list of 1 to " + std::to_string(most));
   return std::nullopt;
 }
 
@@ -39,9 +39,10 @@ std::optional<ProblemDetails> DecodeServices(const json& body, GroupDocument& ou
     const std::string pointer = Pointer("valServiceIds", out.services.size());
     if (!service.is_string() ||
         keystore::CheckIdentifier("", service.get_ref<const std::string&>()).has_error())
-      return BadParameter(kIncorrect, pointer, "must be 1 to 255 bytes of UTF-8 without control characters");
+      return BadParameter(kMandatoryIeIncorrect, pointer,
+                          "must be 1 to 255 bytes of UTF-8 without control characters");
     if (!seen.insert(service.get<std::string>()).second)
-      return BadParameter(kIncorrect, pointer, "stands twice");
+      return BadParameter(kMandatoryIeIncorrect, pointer, "stands twice");
     out.services.emplace_back(service.get<std::string>());
   }
   return std::nullopt;
@@ -55,12 +56,13 @@ std::optional<ProblemDetails> DecodeMembers(const json& body, GroupDocument& out
     const bool has_user = target.is_object() && target.contains("valUserId");
     const bool has_ue = target.is_object() && target.contains("valUeId");
     if (has_user == has_ue)
-      return BadParameter(kIncorrect, pointer, "must hold exactly one of valUserId and valUeId");
+      return BadParameter(kMandatoryIeIncorrect, pointer, "must hold exactly one of valUserId and valUeId");
     const json& value = target[has_user ? "valUserId" : "valUeId"];
     if (!value.is_string() || keystore::CheckIdentifier("", value.get_ref<const std::string&>()).has_error())
-      return BadParameter(kIncorrect, pointer, "must be 1 to 255 bytes of UTF-8 without control characters");
+      return BadParameter(kMandatoryIeIncorrect, pointer,
+                          "must be 1 to 255 bytes of UTF-8 without control characters");
     GroupMember member{has_user ? TargetKind::kUser : TargetKind::kUe, value.get<std::string>()};
-    if (!seen.insert(member).second) return BadParameter(kIncorrect, pointer, "stands twice");
+    if (!seen.insert(member).second) return BadParameter(kMandatoryIeIncorrect, pointer, "stands twice");
     out.members.push_back(std::move(member));
   }
   return std::nullopt;
@@ -86,7 +88,7 @@ std::variant<GroupDocument, ProblemDetails> DecodeGroupDocument(const keystore::
                          "the body must be one JSON object with valServiceIds and members");
   const json& object = parsed.value();
   if (object.contains("valGroupId") && object["valGroupId"] != id.value())
-    return BadParameter(kIncorrect, "/valGroupId", "is another than the path's");
+    return BadParameter(kMandatoryIeIncorrect, "/valGroupId", "is another than the path's");
   GroupDocument document;
   document.id = id;
   if (auto problem = DecodeServices(object, document)) return std::move(*problem);

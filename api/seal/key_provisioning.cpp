@@ -44,7 +44,7 @@ std::optional<ProblemDetails> DecodePayloadId(const json& body, std::string& out
   if (member == body.end()) return std::nullopt;
   if (!member->is_string() ||
       keystore::CheckIdentifier("", member->get_ref<const std::string&>()).has_error())
-    return BadParameter("OPTIONAL_IE_INCORRECT", "/payloadId",
+    return BadParameter(kOptionalIeIncorrect, "/payloadId",
                         "must be 1 to 255 bytes of UTF-8 without control characters");
   out = member->get<std::string>();
   return std::nullopt;
@@ -59,7 +59,7 @@ std::optional<ProblemDetails> DecodeFeatures(const json& body, bool& asked) {
       member->is_string() && member->get_ref<const std::string&>().size() <= kMaxFeatures &&
       member->get_ref<const std::string&>().find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
   if (hex) return std::nullopt;
-  return BadParameter("OPTIONAL_IE_INCORRECT", "/suppFeat", "must be hexadecimal digits");
+  return BadParameter(kOptionalIeIncorrect, "/suppFeat", "must be hexadecimal digits");
 }
 
 class KeyProvisioning {
@@ -99,7 +99,7 @@ class KeyProvisioning {
     bool features = false;
     std::optional<ProblemDetails> problem;
     if (body.contains("valTgtUe"))
-      problem = DecodeValTargetUe(body["valTgtUe"], "/valTgtUe", "OPTIONAL_IE_INCORRECT", order.selector);
+      problem = DecodeValTargetUe(body["valTgtUe"], "/valTgtUe", kOptionalIeIncorrect, order.selector);
     if (!problem) problem = DecodeFeatures(body, features);
     if (!problem) problem = DecodeOrder(body, order);
     if (problem) return reception_.Invalid(*problem, call);
@@ -156,18 +156,19 @@ class KeyProvisioning {
   /// stated).
   std::optional<ProblemDetails> DecodeOrder(const json& body, ProvisionOrder& order) const {
     if (keystore::CheckIdentifier("", order.selector.service.value()).has_error())
-      return BadParameter(kIncorrect, "/valServiceId",
+      return BadParameter(kMandatoryIeIncorrect, "/valServiceId",
                           "must be 1 to 255 bytes of UTF-8 without control characters");
     if (auto problem = DecodePayloadId(body, order.payload_id)) return problem;
     const auto member = body.find("payload");
-    if (member == body.end()) return BadParameter(kMissing, "/payload", "is missing");
-    if (!member->is_string()) return BadParameter(kIncorrect, "/payload", "must be a string");
+    if (member == body.end()) return BadParameter(kMandatoryIeMissing, "/payload", "is missing");
+    if (!member->is_string()) return BadParameter(kMandatoryIeIncorrect, "/payload", "must be a string");
     auto octets = FromBase64(member->get_ref<const std::string&>());
-    if (!octets) return BadParameter(kIncorrect, "/payload", "is not base64 (RFC 4648 4)");
-    if (octets->empty()) return BadParameter(kIncorrect, "/payload", "is empty");
+    if (!octets) return BadParameter(kMandatoryIeIncorrect, "/payload", "is not base64 (RFC 4648 4)");
+    if (octets->empty()) return BadParameter(kMandatoryIeIncorrect, "/payload", "is empty");
     if (octets->size() > options_.max_payload_bytes) return TooLarge(options_.max_payload_bytes);
     if (auto encrypted = ReadJweForUs(*octets, options_.transfer_keys())) {
-      if (encrypted->has_error()) return BadParameter(kIncorrect, "/payload", encrypted->error().detail);
+      if (encrypted->has_error())
+        return BadParameter(kMandatoryIeIncorrect, "/payload", encrypted->error().detail);
       order.encrypted = std::move(*encrypted).value();
     }
     order.sent = SecretBytes::TakeFrom(*octets);

@@ -99,7 +99,7 @@ class KeyRequest {
     if (member == body.end()) return std::nullopt;
     const std::string pointer = std::string("/") + kRecipientKey;
     auto key = ReadRecipientJwk(*member);
-    if (key.has_error()) return BadParameter("OPTIONAL_IE_INCORRECT", pointer, key.error().detail);
+    if (key.has_error()) return BadParameter(kOptionalIeIncorrect, pointer, key.error().detail);
     if (!ConstantTimeEqual(AsBytes(key.value().thumbprint), AsBytes(call.ue.key_thumbprint))) {
       ProblemDetails problem =
           BadParameter("", pointer, "is not the key that the access token is bound to (cnf.jkt)");

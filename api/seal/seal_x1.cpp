@@ -129,7 +129,7 @@ class Groups {
         if (!given.is_string() ||
             keystore::CheckIdentifier("", given.get_ref<const std::string&>()).has_error())
           return reception_.Invalid(
-              BadParameter("OPTIONAL_IE_INCORRECT", "/reason", "must be 1 to 255 bytes of text"), call);
+              BadParameter(kOptionalIeIncorrect, "/reason", "must be 1 to 255 bytes of text"), call);
         reason = given.get<std::string>();
       }
     }
@@ -158,7 +158,7 @@ class Groups {
   /// The store's refusals of a document, in the words of the API.
   static Response FailedPut(const Error& error, const Call& call) {
     if (error.code == ErrorCode::kInvalidArgument) {
-      return http::ToResponse(BadParameter("MANDATORY_IE_INCORRECT", "/valServiceIds",
+      return http::ToResponse(BadParameter(kMandatoryIeIncorrect, "/valServiceIds",
                                            "names a service that this group server may not use"),
                               call.context.request_id);
     }

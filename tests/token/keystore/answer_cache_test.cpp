@@ -13,8 +13,7 @@ namespace {
 using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
 
 Bytes OpenedBytes(const Client& client, const DeliveredVersion& key) {
-  const SecretBytes plain =
-      Must(hsm::OaepDecrypt(client.key.get(), hsm::OaepHash::kSha1, key.wrapped->encrypted_key));
+  const SecretBytes plain = Opened(client, key);
   const ByteView octets = plain.ExposeSecret();
   return {octets.begin(), octets.end()};
 }

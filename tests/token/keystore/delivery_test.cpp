@@ -11,12 +11,6 @@ namespace {
 
 using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
 
-SecretBytes Opened(const Client& client, const DeliveredVersion& key) {
-  auto plain = hsm::OaepDecrypt(client.key.get(), hsm::OaepHash::kSha1, key.wrapped->encrypted_key);
-  REQUIRE(plain.has_value());
-  return std::move(plain).value();
-}
-
 TEST_CASE("the first request makes the key, later ones and a restart give the same") {
   StoreFixture f;
   const auto first = f.store->Deliver(f.Val1(), ForService());

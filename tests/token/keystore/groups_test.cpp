@@ -11,8 +11,6 @@ namespace {
 
 using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixture's own words
 
-constexpr std::int64_t kDaySeconds = 86400;
-
 GroupMember User(const std::string& id) { return {TargetKind::kUser, id}; }
 GroupMember Ue(const std::string& id) { return {TargetKind::kUe, id}; }
 

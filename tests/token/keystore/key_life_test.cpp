@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 
 #include "base/encoding.h"
@@ -21,11 +20,6 @@ Kid FirstKid(StoreFixture& f, const Selector& selector) {
 
 KeyVersion Step(StoreFixture& f, const Kid& kid, const std::string& action) {
   return Must(f.store->ChangeKey(f.admin, kid, {action, "drill"}));
-}
-
-std::string Octets(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 TEST_CASE("a suspended key is not handed out until it is resumed, and both are in the chain") {

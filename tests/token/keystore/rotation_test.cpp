@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 #include <string>
 
@@ -16,13 +15,11 @@ using namespace test_fixture;  // NOLINT(google-build-using-namespace): the fixt
 
 constexpr std::chrono::hours kDay{24};
 
-constexpr std::int64_t kDayOfSeconds = 86400;
-
 class Rotating : public StoreFixture {
  public:
   explicit Rotating(std::uint32_t kept = 0) {
     Service service = ServiceNamed("s");
-    service.rotation = {30 * kDayOfSeconds, 86400, 7 * kDayOfSeconds, kept};
+    service.rotation = {30 * kDaySeconds, 86400, 7 * kDaySeconds, kept};
     Must(store->SetService(admin, service));
   }
   /// Runs until there is nothing to do; the number of changes.
@@ -39,11 +36,6 @@ class Rotating : public StoreFixture {
   }
 };
 
-std::string FileOctets(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 }  // namespace
 
 TEST_CASE("answers carry the current and the next version with their validity") {
@@ -51,14 +43,14 @@ TEST_CASE("answers carry the current and the next version with their validity") 
   const std::int64_t start = f.clock.NowSeconds();
   const auto first = f.Keys(ForUser("alice"));
   REQUIRE(first.size() == 1);
-  CHECK(first[0].version.not_after == start + 31 * kDayOfSeconds);
+  CHECK(first[0].version.not_after == start + 31 * kDaySeconds);
   f.clock.Advance(23 * kDay);
   CHECK(f.RunAll() == 1);
   const auto both = f.Keys(ForUser("alice"));
   REQUIRE(both.size() == 2);
   CHECK(both[0].version.kid == first[0].version.kid);
   CHECK(both[1].version.state == KeyState::kPreActive);
-  CHECK(both[1].version.not_before == start + 30 * kDayOfSeconds);
+  CHECK(both[1].version.not_before == start + 30 * kDaySeconds);
   CHECK(both[1].wrapped.has_value());
 
   f.clock.Advance(7 * kDay);
@@ -146,7 +138,7 @@ TEST_CASE("the switch of a policy from none to a period takes the keys along tha
   f.clock.Advance(100 * kDay);
   CHECK(Must(f.store->RunRotation(8)).changes() == 0);
   Service service = f.ServiceNamed("s");
-  service.rotation = {30 * kDayOfSeconds, 0, 0, 0};
+  service.rotation = {30 * kDaySeconds, 0, 0, 0};
   Must(f.store->SetService(f.admin, service));
   CHECK(Must(f.store->RunRotation(8)).made == 1);
 }
@@ -158,15 +150,14 @@ TEST_CASE("versions past the number kept are wiped, from the file and its log to
   const std::string wrapped = f.Text("SELECT wrapped FROM key_versions");
   REQUIRE(wrapped.size() > 40);
   const std::string path = f.options().path;
-  CHECK((FileOctets(path) + FileOctets(path + "-wal")).find(wrapped) !=
-        std::string::npos);  // the search does find
+  CHECK((Octets(path) + Octets(path + "-wal")).find(wrapped) != std::string::npos);  // the search does find
   for (int day = 0; day < 160; ++day) {
     f.clock.Advance(kDay);
     f.RunAll();
   }
   CHECK(f.Number("SELECT count(*) FROM key_versions WHERE wrapped != ''") == 3);
   CHECK(f.Number("SELECT count(*) FROM key_versions WHERE state = 'destroyed' AND wrapped = ''") >= 2);
-  CHECK((FileOctets(path) + FileOctets(path + "-wal")).find(wrapped) == std::string::npos);
+  CHECK((Octets(path) + Octets(path + "-wal")).find(wrapped) == std::string::npos);
   CHECK(f.Number("SELECT count(*) FROM audit WHERE action = 'key.destroy'") >= 2);
 }
 
@@ -184,7 +175,7 @@ TEST_CASE("when an administrator takes away what was made ahead, it is made agai
   const auto keys = f.Keys(ForService());
   REQUIRE(keys.size() == 2);
   CHECK(keys[1].version.state == KeyState::kPreActive);
-  CHECK(keys[1].version.not_before == start + 30 * kDayOfSeconds);
+  CHECK(keys[1].version.not_before == start + 30 * kDaySeconds);
 }
 
 TEST_CASE("a longer period does not keep the next version from being made ahead of a promised end") {
@@ -192,7 +183,7 @@ TEST_CASE("a longer period does not keep the next version from being made ahead 
   f.Keys(ForService());
   f.clock.Advance(10 * kDay);
   Service service = Must(f.store->FindService(ValServiceId("s")));
-  service.rotation.crypto_period = 90 * kDayOfSeconds;
+  service.rotation.crypto_period = 90 * kDaySeconds;
   Must(f.store->SetService(f.admin, service));
   CHECK(f.RunAll() == 0);
   f.clock.Advance(13 * kDay);

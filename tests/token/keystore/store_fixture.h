@@ -8,8 +8,11 @@
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -143,5 +146,18 @@ inline Selector ForUser(const std::string& user, const std::string& id = "s") {
   return {ValServiceId(id), TargetKind::kUser, user};
 }
 inline Selector ForUe(const std::string& ue) { return {ValServiceId("s"), TargetKind::kUe, ue}; }
+
+inline constexpr std::int64_t kDaySeconds = 86400;
+
+/// What the file holds; empty where there is none.
+inline std::string Octets(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The key that was wrapped to the client's pair.
+inline SecretBytes Opened(const Client& client, const DeliveredVersion& key) {
+  return Must(hsm::OaepDecrypt(client.key.get(), hsm::OaepHash::kSha1, key.wrapped->encrypted_key));
+}
 
 }  // namespace skms::keystore::test_fixture
