@@ -8,7 +8,8 @@ target_compile_options(skms_warnings INTERFACE
   $<$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},x86_64>:-fcf-protection=full>
   # GCC 12 warns wrongly of std::string's operator+ at -O3 (GCC bug 105651).
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
-  # Types of an unnamed namespace are taken for those of a header.
+  # Types of an unnamed namespace are taken for those of a header, and another file's names are shadowed.
+  $<$<BOOL:${SKMS_UNITY}>:-Wno-shadow>
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${SKMS_UNITY}>>:-Wno-subobject-linkage>)
 target_link_options(skms_warnings INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code)
 if(SKMS_SANITIZE)
