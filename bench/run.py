@@ -78,15 +78,16 @@ class Bench:
         done = subprocess.run(command, env=self.appliance.environment, check=True, capture_output=True, text=True)
         return json.loads(done.stdout)
 
-    def load(self, target, connections, seconds=None, rate=0, pid=None, requests=0, may_fail=False):
+    def load(self, target, connections, seconds=None, rate=0, pid=None, requests=0, may_fail=False, who="val-1", **claims):
         """`rate`: requests a second; 0: as many as are answered. `pid`: the process whose time counts, if it is not the daemon.
         `requests`: so many, and `seconds` at most."""
         a = self.appliance
         pid = pid or a.process.pid
-        (a.directory / "token").write_text(a.issuer.token())
+        token = a.directory / f"{who}.token"
+        token.write_text(a.issuer.token(**claims))
         command = [  # clients are on other machines: here they get what the daemon leaves
             "nice", "-n", "10", self.bin / "skms_bench_load", "--port", a.port, "--host", f"localhost:{a.port}", "--ca", a.directory / "ca.pem",
-            "--cert", a.directory / "val-1.pem", "--key", a.directory / "val-1.key", "--token-file", a.directory / "token",
+            "--cert", a.directory / f"{who}.pem", "--key", a.directory / f"{who}.key", "--token-file", token,
             "--target", target, "--connections", connections, "--seconds", seconds or self.seconds, "--first", self.next,
             "--rate", rate, "--requests", requests,
         ]

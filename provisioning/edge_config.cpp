@@ -111,6 +111,10 @@ defaults
 # One IPv4 address or IPv6 /64, over both listeners.
 backend addresses
     stick-table type ipv6 size 100k expire 1m store conn_cur,conn_rate(1s),http_req_rate(1s)
+
+# One client certificate, by its digest; or an address as above without one. What is counted are requests at work.
+backend clients
+    stick-table type string len 64 size 100k expire 1m store conn_cur
 )";
 
 constexpr const char* kFrontend =
@@ -126,6 +130,8 @@ frontend {name}
     http-request set-var(txn.http) req.ver
     http-request deny deny_status 429 if { sc0_http_req_rate gt {requests} }
     http-request deny deny_status 400 if !{ req.fhdr_cnt(host) eq 1 }
+    http-request track-sc1 ssl_c_der,sha2(256),hex table clients if { ssl_c_used }
+    http-request track-sc1 src,ipmask(32,64) table clients
 {returns}    # Whoever sends these himself must not be believed.
     http-request del-header Client-Cert
     http-request del-header Client-Cert-Chain
@@ -219,6 +225,11 @@ Result<std::string> Frontend(const Configuration& configuration, const Listener&
                         "{ req.fhdr_cnt gt " + std::to_string(configuration.limits.header_fields) +
                             " } || { req.hdrs,length gt " +
                             std::to_string(configuration.limits.header_bytes) + " }");
+  // Before the daemon's queue, so that one client that floods leaves places in it to the others.
+  returns += ReturnLine(
+      429, "Too Many Requests", "this client has as many requests at work as one client may have",
+      "{ sc1_conn_cur gt " + std::to_string(configuration.edge.concurrent_requests_per_client) + " }",
+      "hdr Retry-After 1 ", "NF_CONGESTION_RISK");
   SKMS_TRY(const std::string bodies, km_s ? BodyLines(configuration) : UeBodyLines(configuration));
   const appliance::EdgeSection& edge = configuration.edge;
   return Fill(

@@ -119,6 +119,7 @@ void ReadEdge(SectionReader& reader, Configuration& out) {
   reader.Number("connections_per_address", out.edge.connections_per_address, 1, 1000000);
   reader.Number("new_connections_per_address", out.edge.new_connections_per_address, 1, 1000000);
   reader.Number("requests_per_address", out.edge.requests_per_address, 1, 1000000);
+  reader.Number("concurrent_requests_per_client", out.edge.concurrent_requests_per_client, 1, 1000000);
   reader.OneOf("log", out.edge.log, {"errors", "all"});
   reader.Number("hard_stop_s", out.edge.hard_stop_s, 1, 3600);
 }

@@ -20,7 +20,7 @@ class Edge(Appliance):
     def __init__(self, directory, **settings):
         ours = {"listen__mode": "edge", "edge__user": pwd.getpwuid(os.getuid()).pw_name, "edge__socket": "edge.sock",
                 "edge__ue_socket": "edge-ue.sock", "edge__connections_per_address": 20000, "edge__new_connections_per_address": 20000,
-                "edge__requests_per_address": 100000, "edge__max_connections": 8000,
+                "edge__requests_per_address": 100000, "edge__concurrent_requests_per_client": 20000, "edge__max_connections": 8000,
                 "edge__log": "all", "edge__hard_stop_s": 5}
         super().__init__(directory, **{**ours, **settings})
         self.haproxy = None

@@ -266,6 +266,55 @@ def test_an_address_that_asks_too_often_is_told_to_wait(tmp_path):
         assert "retry-after: 1" in done.stdout and '"cause":"NF_CONGESTION_RISK"' in done.stdout
 
 
+def test_a_client_that_floods_keeps_no_other_from_being_served(tmp_path):
+    # Three of what one client asks are at work, one of them in the daemon's one thread; the others' places are free.
+    share, flooding = 3, 24
+    with running_edge(tmp_path, edge__concurrent_requests_per_client=share, limits__waiting_requests=8, listen__max_connections=1,
+                      limits__concurrent_requests=1, limits__max_wait_ms=30000, **UNLIMITED) as appliance:
+        prober = Prober(appliance)
+        seen = Counter()
+        lock = threading.Lock()
+        ended = threading.Event()
+
+        def flood():
+            connection = http.client.HTTPSConnection("localhost", appliance.port, context=prober.context, timeout=30)
+            connection.connect()
+            first = connection.sock
+            while not ended.is_set():
+                connection.request("GET", "/ss-kir/v1/key-records?val-service-id=s", headers=prober.fields)
+                answer = connection.getresponse()
+                body = answer.read()
+                assert connection.sock is first, "the connection was closed"
+                if answer.status == 429:
+                    assert answer.getheader("Retry-After") == "1" and answer.getheader("X-Request-Id")
+                    problem = check(OURS, "/components/schemas/ProblemDetails", json.loads(body)) or json.loads(body)
+                    assert problem["cause"] == "NF_CONGESTION_RISK"
+                with lock:
+                    seen[answer.status] += 1
+            connection.close()
+
+        with ThreadPoolExecutor(flooding) as pool:
+            floods = [pool.submit(flood) for _ in range(flooding)]
+            wait_for(lambda: min(seen[200], seen[429]) >= 10 or any(each.done() for each in floods), "the flood")
+            # The same address, another certificate; and none, which is counted by address.
+            others = [appliance.curl("/.well-known/skms", who=who, token=None).status for who in ("val-2", None) * 10]
+            ended.set()
+            for each in floods:
+                each.result()
+        assert set(others) == {200} and set(seen) == {200, 429}, (others, seen)
+        assert prober.times(share)
+
+
+def test_the_streams_of_one_connection_are_one_clients_requests(tmp_path):
+    with running_edge(tmp_path, edge__concurrent_requests_per_client=2) as appliance:
+        many = ["https://localhost:%d/.well-known/skms?%d" % (appliance.port, number) for number in range(60)]
+        done = subprocess.run(["curl", "--silent", "--include", "--parallel", "--parallel-max", "20", "--http2", "--cacert", tmp_path / "ca.pem", *many],
+                              capture_output=True, check=False, timeout=60, text=True)
+        statuses = Counter(re.findall(r"HTTP/2 (\d+) ", done.stdout))
+        assert set(statuses) == {"200", "429"}, statuses
+        wait_for(lambda: appliance.curl("/.well-known/skms", who=None, token=None).status == 200, "a free place")
+
+
 def test_an_address_has_no_more_connections_than_its_share(tmp_path):
     with running_edge(tmp_path, edge__connections_per_address=10) as appliance:
         kept = [socket.create_connection(("127.0.0.1", appliance.port), timeout=20) for _ in range(10)]
