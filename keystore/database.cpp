@@ -10,7 +10,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <future>
 #include <mutex>
 #include <string>
@@ -25,19 +24,12 @@
 #include "keystore/database_lock.h"
 #include "keystore/prepared_statements.h"
 #include "keystore/store_meter.h"
+#include "keystore/write_queue.h"
 
 namespace skms::keystore {
 namespace {
 
 constexpr std::size_t kReaders = 4;
-constexpr std::size_t kMostInOneCommit = 128;
-// So that a request waits for few of them.
-constexpr std::size_t kMostPatientInOneCommit = 8;
-constexpr std::chrono::milliseconds kPatience{20};
-// A commit costs as much for many as for one: it waits for those who are on their way, until nobody has come
-// for a lull.
-constexpr std::chrono::microseconds kLull{50};
-constexpr std::chrono::microseconds kGathering{400};
 
 // What a server that does not answer may cost those who wait.
 constexpr std::chrono::seconds kLongestWrite{30};
@@ -54,11 +46,7 @@ class Database::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    queued_.notify_all();
+    queue_.BeginEnd();
     if (writer_.joinable()) writer_.join();
     connections_.Close(writing_);
     for (std::unique_ptr<Connection>& reader : readers_) connections_.Close(reader);
@@ -122,7 +110,7 @@ class Database::State {
   }
   Status WriteAnyway(DatabaseWork work, Touches touches, std::chrono::seconds limit = kLongestWrite) {
     const auto begun = std::chrono::steady_clock::now();
-    Status done = Queue({std::move(work), false, limit, touches, {}}).get();
+    Status done = queue_.Add({std::move(work), false, limit, touches, {}}).get();
     meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
     return done;
   }
@@ -130,9 +118,9 @@ class Database::State {
   StoreFigures figures() const {
     StoreFigures now = meter_.Read();
     now.readers = kReaders;
+    now.writes_queued = queue_.size();
     const std::lock_guard lock(mutex_);
     now.readers_busy = kReaders - readers_.size();
-    now.writes_queued = queue_.size() + patient_.size();
     return now;
   }
 
@@ -150,50 +138,22 @@ class Database::State {
   }
 
   std::future<Status> BeginPatientWrite(DatabaseWork work) {
-    Change change{std::move(work), false, kLongestWrite, Touches::kNothingDelivered, {}};
-    std::future<Status> done = change.done.get_future();
-    {
-      const std::lock_guard lock(mutex_);
-      if (patient_.empty()) patient_until_ = std::chrono::steady_clock::now() + kPatience;
-      patient_.push_back(std::move(change));
-    }
-    queued_.notify_one();
-    return done;
+    return queue_.AddPatient({std::move(work), false, kLongestWrite, Touches::kNothingDelivered, {}});
   }
 
   Status EmptyLog() {
     const DatabaseWork truncate = [this](soci::session& session) { return engine().EmptyLog(session); };
-    return Queue({truncate, true, kLongestWrite, Touches::kNothingDelivered, {}}).get();
+    return queue_.Add({truncate, true, kLongestWrite, Touches::kNothingDelivered, {}}).get();
   }
 
  private:
-  struct Change {
-    DatabaseWork work;
-    bool outside_transaction = false;
-    std::chrono::seconds limit = kLongestWrite;
-    Touches touches = Touches::kAnything;
-    std::promise<Status> done;
-  };
-
-  std::future<Status> Queue(Change change) {
-    std::future<Status> done = change.done.get_future();
-    bool enough = false;
-    {
-      const std::lock_guard lock(mutex_);
-      queue_.push_back(std::move(change));
-      enough = queue_.size() >= gathering_ || queue_.back().outside_transaction;
-    }
-    if (enough) queued_.notify_one();
-    return done;
-  }
-
   void WriteLoop() {
     for (;;) {
-      std::vector<Change> batch = NextBatch();
+      std::vector<QueuedWrite> batch = queue_.NextBatch();
       if (batch.empty()) return;
       if (const Status connected = ConnectToWrite(); connected.has_error()) {
         meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
-        for (Change& change : batch) change.done.set_value(connected);
+        for (QueuedWrite& change : batch) change.done.set_value(connected);
       } else if (batch.front().outside_transaction) {
         Status done = connections_.Guarded(batch.front().work, *writing_, kLongestWrite);
         connections_.Settle(*writing_);
@@ -219,66 +179,20 @@ class Database::State {
     return learnt;
   }
 
-  /// Empty: the end.
-  std::vector<Change> NextBatch() {
-    std::unique_lock lock(mutex_);
-    Gather(lock);
-    while (!stopping_ && queue_.empty()) {
-      if (patient_.empty()) {
-        queued_.wait(lock);
-      } else if (queued_.wait_until(lock, patient_until_) == std::cv_status::timeout) {
-        break;
-      }
-    }
-    std::vector<Change> batch;
-    const auto take = [&batch](std::deque<Change>& from) {
-      batch.push_back(std::move(from.front()));
-      from.pop_front();
-    };
-    if (!queue_.empty() && queue_.front().outside_transaction) {
-      take(queue_);
-      return batch;
-    }
-    while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit)
-      take(queue_);
-    last_batch_ = batch.size();
-    for (std::size_t i = 0; i < kMostPatientInOneCommit && !patient_.empty(); ++i) take(patient_);
-    // What is left waits anew for somebody to go along with.
-    if (!patient_.empty()) patient_until_ = std::chrono::steady_clock::now() + kPatience;
-    return batch;
-  }
-
-  /// Where several came along last time, waits while more keep coming. Whoever comes alone waits for nobody.
-  void Gather(std::unique_lock<std::mutex>& lock) {
-    if (last_batch_ < 2) return;
-    const auto until = std::chrono::steady_clock::now() + kGathering;
-    const auto enough = [this] {
-      return stopping_ || queue_.size() >= kMostInOneCommit ||
-             (!queue_.empty() && queue_.back().outside_transaction);
-    };
-    gathering_ = kMostInOneCommit;
-    for (std::size_t had = 0; !enough() && std::chrono::steady_clock::now() < until;) {
-      had = queue_.size();
-      queued_.wait_until(lock, std::min(std::chrono::steady_clock::now() + kLull, until), enough);
-      if (queue_.size() == had) break;
-    }
-    gathering_ = 1;
-  }
-
-  void Commit(std::vector<Change>& batch) {
+  void Commit(std::vector<QueuedWrite>& batch) {
     std::vector<Status> outcomes;
     outcomes.reserve(batch.size());
     std::chrono::seconds limit = kLongestCommit;
-    for (const Change& change : batch) limit = std::max(limit, change.limit);
-    const bool touches = std::any_of(batch.begin(), batch.end(),
-                                     [](const Change& one) { return one.touches == Touches::kAnything; });
+    for (const QueuedWrite& change : batch) limit = std::max(limit, change.limit);
+    const bool touches = std::any_of(
+        batch.begin(), batch.end(), [](const QueuedWrite& one) { return one.touches == Touches::kAnything; });
     if (touches) ++changes_;
     const auto begun = std::chrono::steady_clock::now();
     Status committed = connections_.Guarded(
         [&](soci::session& session) -> Status {
           engine().BeginWrite(session);
           PreparedStatements::ForgetTransaction(session);
-          for (const Change& change : batch) outcomes.push_back(Apply(change));
+          for (const QueuedWrite& change : batch) outcomes.push_back(Apply(change));
           engine().Commit(session);
           return Ok();
         },
@@ -294,7 +208,7 @@ class Database::State {
     }
   }
 
-  Status Apply(const Change& change) {
+  Status Apply(const QueuedWrite& change) {
     soci::session& session = *writing_->session;
     engine().BeginChange(session);
     Status status = connections_.Guarded(change.work, *writing_, change.limit);
@@ -324,22 +238,16 @@ class Database::State {
   }
 
   Connections connections_;
+  WriteQueue queue_;
   const DatabaseLock lock_;
   std::atomic<bool> refusing_{false};  // refusal_ is not empty
   std::string refusal_;
   std::mutex reconnected_mutex_;  ///< held while it runs
   std::function<Status()> reconnected_;
   mutable std::mutex mutex_;
-  std::condition_variable queued_;
   std::condition_variable reader_free_;
-  std::deque<Change> queue_;
-  std::deque<Change> patient_;
-  std::chrono::steady_clock::time_point patient_until_{};  ///< for the oldest of them, if there are any
-  bool stopping_ = false;
   std::vector<std::unique_ptr<Connection>> readers_;
   std::unique_ptr<Connection> writing_;
-  std::size_t gathering_ = 1;   ///< so many in queue_ wake the writer
-  std::size_t last_batch_ = 0;  ///< of the writer alone
   std::atomic<std::uint64_t> changes_{0};
   StoreMeter meter_;
   std::thread writer_;
