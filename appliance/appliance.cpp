@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
+#include <climits>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -116,6 +118,27 @@ std::vector<hsm::TokenMember> MembersFrom(const Configuration& configuration,
   return members;
 }
 
+/// Among those that share a database.
+std::string ServerName(const Configuration& configuration) {
+  if (!configuration.store.server.empty()) return configuration.store.server;
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string();
+}
+
+/// Where another server's change came between what a request was decided by and what it wrote, it is decided
+/// again; a few times, for the others may go on changing.
+http::Api::Around DecideUntilNotOvertaken(const keystore::KeyStore& store) {
+  constexpr int kTries = 5;
+  if (!store.is_shared()) return {};
+  return [&store](const std::function<http::Response()>& handle) {
+    for (int i = 1;; ++i) {
+      const keystore::Decision decision = store.Decide();
+      http::Response response = handle();
+      if (!decision.overtaken() || i == kTries) return response;
+    }
+  };
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration,
@@ -127,7 +150,8 @@ Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configur
   SKMS_TRY(appliance->module_, hsm::CryptoModule::Open(MembersFrom(configuration, appliance->pins_)));
   SKMS_TRY(appliance->store_,
            keystore::KeyStore::Open(
-               {configuration.store.path, configuration.store.answer_cache_bytes, configuration.store.url},
+               {configuration.store.path, configuration.store.answer_cache_bytes, configuration.store.url,
+                configuration.store.shared, ServerName(configuration)},
                *appliance->module_, appliance->clock_));
   SKMS_TRYV(appliance->Wire(configuration));
   SKMS_TRYV(appliance->inherited_.CheckAllTaken());
@@ -165,6 +189,7 @@ void Appliance::WireKeepers(const Configuration& configuration) {
   rotation.keys_in_a_run = configuration.rotation.keys_in_a_run;
   rotation.share_percent = static_cast<int>(configuration.rotation.share_percent);
   rotation.hold_clock_step = std::chrono::seconds(configuration.rotation.hold_clock_step_s);
+  store_watch_ = std::make_unique<StoreWatch>(*store_);
   rotation_ = std::make_unique<RotationScheduler>(*store_, clock_, rotation);
 
   rewrapper_ = std::make_unique<KeyRewrapper>(
@@ -206,6 +231,7 @@ Result<std::unique_ptr<http::Transport>> Appliance::Listener(const Configuration
 
 Status Appliance::WireSeal(const Configuration& configuration) {
   api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
+  api_->SetAround(DecideUntilNotOvertaken(*store_));
   const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
   const seal::SealDependencies dependencies{*store_, *authenticator_, clock_};
   published_ = std::make_unique<PublishedDocument>(configuration, *module_);
@@ -233,6 +259,7 @@ Status Appliance::WireSeal(const Configuration& configuration) {
 Status Appliance::WireUe(const Configuration& configuration) {
   const ListenUeSection& section = configuration.listen_ue;
   ue_api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
+  ue_api_->SetAround(DecideUntilNotOvertaken(*store_));
   const auto for_ues = [this, uri = section.uri]() -> Result<seal::DiscoveryDocument> {
     SKMS_TRY(seal::DiscoveryDocument document, published_->Current());
     document.skms_uri = uri;
@@ -263,6 +290,7 @@ Status Appliance::WireUe(const Configuration& configuration) {
 }
 
 Status Appliance::Start() {
+  store_watch_->Start();
   rotation_->Start();
   rewrapper_->Start();
   audit_keeper_->Start();
@@ -291,6 +319,7 @@ void Appliance::Stop() {
   for (std::thread& stop : stops) stop.join();
   if (backup_keeper_) backup_keeper_->Stop();
   if (status_view_) status_view_->Stop();
+  if (store_watch_) store_watch_->Stop();
   if (rotation_) rotation_->Stop();
   if (rewrapper_) rewrapper_->Stop();
   if (notifier_) notifier_->Stop();

@@ -25,6 +25,7 @@
 #include "appliance/published.h"
 #include "appliance/rotation_scheduler.h"
 #include "appliance/status_view.h"
+#include "appliance/store_watch.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "hsm/crypto_module.h"
@@ -93,6 +94,7 @@ class Appliance {
   std::unique_ptr<IssuerKeys> issuer_keys_;
   std::unique_ptr<DirectoryAdapter> directory_;
   std::unique_ptr<auth::Authenticator> authenticator_;
+  std::unique_ptr<StoreWatch> store_watch_;
   std::unique_ptr<RotationScheduler> rotation_;
   std::unique_ptr<KeyRewrapper> rewrapper_;
   std::unique_ptr<AuditKeeper> audit_keeper_;

@@ -95,6 +95,13 @@ Status Appliance::Unlock(const Configuration& configuration, const std::string& 
 Status Appliance::MayRetire() const {
   const auto since = rewrapper_->AllRewrappedSince();
   if (!since) return Conflict("rows are still under former token keys; see: skmsctl kek status");
+  // Nobody sees here what the other servers still serve.
+  constexpr std::chrono::minutes kLongestElsewhere{2};
+  if (store_->is_shared() && std::chrono::steady_clock::now() - *since < kLongestElsewhere) {
+    return Conflict(
+        "requests that another server began before all rows were re-wrapped may still be served; try again "
+        "in two minutes");
+  }
   for (const auto* api : {&api_, &ue_api_, &admin_api_}) {
     if (!*api) continue;
     const auto oldest = (*api)->OldestRequest();

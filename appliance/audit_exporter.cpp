@@ -110,7 +110,7 @@ void AuditExporter::Stop() {
   if (watcher_.joinable()) watcher_.join();
   if (!sender_.joinable()) return;
   sender_.join();
-  Told(Send());
+  if (store_.leads()) Told(Send());
 }
 
 AuditExported AuditExporter::position() const {
@@ -146,7 +146,11 @@ admin::AuditExportReport AuditExporter::report() const {
 void AuditExporter::SendLoop() {
   LowerPriority(ThreadPriority::kBackground);
   for (;;) {
-    Told(Send());
+    if (store_.leads()) {
+      Told(Send());
+    } else {
+      StandBy();
+    }
     Lock lock(mutex_);
     if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
   }
@@ -159,6 +163,17 @@ void AuditExporter::WatchLoop() {
     Lock lock(mutex_);
     if (wake_.wait_for(lock, kLook, [this] { return stop_; })) return;
   }
+}
+
+/// Another server sends. How far it is stands in the database.
+void AuditExporter::StandBy() {
+  const auto exported = store_.ExportedAudit();
+  if (exported.has_error()) return Told(exported.error());
+  placed_ = false;
+  const Lock lock(mutex_);
+  position_ = exported.value();
+  last_try_ = Ok();
+  went_well_ = steady_clock::now();
 }
 
 /// A file knows better than the database how far it has come, and the chain whether it is the one that went
@@ -185,7 +200,8 @@ Status AuditExporter::FindPosition() {
     for (const AuditCheckpoint& checkpoint : page.checkpoints)
       if (checkpoint.jws == last.checkpoint) found.checkpoint = checkpoint.number;
     const Lock lock(mutex_);
-    position_ = found;
+    // What another server has sent since is in that one's file.
+    if (!store_.is_shared() || Before(position_, found.seq, found.checkpoint)) position_ = found;
   }
   placed_ = true;
   return Ok();

@@ -47,6 +47,7 @@ class AuditExporter {
   /// False: there was nothing more.
   Result<bool> SendPage(const keystore::AuditCheckpoint& last);
   Status FindPosition();
+  void StandBy();
   Status Measure();
   void Told(const Status& outcome);
   keystore::AuditExported position() const;

@@ -54,7 +54,7 @@ void AuditKeeper::Stop() {
   wake_.notify_all();
   if (!thread_.joinable()) return;
   thread_.join();
-  Sign();
+  if (store_.leads()) Sign();
 }
 
 admin::AuditReport AuditKeeper::report() const {
@@ -65,10 +65,14 @@ admin::AuditReport AuditKeeper::report() const {
 void AuditKeeper::Loop() {
   LowerPriority(ThreadPriority::kBackground);
   for (;;) {
-    if (IsDue()) Sign();
+    if (!store_.leads()) {
+      ReadLast();
+    } else if (IsDue()) {
+      Sign();
+    }
     LookAtDisk();
     DeleteArchived();
-    EndApprovals();
+    if (store_.leads()) EndApprovals();
     Lock lock(mutex_);
     if (wake_.wait_for(lock, kInterval, [this] { return stop_; })) return;
   }

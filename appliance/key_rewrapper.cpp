@@ -143,7 +143,19 @@ void KeyRewrapper::Pause() {
   at_work_since_ = steady_clock::now();
 }
 
+/// Another server re-wraps.
+void KeyRewrapper::StandBy() {
+  const Lock lock(mutex_);
+  counted_ = false;
+  all_since_.reset();
+  report_ = {};
+}
+
 milliseconds KeyRewrapper::Step() {
+  if (!store_.leads()) {
+    StandBy();
+    return kAfterTrouble;
+  }
   if (!counted_) return Count();
   at_work_since_ = steady_clock::now();
   const std::size_t rows = std::clamp<std::size_t>(options_.rows_per_second / 4, 1, kMostRowsInAStep);

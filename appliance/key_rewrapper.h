@@ -44,6 +44,7 @@ class KeyRewrapper {
   void Loop();
   /// How long to wait before the next step.
   std::chrono::milliseconds Step();
+  void StandBy();
   std::chrono::milliseconds Count();
   /// After each row, so that requests meet short work again and again and not a long piece of it.
   void Pause();

@@ -232,6 +232,9 @@ void Metrics::AddStore(MetricText& out) const {
   out.Gauge("skms_store_readers_limit", "Connections to read on.", {}, Real(figures.readers));
   out.Gauge("skms_store_writes_queued", "Changes that wait for a transaction.", {},
             Real(figures.writes_queued));
+  out.Gauge("skms_store_leads",
+            "Whether this server leads those that share the database; 1 where it has it alone.", {},
+            Flag(from_.store->leads()));
   AddDisk(out);
   out.Gauge("skms_services", "VAL services.", {}, Real(from_.store->Services().size()));
   out.Gauge("skms_principals", "Principals.", {}, Real(from_.store->Principals().size()));

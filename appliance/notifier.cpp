@@ -146,6 +146,8 @@ class Notifier::State {
   }
 
   void Look(TimePoint now) {
+    // Another server tells them, and knows how far it is.
+    if (!store_.leads()) return progress_.clear();
     const auto subscriptions = store_.Subscriptions();
     if (subscriptions.empty()) return;
     const auto newest = store_.NewestEventNumber();

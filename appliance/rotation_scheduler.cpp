@@ -156,7 +156,24 @@ Result<keystore::RotationRun> RotationScheduler::Run() {
   }
 }
 
+/// Another server rotates. What its clock says counts there; a leap of this one is kept in mind until it is
+/// gone, or holds rotation once this server leads.
+void RotationScheduler::StandBy() {
+  const std::lock_guard lock(mutex_);
+  hold_is_loaded_ = false;
+  hold_is_unsaved_ = false;
+  hold_.reset();
+  carried_ = std::chrono::seconds(0);
+  report_.held = false;
+  report_.reason.clear();
+  if (std::chrono::abs(Leap()) <= options_.hold_clock_step) watch_.Trust();
+}
+
 milliseconds RotationScheduler::Tick() {
+  if (!store_.leads()) {
+    StandBy();
+    return options_.interval;
+  }
   if (Held()) return options_.interval;
   const auto begun = steady_clock::now();
   const auto run = Run();
@@ -190,7 +207,7 @@ admin::RotationReport RotationScheduler::report() const {
 
 Status RotationScheduler::Resume(const keystore::PrincipalId& by) {
   const std::lock_guard lock(mutex_);
-  if (!report_.held) return Conflict("rotation is not held");
+  if (!report_.held && store_.leads()) return Conflict("rotation is not held");
   SKMS_TRYV(store_.ResumeRotation(by, "the time is right"));
   GoOn();
   hold_is_unsaved_ = false;

@@ -64,6 +64,7 @@ class RotationScheduler {
 
  private:
   bool Held();
+  void StandBy();
   // The rest is called under the mutex.
   /// What the last daemon left; false when it cannot be read yet.
   bool LoadHold();

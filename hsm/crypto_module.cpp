@@ -2,6 +2,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/log.h"
 #include "hsm/capability_probe.h"
 #include "hsm/crypto_module_state.h"
 #include "hsm/key_operations.h"
@@ -163,6 +164,15 @@ Result<std::string> CryptoModule::DescribeStrictToCome() {
             std::to_string(seen->recipients()) + ", all of them " + seen->fingerprint();
   }
   return text;
+}
+
+void CryptoModule::FindKeysAnew() {
+  for (const auto& keeper : state_->tokens().keepers()) {
+    // One that is not open finds them when it is opened.
+    const Status found = keeper->Refresh();
+    if (found.has_error() && found.error().code != ErrorCode::kTokenUnavailable)
+      LogWarning("token '" + keeper->label() + "': " + found.error().Describe());
+  }
 }
 
 Result<CryptoModule::StrictView> CryptoModule::RefreshStrict() {

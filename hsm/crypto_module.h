@@ -76,6 +76,8 @@ class CryptoModule {
   TokenKeyGenerations generations() const;
   /// From now on. Errors: kNotFound: no token that was opened holds them all.
   Status UseGenerations(const TokenKeyGenerations& use);
+  /// Looks for token keys on each token that is open, for another process may have made some.
+  void FindKeysAnew();
   /// Whether any token serves. Never waits, whatever the modules do.
   TokenHealth health() const;
   /// Each token of the list, in its order. Never waits.

@@ -105,11 +105,13 @@ Result<std::vector<Approvals::Stored>> Approvals::ReadGood(const std::string& co
 Status Approvals::Replace(const Stored& stored, Approval next, AuditEntry entry) {
   next.changed = clock_.NowSeconds();
   SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(next)));
-  return database_.Write([&](soci::session& session) -> Status {
-    if (!UpdateRow(session, next, mac, stored.mac))
-      return ChangedMeanwhile("the request " + next.id + " was changed meanwhile");
-    return AppendAudit(session, clock_, entry);
-  });
+  return database_.Write(
+      [&](soci::session& session) -> Status {
+        if (!UpdateRow(session, next, mac, stored.mac))
+          return ChangedMeanwhile("the request " + next.id + " was changed meanwhile");
+        return AppendAudit(session, clock_, entry);
+      },
+      Touches::kNothingDelivered);
 }
 
 Status Approvals::Sweep() {
@@ -127,10 +129,12 @@ Status Approvals::Sweep() {
                                            " ORDER BY changed DESC, id LIMIT " +
                                            std::to_string(kMostEnded) + "))"));
   if (old.empty()) return Ok();
-  return database_.Write([&](soci::session& session) -> Status {
-    for (const ApprovalRow& row : old) DeleteApprovalRow(session, row.approval.id);
-    return Ok();
-  });
+  return database_.Write(
+      [&](soci::session& session) -> Status {
+        for (const ApprovalRow& row : old) DeleteApprovalRow(session, row.approval.id);
+        return Ok();
+      },
+      Touches::kNothingDelivered);
 }
 
 Result<std::vector<Approvals::Stored>> Approvals::Open() {
@@ -205,10 +209,12 @@ Result<Approval> Approvals::Request(const Requester& by, const ApprovalOrder& or
   made.after_entry = head.entries;
   SKMS_TRY(const RowMac mac, MakeRowMac(module_, FieldsOf(made)));
   const AuditEntry entry = EntryFor(by, kRequested, made);
-  SKMS_TRYV(database_.Write([&](soci::session& session) -> Status {
-    InsertRow(session, made, mac);
-    return AppendAudit(session, clock_, entry);
-  }));
+  SKMS_TRYV(database_.Write(
+      [&](soci::session& session) -> Status {
+        InsertRow(session, made, mac);
+        return AppendAudit(session, clock_, entry);
+      },
+      Touches::kNothingDelivered));
   return made;
 }
 
@@ -312,18 +318,20 @@ Result<std::int64_t> Approvals::Rewrap(const hsm::TokenKeyGenerations& use) {
     if (good.has_error()) continue;
     SKMS_TRY(macs.back(), MakeRowMac(module_, FieldsOf(one.approval)));
   }
-  SKMS_TRYV(database_.Write([&](soci::session& session) -> Status {
-    for (std::size_t i = 0; i < old.size(); ++i) {
-      if (!macs[i]) {
-        // It authorises nothing, and would keep the former MAC key from ever going.
-        DeleteApprovalRow(session, old[i].approval.id);
-        SKMS_TRYV(AppendAudit(session, clock_, EntryFor(Daemon(), "approval.drop", old[i].approval)));
-      } else if (!UpdateRow(session, old[i].approval, *macs[i], old[i].mac)) {
-        return ChangedMeanwhile("a request for approval was changed meanwhile");
-      }
-    }
-    return Ok();
-  }));
+  SKMS_TRYV(database_.Write(
+      [&](soci::session& session) -> Status {
+        for (std::size_t i = 0; i < old.size(); ++i) {
+          if (!macs[i]) {
+            // It authorises nothing, and would keep the former MAC key from ever going.
+            DeleteApprovalRow(session, old[i].approval.id);
+            SKMS_TRYV(AppendAudit(session, clock_, EntryFor(Daemon(), "approval.drop", old[i].approval)));
+          } else if (!UpdateRow(session, old[i].approval, *macs[i], old[i].mac)) {
+            return ChangedMeanwhile("a request for approval was changed meanwhile");
+          }
+        }
+        return Ok();
+      },
+      Touches::kNothingDelivered));
   return static_cast<std::int64_t>(old.size());
 }
 

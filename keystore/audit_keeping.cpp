@@ -213,7 +213,8 @@ Status KeyStore::ArchiveAudit(const Requester& by, std::int64_t seq, const std::
   entry.outcome = "granted";
   entry.request_id = by.request_id;
   return state.database->Write(
-      [&](soci::session& session) { return Archive(session, state.clock, seq, hash, entry); });
+      [&](soci::session& session) { return Archive(session, state.clock, seq, hash, entry); },
+      Touches::kNothingDelivered);
 }
 
 Result<std::int64_t> KeyStore::DeleteArchivedAudit(std::uint32_t most) {

@@ -19,9 +19,11 @@
 
 #include "base/log.h"
 #include "base/new_file.h"
+#include "keystore/changed_elsewhere.h"
 #include "keystore/database_connections.h"
 #include "keystore/database_engine.h"
 #include "keystore/database_lock.h"
+#include "keystore/decision.h"
 #include "keystore/prepared_statements.h"
 #include "keystore/store_meter.h"
 #include "keystore/write_queue.h"
@@ -58,6 +60,7 @@ class Database::State {
   Status Start() {
     readers_.resize(kReaders);
     Status started = connections_.Begin(writing_, Connections::Use::kWrite);
+    if (started.has_value()) started = FindNewestChange();
     for (std::unique_ptr<Connection>& reader : readers_) {
       if (started.has_value()) started = connections_.Begin(reader, Connections::Use::kRead);
     }
@@ -101,16 +104,29 @@ class Database::State {
     return status;
   }
 
-  Status Write(DatabaseWork work, Touches touches) {
+  Status Write(DatabaseWork work, Touches touches, Places places) {
     if (refusing_) {
       const std::lock_guard lock(mutex_);
       if (!refusal_.empty()) return Error{ErrorCode::kStorage, refusal_};
     }
-    return WriteAnyway(std::move(work), touches);
+    return WriteAnyway(std::move(work), touches, kLongestWrite, std::move(places));
   }
-  Status WriteAnyway(DatabaseWork work, Touches touches, std::chrono::seconds limit = kLongestWrite) {
+  Status WriteAnyway(DatabaseWork work, Touches touches, std::chrono::seconds limit = kLongestWrite,
+                     Places places = {}) {
     const auto begun = std::chrono::steady_clock::now();
-    Status done = queue_.Add({std::move(work), false, limit, touches, {}}).get();
+    Decision* const decision = Decision::Current();
+    bool overtaken = false;
+    QueuedWrite write;
+    write.work = std::move(work);
+    write.limit = limit;
+    write.touches = touches;
+    write.places = std::move(places);
+    write.decided = decision == nullptr ? learnt_.load() : decision->learnt();
+    write.overtaken = &overtaken;
+    Status done = queue_.Add(std::move(write)).get();
+    if (decision != nullptr && overtaken) decision->BeOvertaken();
+    if (decision != nullptr && done.has_value() && touches != Touches::kNothingDelivered)
+      decision->HaveWritten();
     meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
     return done;
   }
@@ -138,12 +154,33 @@ class Database::State {
   }
 
   std::future<Status> BeginPatientWrite(DatabaseWork work) {
-    return queue_.AddPatient({std::move(work), false, kLongestWrite, Touches::kNothingDelivered, {}});
+    QueuedWrite write;
+    write.work = std::move(work);
+    write.touches = Touches::kNothingDelivered;
+    write.decided = learnt_;
+    return queue_.AddPatient(std::move(write));
   }
 
   Status EmptyLog() {
-    const DatabaseWork truncate = [this](soci::session& session) { return engine().EmptyLog(session); };
-    return queue_.Add({truncate, true, kLongestWrite, Touches::kNothingDelivered, {}}).get();
+    return OutsideTransaction([this](soci::session& session) { return engine().EmptyLog(session); });
+  }
+
+  Status LookAround() {
+    if (!engine().is_shared()) return Ok();
+    SKMS_TRYV(
+        WriteAnyway([](soci::session& /*session*/) -> Status { return Ok(); }, Touches::kNothingDelivered));
+    if (leads_) return Ok();
+    return OutsideTransaction([this](soci::session& session) -> Status {
+      leads_ = engine().TryToLead(session);
+      return Ok();
+    });
+  }
+  bool leads() const { return leads_ || !engine().is_shared(); }
+  std::uint64_t learnt() const { return learnt_; }
+
+  void OnChangedElsewhere(std::function<void(const Places&)> changed) {
+    const std::lock_guard lock(reconnected_mutex_);
+    changed_elsewhere_ = std::move(changed);
   }
 
  private:
@@ -164,19 +201,89 @@ class Database::State {
     }
   }
 
+  Status OutsideTransaction(DatabaseWork work) {
+    QueuedWrite write;
+    write.work = std::move(work);
+    write.outside_transaction = true;
+    write.touches = Touches::kNothingDelivered;
+    return queue_.Add(std::move(write)).get();
+  }
+
   /// What is queued was decided by what was known before a connection was lost, and with it perhaps the
   /// answer of a commit: it is refused, and what comes after it is decided by what is in the database.
   Status ConnectToWrite() {
     SKMS_TRY(const bool made, connections_.Renew(writing_, Connections::Use::kWrite));
     if (!made || engine().is_file()) return Ok();
+    leads_ = false;
+    SKMS_TRYV(FindNewestChange());
+    SKMS_TRYV(LearnAnew());
+    return Error{ErrorCode::kStoreUnavailable, "the connection to the database was lost; try again"};
+  }
+
+  /// Before what the database holds is read: a change that comes between is then learnt twice.
+  Status FindNewestChange() {
+    if (!engine().is_shared()) return Ok();
+    return connections_.Guarded(
+        [this](soci::session& session) -> Status {
+          // Not there yet in a database that is of an older version.
+          if (engine().HasTable(session, "store_changes")) seen_ = NewestChange(session);
+          return Ok();
+        },
+        *writing_, kLongestRead);
+  }
+
+  Status LearnAnew() {
     changes_ += 2;
     const std::lock_guard lock(reconnected_mutex_);
     Status learnt = reconnected_ ? reconnected_() : Ok();
-    if (learnt.has_value())
-      return Error{ErrorCode::kStoreUnavailable, "the connection to the database was lost; try again"};
-    connections_.Refuse(writing_, Connections::Use::kWrite,
-                        "what it holds cannot be learnt anew: " + learnt.error().Describe());
+    // Not before: who decides meanwhile may still see what was.
+    ++learnt_;
+    if (learnt.has_error()) {
+      connections_.Refuse(writing_, Connections::Use::kWrite,
+                          "what it holds cannot be learnt anew: " + learnt.error().Describe());
+    }
     return learnt;
+  }
+
+  /// True: what was decided so far was decided by what is no more.
+  Result<bool> HearOfOthers(soci::session& session) {
+    if (!engine().is_shared()) return false;
+    SKMS_TRY(const ChangedElsewhere others, ReadChangedElsewhere(session, seen_));
+    if (!others.all) seen_ = others.newest;
+    if (!others.all && !others.places.empty()) {
+      const std::lock_guard lock(reconnected_mutex_);
+      if (changed_elsewhere_) changed_elsewhere_(others.places);
+    }
+    return others.all;
+  }
+
+  /// The number that it has once it is committed; 0: there is nothing to tell.
+  std::int64_t TellOthers(soci::session& session, const std::vector<QueuedWrite>& batch,
+                          const std::vector<Status>& outcomes) const {
+    if (!engine().is_shared()) return 0;
+    ChangedElsewhere own{seen_ + 1, false, {}};
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (outcomes[i].has_error()) continue;
+      own.all = own.all || batch[i].touches == Touches::kAnything;
+      own.places.insert(batch[i].places.begin(), batch[i].places.end());
+    }
+    if (!own.all && own.places.empty()) return 0;
+    TellChange(session, own);
+    return own.newest;
+  }
+
+  /// Everything is learnt, and all that waits is decided again by whoever waits for it.
+  Status BeOvertaken(std::vector<QueuedWrite>& batch) {
+    SKMS_TRYV(FindNewestChange());
+    SKMS_TRYV(LearnAnew());
+    for (QueuedWrite& one : batch) {
+      if (one.overtaken != nullptr) *one.overtaken = true;
+    }
+    return Overtaken();
+  }
+  static Error Overtaken() {
+    return {ErrorCode::kStoreUnavailable,
+            "the store was changed by another server, or learnt anew, meanwhile; try again"};
   }
 
   void Commit(std::vector<QueuedWrite>& batch) {
@@ -188,19 +295,27 @@ class Database::State {
         batch.begin(), batch.end(), [](const QueuedWrite& one) { return one.touches == Touches::kAnything; });
     if (touches) ++changes_;
     const auto begun = std::chrono::steady_clock::now();
+    bool overtaken = false;
+    std::int64_t own_number = 0;
     Status committed = connections_.Guarded(
         [&](soci::session& session) -> Status {
           engine().BeginWrite(session);
           PreparedStatements::ForgetTransaction(session);
+          SKMS_TRY(overtaken, HearOfOthers(session));
+          if (overtaken) return Overtaken();
           for (const QueuedWrite& change : batch) outcomes.push_back(Apply(change));
+          own_number = TellOthers(session, batch, outcomes);
           engine().Commit(session);
           return Ok();
         },
         *writing_, limit);
     meter_.commits.Observe(std::chrono::steady_clock::now() - begun);
     if (committed.has_error()) {
-      meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
+      if (!overtaken) meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
       Rollback();
+      if (overtaken) committed = BeOvertaken(batch);
+    } else if (own_number != 0) {
+      seen_ = own_number;
     }
     if (touches) ++changes_;
     for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -209,6 +324,10 @@ class Database::State {
   }
 
   Status Apply(const QueuedWrite& change) {
+    if (change.decided != learnt_) {
+      if (change.overtaken != nullptr) *change.overtaken = true;
+      return Overtaken();
+    }
     soci::session& session = *writing_->session;
     engine().BeginChange(session);
     Status status = connections_.Guarded(change.work, *writing_, change.limit);
@@ -244,11 +363,15 @@ class Database::State {
   std::string refusal_;
   std::mutex reconnected_mutex_;  ///< held while it runs
   std::function<Status()> reconnected_;
+  std::function<void(const Places&)> changed_elsewhere_;
   mutable std::mutex mutex_;
   std::condition_variable reader_free_;
   std::vector<std::unique_ptr<Connection>> readers_;
   std::unique_ptr<Connection> writing_;
   std::atomic<std::uint64_t> changes_{0};
+  std::atomic<std::uint64_t> learnt_{0};
+  std::atomic<bool> leads_{false};
+  std::int64_t seen_ = 0;  ///< the last change elsewhere, or of our own, that is known; of the writer alone
   StoreMeter meter_;
   std::thread writer_;
 };
@@ -335,7 +458,7 @@ Status Database::CreateFile(const std::string& path) {
 
 Result<std::unique_ptr<Database>> Database::Open(const StoreLocation& location) {
   if (location.url.empty()) return Open(location.path);
-  SKMS_TRY(std::unique_ptr<DatabaseEngine> engine, MakePostgresqlEngine(location.url));
+  SKMS_TRY(std::unique_ptr<DatabaseEngine> engine, MakePostgresqlEngine(location.url, location.shared));
   SKMS_TRY(DatabaseLock lock, DatabaseLock::Take(location.path));
   auto state = std::make_unique<State>(std::move(engine), std::move(lock));
   SKMS_TRYV(state->Start());
@@ -356,7 +479,9 @@ Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
 Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Database::~Database() = default;
 Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
-Status Database::Write(DatabaseWork work, Touches touches) { return state_->Write(std::move(work), touches); }
+Status Database::Write(DatabaseWork work, Touches touches, Places places) {
+  return state_->Write(std::move(work), touches, std::move(places));
+}
 Status Database::WriteAtLength(DatabaseWork work) {
   return state_->WriteAnyway(std::move(work), Touches::kAnything, kAtLength);
 }
@@ -364,6 +489,13 @@ Status Database::WriteAnyway(DatabaseWork work, Touches touches) {
   return state_->WriteAnyway(std::move(work), touches);
 }
 std::uint64_t Database::changes() const { return state_->changes(); }
+std::uint64_t Database::learnt() const { return state_->learnt(); }
+bool Database::is_shared() const { return state_->engine().is_shared(); }
+Status Database::LookAround() { return state_->LookAround(); }
+bool Database::leads() const { return state_->leads(); }
+void Database::OnChangedElsewhere(std::function<void(const Places&)> changed) {
+  state_->OnChangedElsewhere(std::move(changed));
+}
 void Database::RefuseWrites(std::string why) { state_->RefuseWrites(std::move(why)); }
 std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
   return state_->BeginPatientWrite(std::move(work));

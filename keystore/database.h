@@ -13,6 +13,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -35,6 +36,7 @@ Status WithinSavepoint(soci::session& session, const DatabaseWork& work);
 struct StoreLocation {
   std::string path;  ///< of the file of SQLite; beside it this server keeps what is its own, lock and copies
   std::string url;   ///< of PostgreSQL (database_url.h); empty: SQLite
+  bool shared = false;  ///< PostgreSQL alone: other servers of the same kind write as well
 };
 
 /// What a change may alter of what is delivered.
@@ -44,10 +46,13 @@ enum class Touches {
   kNothingDelivered,
 };
 
+/// Places of a DeliveryCache.
+using Places = std::set<std::uint32_t>;
+
 class Database {
  public:
-  /// As below; with a URL, of a database that is there, and that no other process may write meanwhile.
-  /// Errors: also kStoreUnavailable.
+  /// As below; with a URL, of a database that is there, and that no other process may write meanwhile, or
+  /// only such as share it. Errors: also kStoreUnavailable.
   static Result<std::unique_ptr<Database>> Open(const StoreLocation& location);
   /// Opens an existing file and takes the lock that keeps a second process out. Errors: kStorage (missing,
   /// unreadable, not a database), kConflict (another process has it).
@@ -64,8 +69,10 @@ class Database {
   Status ReadSnapshot(const DatabaseWork& work);
   /// The same where it may take hours.
   Status ReadSnapshotAtLength(const DatabaseWork& work);
-  /// Returns when the change is committed (or refused). Errors: those of `work`; kStorage.
-  Status Write(DatabaseWork work, Touches touches = Touches::kAnything);
+  /// Returns when the change is committed (or refused). `places`: those of kWhatTheCallerTells. Errors: those
+  /// of `work`; kStorage; kStoreUnavailable: also where another server had changed something by which this
+  /// was decided (Decision).
+  Status Write(DatabaseWork work, Touches touches = Touches::kAnything, Places places = {});
   /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not
   /// be told as it must be. WriteAnyway and what is patient go on.
   void RefuseWrites(std::string why);
@@ -96,8 +103,21 @@ class Database {
   /// Grows with each change that touches anything: before it is committed to an odd number, and after it, or
   /// once its outcome is unknown, to an even one, before its caller hears of it.
   std::uint64_t changes() const;
+  bool is_shared() const;
+  /// Grows when what is in memory was learnt anew, because of a change elsewhere or a lost connection.
+  std::uint64_t learnt() const;
+  /// Learns what was changed elsewhere, though nothing is to be written; and leads, if no other server does.
+  /// Errors: as Write.
+  Status LookAround();
+  /// Whether this server does what one alone must do. Not shared: always. May be untrue for as long as two
+  /// calls of LookAround lie apart.
+  bool leads() const;
+  /// `changed` hears of keys that another server has changed, before anything is written; of all else
+  /// `reconnected` does.
+  void OnChangedElsewhere(std::function<void(const Places&)> changed);
   /// `reconnected` is called when the connection to write was lost and is there again, before anything is
-  /// written: a commit whose answer was lost may stand, and another server may be at the other end. It must
+  /// written: a commit whose answer was lost may stand, and another server may be at the other end. And when
+  /// another server of a shared database has changed anything but keys. It must
   /// not write, and does not run any more once another one is set. What it fails with is what every write
   /// fails with until it succeeds. With SQLite: never.
   void OnReconnected(std::function<Status()> reconnected);

@@ -31,8 +31,14 @@ class DatabaseEngine {
   virtual std::unique_ptr<soci::session> Connect() const = 0;
   /// Every setting that durability and secrecy rest on.
   virtual void Prepare(soci::session& session) const = 0;
-  /// It is the one connection of all processes that writes, and as long as it lives no other is.
+  /// Other servers write as well, each alone between BeginWrite and Commit.
+  virtual bool is_shared() const = 0;
+  /// It is the one connection of all processes that writes, and as long as it lives no other is; of a shared
+  /// database one of several, and as long as it lives nobody has the database for himself.
   virtual void BecomeWriter(soci::session& session) const = 0;
+  /// Whether this connection, which writes, leads from now on, until it ends: of all servers that share the
+  /// database one does.
+  virtual bool TryToLead(soci::session& session) const = 0;
   /// -1: there is none.
   virtual int SocketOf(soci::session& session) const = 0;
   /// What SOCI threw; without the values that a statement was given, which may be user identities.
@@ -63,6 +69,7 @@ class DatabaseEngine {
 /// `path`: a file that is there.
 std::unique_ptr<DatabaseEngine> MakeSqliteEngine(const std::string& path);
 /// Errors: those of CheckPostgresqlUrl and CheckPostgresqlEnvironment: nothing is connected to then.
-Result<std::unique_ptr<DatabaseEngine>> MakePostgresqlEngine(const std::string& url);
+/// `shared`: with other servers.
+Result<std::unique_ptr<DatabaseEngine>> MakePostgresqlEngine(const std::string& url, bool shared = false);
 
 }  // namespace skms::keystore

@@ -75,7 +75,13 @@ std::string KeyStore::State::Pseudonym(ByteView fields) const {
 }
 
 Status KeyStore::State::Record(std::span<const AuditEntry> entries, AuditSummary* place) {
+  return RecordWhere([] { return true; }, entries, place);
+}
+
+Status KeyStore::State::RecordWhere(const std::function<bool()>& stands, std::span<const AuditEntry> entries,
+                                    AuditSummary* place) {
   const DatabaseWork append = [&](soci::session& session) -> Status {
+    if (!stands()) return ChangedMeanwhile("it was changed meanwhile");
     for (const AuditEntry& entry : entries) SKMS_TRYV(AppendAudit(session, clock, entry, place));
     return Ok();
   };
@@ -309,8 +315,14 @@ Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, con
     std::vector<AuditEntry> entries = kept->entries;
     for (AuditEntry& entry : entries) entry.request_id = by.request_id;
     DeliveryAnswer answer = kept->answer;
-    SKMS_TRYV(Record(entries, &answer.recorded));
-    return answer;
+    const Status recorded = RecordWhere(
+        [&] {
+          return !database->is_shared() ||
+                 deliveries.StillStands(*kept, ServiceNow(selector.service).moment, clock.NowSeconds());
+        },
+        entries, &answer.recorded);
+    if (recorded.has_value()) return answer;
+    if (recorded.error().code != ErrorCode::kChangedMeanwhile) return recorded.error();
   }
   DeliveryCache::Kept made;
   const Status status = MakeDelivery(by, service, selector, to, made);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/bounded_cache.h"
+#include "keystore/database.h"
 #include "keystore/identifiers.h"
 #include "keystore/key_store_values.h"
 
@@ -41,6 +42,7 @@ class DeliveryCache {
     std::vector<Selector> selectors;  ///< whose keys it was made from, also where there were none
     std::int64_t until = 0;           ///< seconds since 1970; not at that time or later
     Moment made{};
+    std::vector<std::uint32_t> places{};  ///< of the selectors, once it is kept
   };
 
   /// `most_bytes` 0: keeps nothing.
@@ -61,6 +63,10 @@ class DeliveryCache {
   std::shared_ptr<const Kept> Find(const Sha256Digest& name, const Moment& now, std::int64_t seconds);
   void Keep(const Sha256Digest& name, Kept kept);
   void Clear() { answers_.Clear(); }
+  /// Whether an answer that was found before stands still.
+  bool StillStands(const Kept& kept, const Moment& now, std::int64_t seconds) const;
+  /// Another server has changed keys.
+  void ChangedElsewhere(const Places& places);
 
   /// A change of the keys of some selectors, while it lives: made before the commit, gone after it, whichever
   /// way that ended.
@@ -71,26 +77,28 @@ class DeliveryCache {
     Change& operator=(const Change&) = delete;
     ~Change();
 
+    /// What it concerns, for other servers.
+    Places places() const { return {places_.begin(), places_.end()}; }
+
    private:
+    friend class DeliveryCache;
+    Change(DeliveryCache& cache, const Places& places);
+
     DeliveryCache& cache_;
-    std::vector<std::size_t> places_;
+    std::vector<std::uint32_t> places_;
   };
 
  private:
-  struct Stored {
-    Kept kept;
-    std::vector<std::size_t> places;  ///< of its selectors
-  };
   /// Of all selectors that share it.
   struct Place {
     std::atomic<std::uint64_t> changed{0};   ///< the tick at the end of the last change
     std::atomic<std::uint32_t> changing{0};  ///< changes that have not ended
   };
 
-  static std::size_t PlaceOf(const Selector& selector);
-  bool Stands(const Stored& stored, const Moment& now, std::int64_t seconds) const;
+  /// The same on every server.
+  static std::uint32_t PlaceOf(const Selector& selector);
 
-  BoundedCache<std::shared_ptr<const Stored>> answers_;
+  BoundedCache<std::shared_ptr<const Kept>> answers_;
   std::atomic<std::uint64_t> tick_{0};
   std::array<Place, 4096> places_{};
 };

@@ -171,7 +171,9 @@ class KeyStore::State::GroupChange {
     AuditEntry entry = state_.EntryFor(by_, action, {ValServiceId(), TargetKind::kGroup, record_.id.value()});
     entry.reason = "group=" + record_.id.value() + " " + what;
     set_.entries.insert(set_.entries.begin(), std::move(entry));
-    SKMS_TRYV(state_.database->Write([&](soci::session& session) -> Status {
+    const std::vector<Selector> concerned = Concerned();
+    const DeliveryCache::Change changing(state_.deliveries, concerned);
+    const DatabaseWork write = [&](soci::session& session) -> Status {
       for (const auto& [selector, number] : seen_) {
         if (ProtectingNumber(session, selector) != number)
           return ChangedMeanwhile("the group's key changed meanwhile");
@@ -184,7 +186,8 @@ class KeyStore::State::GroupChange {
                         wanted_);
       }
       return Apply(session, state_.clock, set_);
-    }));
+    };
+    SKMS_TRYV(state_.database->Write(write, Touches::kWhatTheCallerTells, changing.places()));
     ++state_.changes_by_hand;
     if (!set_.wipes()) return Ok();
     state_.log_holds_wiped_ = true;
@@ -192,6 +195,24 @@ class KeyStore::State::GroupChange {
     if (const Status emptied = state_.EmptyLogOfWiped(); emptied.has_error())
       LogWarning("groups: " + emptied.error().detail + "; tried again by the scheduler");
     return Ok();
+  }
+
+  /// Whose answers may be others now: the group's own, and its members', also of those who come or go, and of
+  /// services that do.
+  std::vector<Selector> Concerned() const {
+    std::vector<Selector> out = set_.selectors();
+    std::vector<ValServiceId> services = record_.services;
+    if (stored_) {
+      const std::vector<ValServiceId>& before = stored_->record.services;
+      services.insert(services.end(), before.begin(), before.end());
+    }
+    for (const ValServiceId& service : services) {
+      out.push_back(KeyOf(service, record_.id));
+      for (const Membership* members : {&former_, &wanted_}) {
+        for (const auto& [member, first] : *members) out.push_back({service, member.kind, member.id});
+      }
+    }
+    return out;
   }
 
   GroupChanged Outcome() const {

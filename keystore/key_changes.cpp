@@ -143,7 +143,7 @@ Status KeyStore::State::Write(KeyChangeSet set) {
   {
     const DeliveryCache::Change changing(deliveries, set.selectors());
     SKMS_TRYV(database->Write([&](soci::session& session) -> Status { return Apply(session, clock, set); },
-                              Touches::kWhatTheCallerTells));
+                              Touches::kWhatTheCallerTells, changing.places()));
   }
   if (set.wipes()) log_holds_wiped_ = true;
   // A step by hand may have taken away what the scheduler counted on.

@@ -34,12 +34,30 @@ Result<SecretBytes> FirstLastingKey(hsm::CryptoModule& module) {
   return out;
 }
 
+/// Brought forward, if it is of an older schema version: by one server that has it for himself.
+Result<std::unique_ptr<Database>> OpenAsOfToday(const StoreOptions& options) {
+  SKMS_TRY(std::unique_ptr<Database> database, Database::Open(options.location()));
+  SKMS_TRY(const int version, ReadSchemaVersion(*database));
+  if (version == 0) return StorageError(database->Name() + " is empty; make the database with: skmsctl init");
+  if (!options.shared || version == kSchemaVersion) {
+    SKMS_TRYV(MigrateWithCopy(*database, options.path));
+    return database;
+  }
+  database.reset();
+  StoreOptions alone = options;
+  alone.shared = false;
+  SKMS_TRY(database, Database::Open(alone.location()));
+  SKMS_TRYV(MigrateWithCopy(*database, options.path));
+  database.reset();
+  return Database::Open(options.location());
+}
+
 }  // namespace
 
 Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& module, const Clock& clock) {
   if (options.url.empty()) SKMS_TRYV(Database::CreateFile(options.path));
   {
-    SKMS_TRY(const std::unique_ptr<Database> database, Database::Open(options.location()));
+    SKMS_TRY(const std::unique_ptr<Database> database, Database::Open({options.path, options.url}));
     SKMS_TRY(const int former, ReadSchemaVersion(*database));
     SKMS_TRYV(MigrateWithCopy(*database, options.path));
     if (former == 0) SKMS_TRYV(BeginTokenKeys(*database, module));
@@ -52,10 +70,7 @@ Status KeyStore::Initialise(const StoreOptions& options, hsm::CryptoModule& modu
 
 Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hsm::CryptoModule& module,
                                                  const Clock& clock) {
-  SKMS_TRY(std::unique_ptr<Database> database, Database::Open(options.location()));
-  SKMS_TRY(const int version, ReadSchemaVersion(*database));
-  if (version == 0) return StorageError(database->Name() + " is empty; make the database with: skmsctl init");
-  SKMS_TRYV(MigrateWithCopy(*database, options.path));
+  SKMS_TRY(std::unique_ptr<Database> database, OpenAsOfToday(options));
   SKMS_TRYV(CheckNotMoved(*database));
   // Without it nothing could be decided: told at once and not to the first who asks.
   SKMS_TRYV(ReadAuditHead(*database));
@@ -74,34 +89,9 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
   auto state = std::make_unique<State>(module, clock, std::move(database), std::move(directory),
                                        std::move(lasting_key), lasting, options.answer_cache_bytes);
   state->payloads_exist = payloads;
-  state->database->OnReconnected([known = state.get()] { return known->LearnAnew(); });
+  state->server = options.server;
+  state->HearOfOthers();
   return std::unique_ptr<KeyStore>(new KeyStore(std::move(state)));
-}
-
-Status KeyStore::State::LearnAnew() {
-  // Another process may have had it meanwhile.
-  SKMS_TRYV(CheckNotMoved(*database));
-  SKMS_TRY(const int version, ReadSchemaVersion(*database));
-  if (version != kSchemaVersion)
-    return Error{ErrorCode::kNewerSchema, "the database has schema version " + std::to_string(version) +
-                                              " by now, and this program knows version " +
-                                              std::to_string(kSchemaVersion)};
-  SKMS_TRY(const AuditSummary head, ReadAuditHead(*database));
-  if (head.entries < signed_up_to)
-    return IntegrityError("the audit chain of this server ends with entry " + std::to_string(head.entries) +
-                          ", and entry " + std::to_string(signed_up_to) +
-                          " was signed: it lacks what was acknowledged");
-  SKMS_TRY(const std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));
-  if (use) {
-    SKMS_TRYV(module.UseGenerations(use->generations));
-    lasting = true;
-  }
-  SKMS_TRYV(directory->Reload());
-  payloads_exist = true;  // for all that is known
-  ++changes_by_hand;
-  answers.Clear();
-  deliveries.Clear();
-  return Ok();
 }
 
 KeyStore::KeyStore(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -6,7 +6,7 @@
 // docs/.
 //
 // Thread-safe. Owns the database; borrows the CryptoModule and the Clock, which must outlive it. One process
-// at a time owns a database.
+// at a time owns a database, or several that share it (StoreOptions::shared).
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "hsm/crypto_module.h"
+#include "keystore/decision.h"
 #include "keystore/directory_entries.h"
 #include "keystore/key_store_values.h"
 #include "keystore/store_figures.h"
@@ -39,8 +40,10 @@ struct StoreOptions {
   std::string path;                    ///< SQLite file, or with `url` what this server keeps is beside this
   std::size_t answer_cache_bytes = 0;  ///< at most kept of what the token answered (AnswerCache); 0: nothing
   std::string url{};                   ///< PostgreSQL database (database_url.h); empty: SQLite
+  bool shared = false;                 ///< with `url`: other servers use the database at the same time
+  std::string server{};                ///< this one's name among them
 
-  StoreLocation location() const { return {path, url}; }
+  StoreLocation location() const { return {path, url, shared}; }
 };
 
 class KeyStore {
@@ -245,6 +248,19 @@ class KeyStore {
   int schema_version() const;
   /// Why the database cannot be reached; empty: nothing is known to be wrong.
   std::string StoreTrouble() const;
+
+  // Several servers on one database (`StoreOptions::shared`).
+  bool is_shared() const;
+  /// What a thread decides from now on, while it lives.
+  Decision Decide() const;
+  /// Learns what other servers have changed; leads, if no other one does. Whoever writes learns as much
+  /// before. Errors: kStoreUnavailable, kStorage.
+  Status LookAround();
+  /// Whether this server does what one alone must do: rotation, re-wrapping, notifications, signing and
+  /// sending the audit chain. Not shared: always.
+  bool leads() const;
+  /// Name of the server that has led last; empty: not shared. Errors: as LookAround.
+  Result<std::string> Leader();
   /// Octets on disk of all that is kept. Errors: kStorage, kStoreUnavailable.
   Result<std::int64_t> StoredBytes();
 

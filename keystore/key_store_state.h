@@ -54,7 +54,10 @@ class KeyStore::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   /// Before the members go that it looks at.
-  ~State() { database->OnReconnected({}); }
+  ~State() {
+    database->OnReconnected({});
+    database->OnChangedElsewhere({});
+  }
 
   /// An entry about one selector, its target as a pseudonym.
   AuditEntry EntryFor(const Requester& by, const char* action, const Selector& selector) const;
@@ -66,6 +69,10 @@ class KeyStore::State {
   Error Refuse(AuditEntry entry, std::string reason, const Error& error);
   /// `place`, where given, is that of the last of them.
   Status Record(std::span<const AuditEntry> entries, AuditSummary* place = nullptr);
+  /// The same, once what other servers have changed until then is known and `stands` says true; else
+  /// kChangedMeanwhile.
+  Status RecordWhere(const std::function<bool()>& stands, std::span<const AuditEntry> entries,
+                     AuditSummary* place);
 
   /// Every version of the selector; version 1 is made if the policy says so.
   Result<Versions> OwnVersions(const Requester& by, const Service& service, const Selector& selector);
@@ -184,6 +191,11 @@ class KeyStore::State {
   /// After a commit whose outcome nobody told, or on another server: what is kept in memory of what the
   /// database holds. kIntegrity: what was signed is not in it. Does not write.
   Status LearnAnew();
+  /// From now on what others change is learnt.
+  void HearOfOthers();
+  /// kConflict: another server leads; names it.
+  Status CheckLeads();
+  Status LearnTokenKeys();
 
   std::timed_mutex& LockFor(const Selector& selector);
   /// Of those who do not wait any longer for the first one's holder.
@@ -202,6 +214,7 @@ class KeyStore::State {
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;
+  std::string server;         ///< this one's name, where several share the database
   std::atomic<bool> lasting;  ///< the database has the lasting key: the MAC key it came from may be gone
   Result<std::optional<AuditCheckpoint>> GoodLastCheckpoint(const AuditSummary& head);
   /// The checkpoint that stands for what was archived, by the key in use, before the one that made it goes.

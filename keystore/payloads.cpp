@@ -152,7 +152,7 @@ Result<Provisioned> KeyStore::State::StorePayload(const Requester& by, const Ser
     if (version > kept) DropPayloads(session, made.payload, version - kept);
     return AppendAudit(session, clock, entry);
   };
-  SKMS_TRYV(database->Write(store, Touches::kWhatTheCallerTells));
+  SKMS_TRYV(database->Write(store, Touches::kWhatTheCallerTells, changing.places()));
   payloads_exist = true;
   return Provisioned{service, made.payload.id, version, true};
 }
@@ -196,11 +196,13 @@ Status KeyStore::RemovePayload(const Requester& by, const std::string& id) {
   SKMS_TRYV(CheckRowMac(state_->module, FieldsOf(payload), stored->mac, RowName(payload)));
   AuditEntry entry = state_->EntryFor(by, "payload.remove", payload.selector);
   entry.kid = payload.id;
-  SKMS_TRYV(state_->database->Write([&](soci::session& session) -> Status {
+  const DeliveryCache::Change changing(state_->deliveries, {&payload.selector, 1});
+  const DatabaseWork remove = [&](soci::session& session) -> Status {
     // Every version: else the former one would go out.
     DropPayloads(session, payload, UINT32_MAX);
     return AppendAudit(session, state_->clock, entry);
-  }));
+  };
+  SKMS_TRYV(state_->database->Write(remove, Touches::kWhatTheCallerTells, changing.places()));
   return state_->database->EmptyLog();
 }
 

@@ -15,6 +15,10 @@ namespace skms::keystore {
 namespace {
 
 constexpr const char* kLockNotAvailable = "55P03";
+// Advisory locks of a database, with what ends a call.
+constexpr const char* kDatabaseLock = "1936420211, hashtext(current_schema()))";
+constexpr const char* kWriteLock = "1936420212, hashtext(current_schema()))";
+constexpr const char* kLeadLock = "1936420213, hashtext(current_schema()))";
 constexpr const char* kLockTimeout = "lock_timeout = '5s'";
 
 /// Nobody was reached, or who was reached is of no use.
@@ -94,12 +98,13 @@ void CheckSettings(soci::session& session) {
 
 class PostgresqlEngine : public DatabaseEngine {
  public:
-  explicit PostgresqlEngine(const std::string& url)
-      : name_(PostgresqlName(url)), connection_(PostgresqlConnection(url)) {}
+  PostgresqlEngine(const std::string& url, bool shared)
+      : name_(PostgresqlName(url)), connection_(PostgresqlConnection(url)), shared_(shared) {}
 
   std::string Name() const override { return name_; }
 
   bool is_file() const override { return false; }
+  bool is_shared() const override { return shared_; }
 
   std::unique_ptr<soci::session> Connect() const override {
     try {
@@ -132,12 +137,23 @@ class PostgresqlEngine : public DatabaseEngine {
     // Not at once: a process that has just ended is heard of by the server a moment later.
     session << "SET lock_timeout = '3s'";
     try {
-      session << "SELECT pg_advisory_lock(1936420211, hashtext(current_schema()))";
+      session << std::string(shared_ ? "SELECT pg_advisory_lock_shared(" : "SELECT pg_advisory_lock(") +
+                     kDatabaseLock;
     } catch (const soci::postgresql_soci_error& error) {
       if (error.sqlstate() == kLockNotAvailable) throw InUse();
       throw;
     }
     session << std::string("SET ") + kLockTimeout;
+    // Who stops in the middle of a write keeps the other servers from theirs.
+    if (shared_) session << "SET idle_in_transaction_session_timeout = '10s'";
+  }
+
+  bool TryToLead(soci::session& session) const override {
+    if (!shared_) return true;
+    int leads = 0;
+    session << std::string("SELECT CASE WHEN pg_try_advisory_lock(") + kLeadLock + " THEN 1 ELSE 0 END",
+        soci::into(leads);
+    return leads == 1;
   }
 
   int SocketOf(soci::session& session) const override { return PQsocket(ConnectionOf(session)); }
@@ -169,7 +185,11 @@ class PostgresqlEngine : public DatabaseEngine {
 
   /// One that went within a transaction that had failed could not be told so.
   void ForgetStatements(soci::session& session) const override { session << "DEALLOCATE ALL"; }
-  void BeginWrite(soci::session& session) const override { session << "BEGIN"; }
+  void BeginWrite(soci::session& session) const override {
+    session << "BEGIN";
+    // A statement of its own: what comes after it sees what was committed until then.
+    if (shared_) session << std::string("SELECT pg_advisory_xact_lock(") + kWriteLock;
+  }
   void BeginChange(soci::session& session) const override { session << "SAVEPOINT one_change"; }
   void UndoChange(soci::session& session) const override { session << "ROLLBACK TO one_change"; }
   void EndChange(soci::session& session) const override { session << "RELEASE one_change"; }
@@ -212,14 +232,15 @@ class PostgresqlEngine : public DatabaseEngine {
  private:
   const std::string name_;
   const std::string connection_;
+  const bool shared_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<DatabaseEngine>> MakePostgresqlEngine(const std::string& url) {
+Result<std::unique_ptr<DatabaseEngine>> MakePostgresqlEngine(const std::string& url, bool shared) {
   SKMS_TRYV(CheckPostgresqlUrl(url));
   SKMS_TRYV(CheckPostgresqlEnvironment());
-  return std::unique_ptr<DatabaseEngine>(std::make_unique<PostgresqlEngine>(url));
+  return std::unique_ptr<DatabaseEngine>(std::make_unique<PostgresqlEngine>(url, shared));
 }
 
 }  // namespace skms::keystore

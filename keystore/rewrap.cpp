@@ -284,6 +284,7 @@ Result<hsm::TokenKeyGenerations> KeyStore::State::UseNewTokenKeys(
 }
 
 Result<hsm::TokenKeyGenerations> KeyStore::RotateTokenKeys(const Requester& by) {
+  SKMS_TRYV(state_->CheckLeads());
   return state_->UseNewTokenKeys(by, "token-keys.rotate", "", [&](std::uint32_t above) {
     return hsm::TokenCeremony(state_->module).MakeNext(above);
   });
@@ -291,6 +292,7 @@ Result<hsm::TokenKeyGenerations> KeyStore::RotateTokenKeys(const Requester& by) 
 
 Result<hsm::TokenKeyGenerations> KeyStore::JoinToken(const Requester& by, const std::string& label,
                                                      const std::string& fingerprint) {
+  SKMS_TRYV(state_->CheckLeads());
   return state_->UseNewTokenKeys(by, "token.join", "token=" + label + " join-key-sha256=" + fingerprint + " ",
                                  [&](std::uint32_t above) {
                                    return hsm::TokenCeremony(state_->module).Join(label, fingerprint, above);
@@ -298,6 +300,7 @@ Result<hsm::TokenKeyGenerations> KeyStore::JoinToken(const Requester& by, const 
 }
 
 Result<hsm::HeldGenerations> KeyStore::RetireTokenKeys(const Requester& by) {
+  SKMS_TRYV(state_->CheckLeads());
   State& state = *state_;
   const std::lock_guard alone(state.token_keys_mutex);
   // No run of the scheduler holds rows that it read before.

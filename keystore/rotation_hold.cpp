@@ -24,19 +24,24 @@ AuditEntry DoneBy(const PrincipalId& by, const char* action, const std::string& 
 Status KeyStore::HoldRotation(const PrincipalId& by, const RotationHold& hold) {
   State& state = *state_;
   const std::string value = std::to_string(hold.since) + ' ' + std::to_string(hold.leap) + ' ' + hold.reason;
-  return state.database->Write([&](soci::session& session) -> Status {
-    session << "DELETE FROM meta WHERE name = 'rotation_hold'";
-    session << "INSERT INTO meta (name, value) VALUES ('rotation_hold', :value)", soci::use(value);
-    return AppendAudit(session, state.clock, DoneBy(by, "rotation.hold", hold.reason));
-  });
+  return state.database->Write(
+      [&](soci::session& session) -> Status {
+        session << "DELETE FROM meta WHERE name = 'rotation_hold'";
+        session << "INSERT INTO meta (name, value) VALUES ('rotation_hold', :value)", soci::use(value);
+        return AppendAudit(session, state.clock, DoneBy(by, "rotation.hold", hold.reason));
+      },
+      Touches::kNothingDelivered);
 }
 
 Status KeyStore::ResumeRotation(const PrincipalId& by, const std::string& reason) {
   State& state = *state_;
-  return state.database->Write([&](soci::session& session) -> Status {
-    session << "DELETE FROM meta WHERE name = 'rotation_hold'";
-    return AppendAudit(session, state.clock, DoneBy(by, "rotation.resume", reason));
-  });
+  SKMS_TRYV(state.CheckLeads());
+  return state.database->Write(
+      [&](soci::session& session) -> Status {
+        session << "DELETE FROM meta WHERE name = 'rotation_hold'";
+        return AppendAudit(session, state.clock, DoneBy(by, "rotation.resume", reason));
+      },
+      Touches::kNothingDelivered);
 }
 
 Result<std::optional<RotationHold>> KeyStore::HeldRotation() {

@@ -169,7 +169,7 @@ Status KeyStore::State::CommitRotation(std::vector<std::pair<Selector, KeyChange
     }
     return Ok();
   };
-  SKMS_TRYV(database->Write(commit, Touches::kWhatTheCallerTells));
+  SKMS_TRYV(database->Write(commit, Touches::kWhatTheCallerTells, changing.places()));
   if (wipes) log_holds_wiped_ = true;
   return Ok();
 }

@@ -256,9 +256,16 @@ Status ToVersion9(soci::session& session) {
   return Ok();
 }
 
+/// What servers of one database tell each other (changed_elsewhere.h).
+Status ToVersion10(soci::session& session) {
+  session << "DROP TABLE IF EXISTS store_changes";
+  Run(session, "CREATE TABLE store_changes (number BIGINT PRIMARY KEY, places TEXT NOT NULL)");
+  return Ok();
+}
+
 // The step at index n leads from version n to n + 1.
 constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3, ToVersion4, ToVersion5,
-                                                ToVersion6, ToVersion7, ToVersion8, ToVersion9};
+                                                ToVersion6, ToVersion7, ToVersion8, ToVersion9, ToVersion10};
 static_assert(std::size(kSteps) == kSchemaVersion);
 
 }  // namespace

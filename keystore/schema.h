@@ -8,15 +8,14 @@
 
 namespace skms::keystore {
 
-inline constexpr int kSchemaVersion = 9;
+inline constexpr int kSchemaVersion = 10;
 
 /// All of them, as of kSchemaVersion.
-inline constexpr std::array<const char*, 17> kTables{
-    "approvals",     "audit",        "audit_checkpoints",
-    "group_members", "issuers",      "key_events",
-    "key_versions",  "meta",         "payloads",
-    "principals",    "recipients",   "service_records",
-    "services",      "state_counts", "subscription_positions",
+inline constexpr std::array<const char*, 18> kTables{
+    "approvals",     "audit",        "audit_checkpoints", "group_members",
+    "issuers",       "key_events",   "key_versions",      "meta",
+    "payloads",      "principals",   "recipients",        "service_records",
+    "services",      "state_counts", "store_changes",     "subscription_positions",
     "subscriptions", "val_groups"};
 
 /// Brings an empty or older database to kSchemaVersion, one transaction a step. Errors: kNewerSchema,

@@ -71,6 +71,8 @@ class SqliteEngine : public DatabaseEngine {
       if (answer != pragma.reads_back) throw PragmaRefused(pragma.name);
     }
   }
+  bool is_shared() const override { return false; }
+  bool TryToLead(soci::session& /*session*/) const override { return true; }
   /// Other processes are kept out by DatabaseLock.
   void BecomeWriter(soci::session& /*session*/) const override {}
   int SocketOf(soci::session& /*session*/) const override { return -1; }

@@ -25,7 +25,10 @@ struct QueuedWrite {
   bool outside_transaction = false;  ///< it comes alone
   std::chrono::seconds limit{30};
   Touches touches = Touches::kAnything;
-  std::promise<Status> done;
+  Places places{};
+  std::uint64_t decided = 0;  ///< Database::learnt() when it was
+  bool* overtaken = nullptr;  ///< set where it is refused because of a change elsewhere
+  std::promise<Status> done{};
 };
 
 class WriteQueue {

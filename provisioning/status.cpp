@@ -121,6 +121,11 @@ Status RunStatus(const Session& session, const Options& /*options*/) {
        "up to entry " + Cell(status.at("audit"), "signedUpTo") +
            (status.at("audit").contains("signedAt") ? ", " + Cell(status.at("audit"), "signedAt")
                                                     : std::string())}};
+  if (const json& store = status.at("store"); store.at("shared") == true)
+    lines.emplace_back("shared store", store.at("leads") == true
+                                           ? "this server leads"
+                                           : "led by " + (store.contains("leader") ? Cell(store, "leader")
+                                                                                   : std::string("nobody")));
   if (const json& audit = status.at("audit"); audit.contains("export")) {
     const json& exported = audit.at("export");
     lines.emplace_back("audit exported",

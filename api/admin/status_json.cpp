@@ -21,6 +21,14 @@ json RotationJson(const RotationReport& report) {
   return out;
 }
 
+json StoreJson(keystore::KeyStore& store) {
+  json out{{"shared", store.is_shared()}, {"leads", store.leads()}};
+  // Not to be had while the database is away, which stands elsewhere in the status.
+  if (const auto leader = store.Leader(); leader.has_value() && !leader.value().empty())
+    out["leader"] = leader.value();
+  return out;
+}
+
 }  // namespace
 
 Result<json> ReadStatus(const AdminDependencies& deps) {
@@ -52,6 +60,7 @@ Result<json> ReadStatus(const AdminDependencies& deps) {
               {"issuers", deps.store.Issuers().size()},
               {"keyVersions", keys},
               {"schemaVersion", deps.store.schema_version()},
+              {"store", StoreJson(deps.store)},
               {"audit", AuditJson(deps, audit)}};
 }
 

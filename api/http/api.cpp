@@ -75,6 +75,8 @@ class Api::State {
     routes_.push_back({std::move(method), pattern, Segments(pattern), std::move(handler), options});
   }
 
+  void SetAround(Around around) { around_ = std::move(around); }
+
   bool MayRunTwice(const Request& request) const {
     if (request.method == kGet) return true;
     const std::vector<std::string> path = Segments(request.path);
@@ -201,7 +203,8 @@ class Api::State {
     }
     const std::unique_ptr<State, LeaveAtEnd> admitted(this, LeaveAtEnd{*entered});
     try {
-      return route.handler(request, context, values);
+      const auto handle = [&] { return route.handler(request, context, values); };
+      return around_ ? around_(handle) : handle();
     } catch (const std::exception& exception) {
       // Its type only: a library's text may quote what the client sent.
       LogError("request " + context.request_id + ": exception of type " + typeid(exception).name());
@@ -247,6 +250,7 @@ class Api::State {
   }
 
   const Limits limits_;
+  Around around_;
   std::vector<Route> routes_;
   std::set<std::string> methods_;
   mutable std::mutex mutex_;
@@ -271,6 +275,8 @@ Api::~Api() = default;
 void Api::Add(std::string method, const std::string& pattern, Handler handler, RouteOptions options) {
   state_->Add(std::move(method), pattern, std::move(handler), options);
 }
+
+void Api::SetAround(Around around) { state_->SetAround(std::move(around)); }
 
 bool Api::MayRunTwice(const Request& request) const { return state_->MayRunTwice(request); }
 

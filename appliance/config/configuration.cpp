@@ -87,6 +87,8 @@ Status ReadTokens(const std::string& path, const YAML::Node& root, Configuration
 void ReadStore(SectionReader& reader, Configuration& out) {
   reader.Path("path", out.store.path);
   reader.Text("url", out.store.url);
+  reader.Flag("shared", out.store.shared);
+  reader.Text("server", out.store.server);
   reader.Number("answer_cache_bytes", out.store.answer_cache_bytes, 0, 1U << 30U);
 }
 
@@ -247,7 +249,12 @@ Status CheckUri(const Configuration& configuration, const char* key, const std::
 }
 
 Status CheckStoreUrl(const Configuration& configuration) {
-  if (configuration.store.url.empty()) return Ok();
+  if (configuration.store.url.empty()) {
+    if (!configuration.store.shared && configuration.store.server.empty()) return Ok();
+    return ConfigurationError(configuration.path +
+                              ": 'store.shared' and 'store.server' go with 'store.url': a file is one "
+                              "server's alone");
+  }
   const Status checked = keystore::CheckPostgresqlUrl(configuration.store.url);
   if (checked.has_value()) return Ok();
   return ConfigurationError(configuration.path + ": 'store.url' " + checked.error().detail);

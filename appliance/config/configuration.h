@@ -44,7 +44,9 @@ inline constexpr std::size_t kMaxTokens = 16;
 
 struct StoreSection {
   std::string path = "/var/lib/skms/skms.db";
-  std::string url;  ///< of PostgreSQL; empty: SQLite, at `path`
+  std::string url;      ///< of PostgreSQL; empty: SQLite, at `path`
+  bool shared = false;  ///< by several servers at once; with `url` alone
+  std::string server;   ///< this one's name among them; empty: the host's
   std::uint32_t answer_cache_bytes = 0;
 };
 

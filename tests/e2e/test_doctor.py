@@ -252,13 +252,14 @@ def found_in_database(appliance):
 def test_faults_of_the_database_are_found(tmp_path):
     appliance = stopped_database(tmp_path)
     assert found_in_database(appliance) == []
+    [today] = sqlite3.connect(tmp_path / "skms.db").execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
     change(appliance, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     [[check, verdict, seen, cure]] = found_in_database(appliance)
     assert (check, verdict) == ("schema", "fail") and "version 99" in seen and "skms-server" in cure
     change(appliance, "UPDATE meta SET value = '7' WHERE name = 'schema_version'")
     [[check, verdict, seen, cure]] = found_in_database(appliance)
     assert (check, verdict) == ("schema", "warn") and cure == "systemctl restart skmsd"
-    change(appliance, "UPDATE meta SET value = '9' WHERE name = 'schema_version'",
+    change(appliance, f"UPDATE meta SET value = '{today}' WHERE name = 'schema_version'",
            f"UPDATE audit SET time_ms = {int(time.time() + 9000) * 1000} WHERE seq = (SELECT max(seq) FROM audit)")
     [[check, verdict, seen, cure]] = found_in_database(appliance)
     assert (check, verdict, cure) == ("clock and database", "fail", "timedatectl status") and "in the future" in seen

@@ -1,0 +1,177 @@
+"""Several servers on one database: one truth, one leader, and the loss of one is nobody else's."""
+
+import json
+import pathlib
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from appliance import Appliance, wait_for
+from edge_load import Askers
+from shared_store import kids, leads, member, pair
+from several_tokens import opened
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "postgresql"))
+import cluster  # noqa: E402: it stands in the neighbouring suite
+
+pytestmark = pytest.mark.skipif(not cluster.INSTALLED, reason="no PostgreSQL server is installed")
+CACHE = {"store__answer_cache_bytes": 1 << 24}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with cluster.running() as one:
+        yield one
+
+
+@pytest.fixture
+def database(server, request):
+    name = f"case_{abs(hash(request.node.name))}"
+    server.make_database(name)
+    yield server.url(name)
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
+
+
+def name_in(url):
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+def of(user):
+    return f"val-service-id=s&valUserId={user}"
+
+
+def test_both_hand_out_the_same_keys_and_no_first_key_is_made_twice(server, database, tmp_path):
+    with pair(database, tmp_path) as (a, b):
+        users = [f"user-{number}" for number in range(24)]
+        with ThreadPoolExecutor(16) as pool:
+            asked = [(user, [pool.submit(one.get, of(user)) for one in (a, b, a, b)]) for user in users]
+            for user, answers in asked:
+                assert len({tuple(kids(each.result())) for each in answers}) == 1, user
+        assert int(server.sql("SELECT count(*) FROM key_versions", name_in(database))) == len(users)
+        assert opened(a, users=5) == opened(b, users=5)
+        for one in (a, b):
+            assert one.ctl_json("audit", "verify")["whole"]
+
+
+@pytest.mark.parametrize("cache", [CACHE, {}], ids=["cached", "uncached"])
+def test_what_one_has_acknowledged_counts_on_the_other_at_once(database, tmp_path, cache):
+    with pair(database, tmp_path, **cache) as (a, b):
+        kid = kids(b.get(of("alice")))[0]
+        for turn in range(12):
+            changing, asked = (a, b) if turn % 2 else (b, a)
+            assert kids(asked.get(of("alice"))) == [kid] == kids(asked.get(of("alice")))
+            changing.ctl("key", "suspend", kid, "--reason", "test")
+            assert asked.get(of("alice")).status == 404
+            changing.ctl("key", "resume", kid, "--reason", "test")
+            assert kids(asked.get(of("alice"))) == [kid]
+            # What stands in the directory, which each keeps in memory.
+            changing.ctl("service", "set", "s", "--remove-reader", "val-1")
+            assert asked.get(of("alice")).status == 404
+            changing.ctl("principal", "remove", "val-1")
+            assert asked.get(of("alice")).status == 403
+            changing.ctl("principal", "add", "val-1", "--certificate", a.directory / "val-1.pem")
+            assert asked.get(of("alice")).status == 404
+            changing.ctl("service", "set", "s", "--add-reader", "val-1")
+            assert kids(asked.get(of("alice"))) == [kid]
+
+
+def test_changes_of_both_at_once_are_all_carried_out_or_told(server, database, tmp_path):
+    with pair(database, tmp_path) as (a, b):
+        def add(one, number):
+            return one.try_ctl("service", "add", f"{one.directory.name}-{number}", "--reader", "val-1")
+
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = {}
+            for number in range(20):
+                for one, done in [(one, pool.submit(add, one, number)) for one in (a, b)]:
+                    outcomes[f"{one.directory.name}-{number}"] = done
+            outcomes = {name: done.result() for name, done in outcomes.items()}
+        carried_out = {name for name, done in outcomes.items() if done.returncode == 0}
+        assert all(done.returncode in (0, 4, 5) for done in outcomes.values()), {done.stderr for done in outcomes.values()}
+        assert len(carried_out) > 20
+        there = set(server.sql("SELECT id FROM services", name_in(database)).split()) - {"s", "t"}
+        assert there == carried_out
+        for one in (a, b):
+            wait_for(lambda one=one: {each["id"] for each in one.ctl_json("service", "list")["services"]} == there | {"s", "t"}, "the list")
+
+
+def test_one_leads_and_another_takes_over_when_it_ends_or_is_killed(server, database, tmp_path):
+    with pair(database, tmp_path) as (a, b):
+        assert not leads(b) and b.ctl_json("status")["store"]["leader"] == "a"
+        assert "led by a" in b.ctl("status")
+        refused = b.try_ctl("kek", "rotate")
+        assert refused.returncode != 0 and "ask 'a'" in refused.stderr, refused
+        a.process.send_signal(signal.SIGKILL)
+        a.process.wait()
+        wait_for(lambda: leads(b), "b to lead")
+        a.start()
+        assert not leads(a)
+        assert b.stop() == 0
+        wait_for(lambda: leads(a), "a to lead again")
+        b.start()
+        assert not leads(b) and a.ctl_json("audit", "verify")["whole"]
+        led = server.sql("SELECT reason FROM audit WHERE action = 'server.lead' ORDER BY seq", name_in(database)).split()
+        assert led == ["server=a", "server=b", "server=a"]
+
+
+def test_rotation_is_done_by_one_and_counts_on_both(server, database, tmp_path):
+    with pair(database, tmp_path, **CACHE) as (a, b):
+        a.ctl("service", "set", "s", "--crypto-period", "2s", "--overlap", "1s")
+        first = kids(b.get(of("alice")))
+        wait_for(lambda: kids(b.get(of("alice"))) != first and kids(a.get(of("alice"))) != first, "the next version")
+        wait_for(lambda: int(server.sql("SELECT max(version) FROM key_versions", name_in(database))) >= 4, "four versions")
+        rows = server.sql("SELECT count(*), count(DISTINCT version) FROM key_versions", name_in(database)).strip().split("|")
+        assert rows[0] == rows[1]
+
+
+def test_the_loss_of_one_server_under_load_is_nobody_elses(database, tmp_path):
+    with pair(database, tmp_path) as (a, b), Askers(b, clients=6) as of_b:
+        for _ in range(3):
+            before = of_b.served
+            a.process.send_signal(signal.SIGKILL)
+            a.process.wait()
+            wait_for(lambda before=before: of_b.served > before + 200, "answers")
+            a.start()
+            assert opened(a, users=3) == opened(b, users=3)
+        assert not of_b.failed, of_b.failed[:5]
+
+
+def test_token_keys_changed_by_one_are_used_by_the_other_under_load(database, tmp_path):
+    with pair(database, tmp_path) as (a, b), Askers(b, clients=4) as of_b:
+        keys = opened(b, users=6)
+        for _ in range(2):
+            a.ctl("kek", "rotate")
+            wait_for(lambda: a.ctl_json("kek", "status")["phase"] == "done", "every row")
+            new = kids(b.get(of("after-rotation")))
+            assert new == kids(a.get(of("after-rotation")))
+            assert opened(b, users=6) == keys
+        too_soon = a.try_ctl("kek", "retire", "--yes")
+        assert too_soon.returncode != 0 and "try again in two minutes" in too_soon.stderr, too_soon
+        assert not of_b.failed, of_b.failed[:5]
+
+
+def test_one_that_has_the_database_for_himself_and_those_who_share_it_keep_each_other_out(database, tmp_path):
+    a = member(tmp_path / "a", database, "a")
+    a.start()
+    try:
+        (tmp_path / "alone").mkdir()
+        alone = Appliance(tmp_path / "alone", store__url=database).prepare()
+        done = alone.run_skmsd()
+        assert done.returncode == 1 and "is in use by another skmsd or skmsctl" in done.stderr
+        assert a.stop() == 0
+        a.write_config(store__shared="false", store__server="''")
+        a.start()
+        b = member(tmp_path / "b", database, "b", a)
+        done = b.run_skmsd()
+        assert done.returncode == 1 and "is in use by another skmsd or skmsctl" in done.stderr
+    finally:
+        a.stop()
+
+
+def test_a_file_cannot_be_shared(tmp_path):
+    appliance = Appliance(tmp_path, store__shared="true").prepare()
+    done = appliance.run_skmsd("--check-config")
+    assert done.returncode == 3 and "'store.shared' and 'store.server' go with 'store.url'" in done.stderr
