@@ -19,6 +19,7 @@
 #include "api/seal/seal_x1.h"
 #include "appliance/host_accounts.h"
 #include "appliance/listeners.h"
+#include "appliance/overtaken.h"
 #include "appliance/published.h"
 #include "base/log.h"
 #include "hsm/profile.h"
@@ -125,20 +126,6 @@ std::string ServerName(const Configuration& configuration) {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string();
 }
 
-/// Where another server's change came between what a request was decided by and what it wrote, it is decided
-/// again; a few times, for the others may go on changing.
-http::Api::Around DecideUntilNotOvertaken(const keystore::KeyStore& store) {
-  constexpr int kTries = 5;
-  if (!store.is_shared()) return {};
-  return [&store](const std::function<http::Response()>& handle) {
-    for (int i = 1;; ++i) {
-      const keystore::Decision decision = store.Decide();
-      http::Response response = handle();
-      if (!decision.overtaken() || i == kTries) return response;
-    }
-  };
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Appliance>> Appliance::Open(const Configuration& configuration,
@@ -231,7 +218,7 @@ Result<std::unique_ptr<http::Transport>> Appliance::Listener(const Configuration
 
 Status Appliance::WireSeal(const Configuration& configuration) {
   api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
-  api_->SetAround(DecideUntilNotOvertaken(*store_));
+  api_->SetAround(AroundDeliveries(*store_));
   const auto window_ms = static_cast<std::int64_t>(configuration.access_token.time_window_s) * 1000;
   const seal::SealDependencies dependencies{*store_, *authenticator_, clock_};
   published_ = std::make_unique<PublishedDocument>(configuration, *module_);
@@ -259,7 +246,7 @@ Status Appliance::WireSeal(const Configuration& configuration) {
 Status Appliance::WireUe(const Configuration& configuration) {
   const ListenUeSection& section = configuration.listen_ue;
   ue_api_ = std::make_unique<http::Api>(LimitsFrom(configuration.limits));
-  ue_api_->SetAround(DecideUntilNotOvertaken(*store_));
+  ue_api_->SetAround(AroundDeliveries(*store_));
   const auto for_ues = [this, uri = section.uri]() -> Result<seal::DiscoveryDocument> {
     SKMS_TRY(seal::DiscoveryDocument document, published_->Current());
     document.skms_uri = uri;

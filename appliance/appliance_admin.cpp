@@ -9,6 +9,7 @@
 #include "appliance/appliance.h"
 #include "appliance/host_accounts.h"
 #include "appliance/listeners.h"
+#include "appliance/overtaken.h"
 
 namespace skms::appliance {
 
@@ -16,6 +17,7 @@ Status Appliance::WireAdmin(const Configuration& configuration) {
   SKMS_TRY(admin::AdminAccess access, FindAdminAccess(configuration));
   const std::optional<gid_t> group = access.admin_group;
   admin_api_ = std::make_unique<http::Api>(http::Limits{});
+  admin_api_->SetAround(AroundAdministration(*store_));
   admin::AdminDependencies dependencies{
       .store = *store_,
       .module = *module_,

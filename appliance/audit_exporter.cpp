@@ -225,7 +225,7 @@ Status AuditExporter::Send() {
   SKMS_TRYV(FindPosition());
   SKMS_TRY(const auto last, store_.LastCheckpoint());
   if (!last) return Ok();
-  while (!IsOver() && Before(position(), last->seq, last->number)) {
+  while (!IsOver() && store_.leads() && Before(position(), last->seq, last->number)) {
     SKMS_TRY(const bool more, SendPage(*last));
     if (!more) break;
   }

@@ -43,6 +43,8 @@ void AuditKeeper::ReadLast() {
   const Lock lock(mutex_);
   report_.signed_up_to = last.value()->seq;
   report_.signed_at_ms = last.value()->time_ms;
+  report_.trouble.clear();
+  report_.late = false;
 }
 
 void AuditKeeper::Stop() {

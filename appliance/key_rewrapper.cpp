@@ -73,6 +73,9 @@ void KeyRewrapper::Loop() {
   }
 }
 
+/// Until somebody begins; or the lead may have been lost and won.
+milliseconds KeyRewrapper::Idle() const { return store_.is_shared() ? kAfterTrouble : kForEver; }
+
 milliseconds KeyRewrapper::Trouble(const Error& error) {
   const Lock lock(mutex_);
   if (report_.trouble != error.Describe()) LogWarning("token keys: re-wrapping waits: " + error.Describe());
@@ -106,7 +109,7 @@ milliseconds KeyRewrapper::Count() {
     report_.phase = RewrapReport::Phase::kDone;
     // Whoever read a row before the count may have read it as it was.
     if (!begin_) all_since_ = now;
-    return kForEver;
+    return Idle();
   }
   const bool none_left = on_the_way && walk_.rewrapped == 0 && walk_.overtaken == 0;
   if (none_left) {
@@ -156,7 +159,13 @@ milliseconds KeyRewrapper::Step() {
     StandBy();
     return kAfterTrouble;
   }
+  // Another server may have led in between.
+  if (const std::uint64_t term = store_.term(); term != term_) {
+    StandBy();
+    term_ = term;
+  }
   if (!counted_) return Count();
+  if (report().phase == RewrapReport::Phase::kDone) return Idle();
   at_work_since_ = steady_clock::now();
   const std::size_t rows = std::clamp<std::size_t>(options_.rows_per_second / 4, 1, kMostRowsInAStep);
   keystore::RewrapRun run;

@@ -45,6 +45,7 @@ class KeyRewrapper {
   /// How long to wait before the next step.
   std::chrono::milliseconds Step();
   void StandBy();
+  std::chrono::milliseconds Idle() const;
   std::chrono::milliseconds Count();
   /// After each row, so that requests meet short work again and again and not a long piece of it.
   void Pause();
@@ -63,6 +64,7 @@ class KeyRewrapper {
   keystore::RewrapCursor cursor_;
   keystore::RewrapRun walk_;  ///< of this walk
   bool counted_ = false;
+  std::uint64_t term_ = 0;  ///< of the thread alone
   bool begin_ = false;
   bool stop_ = false;
   std::thread thread_;

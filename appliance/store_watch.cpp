@@ -36,7 +36,9 @@ void StoreWatch::Loop() {
 }
 
 void StoreWatch::Look() {
-  const Status looked = store_.LookAround();
+  Status looked = store_.LookAround();
+  if (const Status sought = store_.SeekLead(); looked.has_value())
+    looked = sought.has_error() ? Status(sought.error()) : Ok();
   const bool leads = store_.leads();
   if (leads != led_)
     LogInfo(leads ? "this server leads: rotation, re-wrapping, notifications and the audit chain's signatures"

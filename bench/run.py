@@ -19,6 +19,7 @@ import life
 import memory
 import overload
 import pools
+import servers
 import token_keys
 import tokens
 from pools import CREATE, DELIVER
@@ -196,7 +197,7 @@ def calls(bench, numbers):
 
 
 def main():
-    parts = ("raw", "cached", "memory", "overload", "pools", "life", "kek")
+    parts = ("raw", "cached", "memory", "overload", "servers", "pools", "life", "kek")
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     parser.add_argument("--quick", action="store_true", help="a second a row instead of four")
@@ -226,6 +227,9 @@ def main():
             if "overload" in wanted and token_type is tokens.SoftHsm:
                 with tempfile.TemporaryDirectory(prefix="skms-bench-") as another:
                     overload.measure(Bench, arguments, another, numbers)
+            if "servers" in wanted and token_type is tokens.SoftHsm:
+                with tempfile.TemporaryDirectory(prefix="skms-bench-") as another:
+                    servers.measure(Bench, arguments, another, numbers)
             if "pools" in wanted:
                 print(pools.HEAD)
                 pools.measure(bench, numbers)

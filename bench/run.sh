@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the daemon beside the raw token in one run and prints ratios. ./bench/run.sh [--quick] [--json FILE] [--only raw|cached|memory|overload|pools|life|kek] [--records N]
+# Measures the daemon beside the raw token in one run and prints ratios. ./bench/run.sh [--quick] [--json FILE] [--only raw|cached|memory|overload|servers|pools|life|kek] [--records N]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 "$root/provisioning/install_packages.sh" "$root/tests/packages.txt"

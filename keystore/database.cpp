@@ -32,6 +32,7 @@ namespace skms::keystore {
 namespace {
 
 constexpr std::size_t kReaders = 4;
+constexpr int kTries = 8;  // of what others overtake
 
 // What a server that does not answer may cost those who wait.
 constexpr std::chrono::seconds kLongestWrite{30};
@@ -111,6 +112,17 @@ class Database::State {
     }
     return WriteAnyway(std::move(work), touches, kLongestWrite, std::move(places));
   }
+  Status WriteUndecided(const DatabaseWork& work) {
+    for (int i = 1;; ++i) {
+      bool overtaken = false;
+      QueuedWrite write;
+      write.work = work;
+      write.decided = learnt_;
+      write.overtaken = &overtaken;
+      Status done = queue_.Add(std::move(write)).get();
+      if (!overtaken || i == kTries) return done;
+    }
+  }
   Status WriteAnyway(DatabaseWork work, Touches touches, std::chrono::seconds limit = kLongestWrite,
                      Places places = {}) {
     const auto begun = std::chrono::steady_clock::now();
@@ -125,8 +137,7 @@ class Database::State {
     write.overtaken = &overtaken;
     Status done = queue_.Add(std::move(write)).get();
     if (decision != nullptr && overtaken) decision->BeOvertaken();
-    if (decision != nullptr && done.has_value() && touches != Touches::kNothingDelivered)
-      decision->HaveWritten();
+    if (decision != nullptr && done.has_value()) decision->HaveWritten(touches != Touches::kNothingDelivered);
     meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
     return done;
   }
@@ -167,14 +178,27 @@ class Database::State {
 
   Status LookAround() {
     if (!engine().is_shared()) return Ok();
-    SKMS_TRYV(
-        WriteAnyway([](soci::session& /*session*/) -> Status { return Ok(); }, Touches::kNothingDelivered));
-    if (leads_) return Ok();
-    return OutsideTransaction([this](soci::session& session) -> Status {
-      leads_ = engine().TryToLead(session);
+    const std::uint64_t before = learnt_;
+    Status looked =
+        WriteAnyway([](soci::session& /*session*/) -> Status { return Ok(); }, Touches::kNothingDelivered);
+    // Refused because something was learnt is all that is wanted.
+    return looked.has_error() && learnt_ != before ? Ok() : std::move(looked);
+  }
+  Status SeekLead(bool may_lead) {
+    if (!engine().is_shared() || (may_lead && leads_)) return Ok();
+    return OutsideTransaction([this, may_lead](soci::session& session) -> Status {
+      if (!may_lead) {
+        leads_ = false;
+        engine().LeadNoMore(session);
+      } else if (engine().TryToLead(session)) {
+        ++term_;
+        leads_ = true;
+      }
       return Ok();
     });
   }
+  void DoubtLead() { leads_ = false; }
+  std::uint64_t term() const { return term_; }
   bool leads() const { return leads_ || !engine().is_shared(); }
   std::uint64_t learnt() const { return learnt_; }
 
@@ -274,6 +298,8 @@ class Database::State {
 
   /// Everything is learnt, and all that waits is decided again by whoever waits for it.
   Status BeOvertaken(std::vector<QueuedWrite>& batch) {
+    // Where the connection was lost as well, the next one learns.
+    if (!writing_) return Overtaken();
     SKMS_TRYV(FindNewestChange());
     SKMS_TRYV(LearnAnew());
     for (QueuedWrite& one : batch) {
@@ -371,6 +397,7 @@ class Database::State {
   std::atomic<std::uint64_t> changes_{0};
   std::atomic<std::uint64_t> learnt_{0};
   std::atomic<bool> leads_{false};
+  std::atomic<std::uint64_t> term_{0};
   std::int64_t seen_ = 0;  ///< the last change elsewhere, or of our own, that is known; of the writer alone
   StoreMeter meter_;
   std::thread writer_;
@@ -482,6 +509,7 @@ Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
 Status Database::Write(DatabaseWork work, Touches touches, Places places) {
   return state_->Write(std::move(work), touches, std::move(places));
 }
+Status Database::WriteUndecided(const DatabaseWork& work) { return state_->WriteUndecided(work); }
 Status Database::WriteAtLength(DatabaseWork work) {
   return state_->WriteAnyway(std::move(work), Touches::kAnything, kAtLength);
 }
@@ -493,6 +521,9 @@ std::uint64_t Database::learnt() const { return state_->learnt(); }
 bool Database::is_shared() const { return state_->engine().is_shared(); }
 Status Database::LookAround() { return state_->LookAround(); }
 bool Database::leads() const { return state_->leads(); }
+Status Database::SeekLead(bool may_lead) { return state_->SeekLead(may_lead); }
+void Database::DoubtLead() { state_->DoubtLead(); }
+std::uint64_t Database::term() const { return state_->term(); }
 void Database::OnChangedElsewhere(std::function<void(const Places&)> changed) {
   state_->OnChangedElsewhere(std::move(changed));
 }

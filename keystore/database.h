@@ -76,6 +76,8 @@ class Database {
   /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not
   /// be told as it must be. WriteAnyway and what is patient go on.
   void RefuseWrites(std::string why);
+  /// As Write, for what nothing in memory decided: it is tried again where others overtake it.
+  Status WriteUndecided(const DatabaseWork& work);
   /// As Write, for what may take hours with nobody else at the database.
   Status WriteAtLength(DatabaseWork work);
   /// As Write, for what is no decision.
@@ -106,12 +108,17 @@ class Database {
   bool is_shared() const;
   /// Grows when what is in memory was learnt anew, because of a change elsewhere or a lost connection.
   std::uint64_t learnt() const;
-  /// Learns what was changed elsewhere, though nothing is to be written; and leads, if no other server does.
-  /// Errors: as Write.
+  /// Learns what was changed elsewhere, though nothing is to be written. Errors: as Write.
   Status LookAround();
-  /// Whether this server does what one alone must do. Not shared: always. May be untrue for as long as two
-  /// calls of LookAround lie apart.
+  /// Leads from now on, if no other server does; or no more. Errors: as Write.
+  Status SeekLead(bool may_lead);
+  /// Whether this server does what one alone must do. Not shared: always. Where the connection is lost it may
+  /// be untrue until that is seen.
   bool leads() const;
+  /// It is not known whether it leads still: until SeekLead it does not.
+  void DoubtLead();
+  /// How often it has taken the lead.
+  std::uint64_t term() const;
   /// `changed` hears of keys that another server has changed, before anything is written; of all else
   /// `reconnected` does.
   void OnChangedElsewhere(std::function<void(const Places&)> changed);

@@ -62,7 +62,7 @@ void Connections::Close(std::unique_ptr<Connection>& connection) {
 }
 
 void Connections::Refuse(std::unique_ptr<Connection>& connection, Use use, const std::string& why) {
-  connection->broken = true;
+  if (connection) connection->broken = true;
   Close(connection);
   Rest();
   SetTrouble(use, why);

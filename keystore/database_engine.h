@@ -39,6 +39,7 @@ class DatabaseEngine {
   /// Whether this connection, which writes, leads from now on, until it ends: of all servers that share the
   /// database one does.
   virtual bool TryToLead(soci::session& session) const = 0;
+  virtual void LeadNoMore(soci::session& session) const = 0;
   /// -1: there is none.
   virtual int SocketOf(soci::session& session) const = 0;
   /// What SOCI threw; without the values that a statement was given, which may be user identities.

@@ -21,19 +21,26 @@ class Decision {
   ~Decision();
 
   /// It was refused because of a change elsewhere, and nothing of it was carried out: to be made again.
-  bool overtaken() const { return overtaken_ && !wrote_; }
+  bool overtaken() const { return overtaken_ && !changed_; }
+  /// Something was written, and what was changed elsewhere until then taken account of.
+  bool wrote() const { return wrote_; }
 
   /// This thread's; nullptr: there is none.
   static Decision* Current();
   std::uint64_t learnt() const { return learnt_; }
   void BeOvertaken() { overtaken_ = true; }
-  void HaveWritten() { wrote_ = true; }
+  /// `changed`: more than an entry that says what was decided.
+  void HaveWritten(bool changed) {
+    wrote_ = true;
+    changed_ = changed_ || changed;
+  }
 
  private:
   const std::uint64_t learnt_;
   Decision* const former_;
   bool overtaken_ = false;
   bool wrote_ = false;
+  bool changed_ = false;
 };
 
 }  // namespace skms::keystore

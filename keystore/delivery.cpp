@@ -253,8 +253,9 @@ Status KeyStore::State::MakeDelivery(const Requester& by, const Service& service
   // Before a key is made that nobody could have.
   SKMS_TRYV(CheckDestination(service, to));
   Versions versions;
+  // Whoever comes into a group is told by his own selector, which has keys of its own or not.
+  if (own || member) made.selectors.push_back(selector);
   if (own) {
-    made.selectors.push_back(selector);
     SKMS_TRY(versions, OwnVersions(by, service, selector));
   }
   versions = Ranked(std::move(versions));

@@ -15,17 +15,42 @@ namespace skms::keystore {
 namespace {
 
 /// Reads, checks and stores one table of the directory.
-template <class Entry, class Add>
-Status LoadTable(Result<std::vector<StoredEntry<Entry>>> rows, hsm::CryptoModule& module, const char* what,
-                 const Add& add) {
-  if (rows.has_error()) return rows.error();
-  for (StoredEntry<Entry>& row : rows.value()) {
-    SKMS_TRYV(CheckRowMac(module, FieldsOf(row.entry), row.mac,
-                          std::string(what) + " '" + row.entry.id.value() + "'"));
-    add(std::move(row.entry));
+class TableLoad {
+ public:
+  /// `known`: digests of rows whose MACs were right when the table was loaded last.
+  TableLoad(hsm::CryptoModule& module, const std::set<Sha256Digest>& known)
+      : module_(module), known_(known) {}
+
+  template <class Entry, class Add>
+  Status operator()(Result<std::vector<StoredEntry<Entry>>> rows, const char* what, const Add& add) {
+    if (rows.has_error()) return rows.error();
+    for (StoredEntry<Entry>& row : rows.value()) {
+      const RowFields fields = FieldsOf(row.entry);
+      const Sha256Digest digest = DigestOf(fields, row.mac);
+      if (known_.count(digest) == 0)
+        SKMS_TRYV(
+            CheckRowMac(module_, fields, row.mac, std::string(what) + " '" + row.entry.id.value() + "'"));
+      checked_.insert(digest);
+      add(std::move(row.entry));
+    }
+    return Ok();
   }
-  return Ok();
-}
+
+  std::set<Sha256Digest> TakeChecked() { return std::move(checked_); }
+
+ private:
+  static Sha256Digest DigestOf(const RowFields& fields, const RowMac& mac) {
+    Bytes octets;
+    AppendField(octets, std::string_view(AsText(fields.octets())));
+    AppendField(octets, std::to_string(mac.generation));
+    AppendField(octets, mac.text);
+    return Sha256(octets);
+  }
+
+  hsm::CryptoModule& module_;
+  const std::set<Sha256Digest>& known_;
+  std::set<Sha256Digest> checked_;
+};
 
 void Index(DirectorySnapshot& snapshot, const Principal& principal) {
   snapshot.principals[principal.id.value()] = principal;
@@ -88,19 +113,21 @@ Result<std::unique_ptr<Directory>> Directory::Load(Database& database, hsm::Cryp
 
 Status Directory::Reload() {
   auto loaded = std::make_shared<DirectorySnapshot>();
-  SKMS_TRYV(LoadTable(ReadServices(database_), module_, "service", [&](Service service) {
+  TableLoad load(module_, checked_);
+  SKMS_TRYV(load(ReadServices(database_), "service", [&](Service service) {
     loaded->services.insert_or_assign(service.id.value(), std::move(service));
   }));
-  SKMS_TRYV(LoadTable(ReadPrincipals(database_), module_, "principal",
-                      [&](const Principal& principal) { Index(*loaded, principal); }));
-  SKMS_TRYV(LoadTable(ReadRecipients(database_), module_, "recipient",
-                      [&](const RecipientEntry& recipient) { Index(*loaded, recipient); }));
-  SKMS_TRYV(LoadTable(ReadIssuers(database_), module_, "issuer", [&](Issuer issuer) {
+  SKMS_TRYV(load(ReadPrincipals(database_), "principal",
+                 [&](const Principal& principal) { Index(*loaded, principal); }));
+  SKMS_TRYV(load(ReadRecipients(database_), "recipient",
+                 [&](const RecipientEntry& recipient) { Index(*loaded, recipient); }));
+  SKMS_TRYV(load(ReadIssuers(database_), "issuer", [&](Issuer issuer) {
     loaded->issuers.insert_or_assign(issuer.id.value(), std::move(issuer));
   }));
-  SKMS_TRYV(LoadTable(ReadSubscriptions(database_), module_, "subscription", [&](Subscription subscription) {
+  SKMS_TRYV(load(ReadSubscriptions(database_), "subscription", [&](Subscription subscription) {
     loaded->subscriptions.insert_or_assign(subscription.id.value(), std::move(subscription));
   }));
+  checked_ = load.TakeChecked();
   const std::lock_guard lock(snapshot_mutex_);
   loaded->version = snapshot_ ? snapshot_->version + 1 : 1;
   snapshot_ = std::move(loaded);
@@ -131,17 +158,14 @@ Status Directory::Change(AuditEntry entry, const DatabaseWork& row, const Edit& 
 }
 
 std::uint64_t Directory::Publish(const Edit& edit) {
-  for (;;) {
-    const auto former = snapshot();
-    auto next = std::make_shared<DirectorySnapshot>(*former);
-    edit(*next);
-    const std::uint64_t version = ++next->version;
-    const std::lock_guard lock(snapshot_mutex_);
-    // It may have been read anew meanwhile, and two that differ must not bear one version.
-    if (snapshot_ != former) continue;
-    snapshot_ = std::move(next);
-    return version;
-  }
+  const auto former = snapshot();
+  auto next = std::make_shared<DirectorySnapshot>(*former);
+  edit(*next);
+  ++next->version;
+  const std::lock_guard lock(snapshot_mutex_);
+  // Read anew since the commit it holds the change, and perhaps what came after it.
+  if (snapshot_->version == decided_on_) snapshot_ = std::move(next);
+  return snapshot_->version;
 }
 
 Status Directory::AddPrincipal(const Requester& by, const Principal& principal) {
@@ -307,7 +331,9 @@ Status Directory::SetIssuerKeys(const Requester& by, const Issuer& fetched_for, 
   const auto now = snapshot();
   const auto present = now->issuers.find(id.value());
   if (present == now->issuers.end()) return NotFound("there is no issuer '" + id.value() + "'");
-  if (present->second.jwks_uri != fetched_for.jwks_uri || present->second.jwks_ca != fetched_for.jwks_ca)
+  // Another server may have fetched later ones, while these were on their way.
+  if (present->second.jwks_uri != fetched_for.jwks_uri || present->second.jwks_ca != fetched_for.jwks_ca ||
+      (present->second.jwks != fetched_for.jwks && present->second.jwks != jwks))
     return ChangedMeanwhile("issuer '" + id.value() + "' was changed while its keys were fetched");
   if (present->second.jwks == jwks) return Ok();
   Issuer issuer = present->second;

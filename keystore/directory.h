@@ -70,8 +70,8 @@ class Directory {
   /// Writes `row` and the audit entry, then publishes the snapshot that `edit` makes. Called with
   /// change_mutex_ held.
   Status Change(AuditEntry entry, const DatabaseWork& row, const Edit& edit);
-  /// The next snapshot, with what `edit` makes of the present one, which it may be shown more than once. Its
-  /// version.
+  /// The next snapshot, with what `edit` makes of the present one, unless all was read anew since it was
+  /// written. The version that counts now.
   std::uint64_t Publish(const Edit& edit);
   Status CheckService(const Service& service) const;
   /// `former` is nullptr for a new one.
@@ -80,8 +80,9 @@ class Directory {
   Database& database_;
   hsm::CryptoModule& module_;
   const Clock& clock_;
-  std::mutex change_mutex_;       ///< one change at a time
-  std::uint64_t decided_on_ = 0;  ///< version of the snapshot, of the change that is being made
+  std::mutex change_mutex_;         ///< one change at a time
+  std::set<Sha256Digest> checked_;  ///< rows of the last Reload, which one thread at a time does
+  std::uint64_t decided_on_ = 0;    ///< version of the snapshot, of the change that is being made
   mutable std::mutex snapshot_mutex_;
   std::shared_ptr<const DirectorySnapshot> snapshot_;
 };

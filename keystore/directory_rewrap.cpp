@@ -76,6 +76,8 @@ Result<std::int64_t> Directory::Rewrap(const hsm::TokenKeyGenerations& use) {
       services.size() + principals.size() + recipients.size() + issuers.size() + subscriptions.size();
   if (count == 0) return std::int64_t{0};
   SKMS_TRYV(database_.Write([&](soci::session& session) -> Status {
+    if (snapshot()->version != decided_on_)
+      return ChangedMeanwhile("the directory was read anew meanwhile; try again");
     SKMS_TRYV(WriteAnew(session, "services", services));
     SKMS_TRYV(WriteAnew(session, "principals", principals));
     SKMS_TRYV(WriteAnew(session, "recipients", recipients));
@@ -83,7 +85,7 @@ Result<std::int64_t> Directory::Rewrap(const hsm::TokenKeyGenerations& use) {
     return WriteAnew(session, "subscriptions", subscriptions);
   }));
   if (!recipients.empty()) {
-    Publish([&](DirectorySnapshot& next) {
+    decided_on_ = Publish([&](DirectorySnapshot& next) {
       for (const Replaced<RecipientEntry>& row : recipients)
         next.recipients.insert_or_assign(row.now.entry.id.value(), row.now.entry);
     });

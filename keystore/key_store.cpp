@@ -90,6 +90,7 @@ Result<std::unique_ptr<KeyStore>> KeyStore::Open(const StoreOptions& options, hs
                                        std::move(lasting_key), lasting, options.answer_cache_bytes);
   state->payloads_exist = payloads;
   state->server = options.server;
+  SKMS_TRY(state->token_key_use_text, ReadTokenKeyUseText(*state->database));
   state->HearOfOthers();
   return std::unique_ptr<KeyStore>(new KeyStore(std::move(state)));
 }

@@ -253,9 +253,16 @@ class KeyStore {
   bool is_shared() const;
   /// What a thread decides from now on, while it lives.
   Decision Decide() const;
-  /// Learns what other servers have changed; leads, if no other one does. Whoever writes learns as much
-  /// before. Errors: kStoreUnavailable, kStorage.
+  /// Whether what is in memory was learnt anew since it began.
+  bool HasLearntSince(const Decision& decision) const;
+  /// Learns what other servers have changed. Whoever writes learns as much before. Errors:
+  /// kStoreUnavailable, kStorage.
   Status LookAround();
+  /// Leads from now on, if no other server does, and tells it in the audit chain; no more, where no token
+  /// serves. Errors: as LookAround.
+  Status SeekLead();
+  /// How often it has taken the lead.
+  std::uint64_t term() const;
   /// Whether this server does what one alone must do: rotation, re-wrapping, notifications, signing and
   /// sending the audit chain. Not shared: always.
   bool leads() const;

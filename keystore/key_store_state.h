@@ -214,8 +214,10 @@ class KeyStore::State {
   std::atomic<std::uint64_t> changes_by_hand{0};  ///< grows with every change that is not the scheduler's
   std::mutex rotation_mutex;
   RotationMemory rotation_memory;
-  std::string server;         ///< this one's name, where several share the database
-  std::atomic<bool> lasting;  ///< the database has the lasting key: the MAC key it came from may be gone
+  std::uint64_t told_term = 0;     ///< of SeekLead's thread
+  std::string token_key_use_text;  ///< of LearnAnew's thread: what was read last
+  std::string server;              ///< this one's name, where several share the database
+  std::atomic<bool> lasting;       ///< the database has the lasting key: the MAC key it came from may be gone
   Result<std::optional<AuditCheckpoint>> GoodLastCheckpoint(const AuditSummary& head);
   /// The checkpoint that stands for what was archived, by the key in use, before the one that made it goes.
   Status CountersignArchived();

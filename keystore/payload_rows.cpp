@@ -221,6 +221,16 @@ void InsertPayload(soci::session& session, const StoredPayload& stored) {
       soci::use(stored.mac.generation), soci::use(stored.mac.text);
 }
 
+std::uint32_t NewestPayloadVersion(soci::session& session, const Payload& of) {
+  const std::string kind(Name(of.selector.kind));
+  long long newest = 0;
+  session << "SELECT CAST(coalesce(max(version), 0) AS BIGINT) FROM payloads WHERE service = :service"
+             " AND target_kind = :kind AND target = :target AND payload_id = :payload",
+      soci::into(newest), soci::use(of.selector.service.value()), soci::use(kind),
+      soci::use(of.selector.target), soci::use(of.payload_id);
+  return static_cast<std::uint32_t>(newest);
+}
+
 void DropPayloads(soci::session& session, const Payload& of, std::uint32_t version) {
   const std::string kind(Name(of.selector.kind));
   const long long newest = version;

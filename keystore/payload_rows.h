@@ -37,6 +37,8 @@ Result<std::vector<StoredPayload>> ReadPayloadsNotUnder(Database& database,
 /// The content key, its KEK's generation and the MAC. False: it is not what `former` was the MAC of.
 bool RewrapPayload(soci::session& session, const StoredPayload& stored, const RowMac& former);
 void InsertPayload(soci::session& session, const StoredPayload& stored);
+/// Of the same payload_id and selector; 0: there is none.
+std::uint32_t NewestPayloadVersion(soci::session& session, const Payload& of);
 /// Versions of the same payload up to `version`.
 void DropPayloads(soci::session& session, const Payload& of, std::uint32_t version);
 /// Selectors of the service that have payloads.

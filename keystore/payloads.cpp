@@ -145,6 +145,9 @@ Result<Provisioned> KeyStore::State::StorePayload(const Requester& by, const Ser
   const DeliveryCache::Change changing(deliveries, {&order.selector, 1});
   const DatabaseWork store = [&](soci::session& session) -> Status {
     if (!ServiceStands(session, service)) return NoSuchTarget();
+    // On another server the lock is another.
+    if (NewestPayloadVersion(session, made.payload) + 1 != version)
+      return ChangedMeanwhile("the payload was provisioned by another server meanwhile; try again");
     const bool limited = service.max_records > 0 && current.empty();
     if (limited && CountPayloadSelectors(session, service.id) >= service.max_records)
       return PermissionDenied("the service has as many records as it may have");
@@ -167,7 +170,7 @@ Result<Provisioned> KeyStore::Provision(const Requester& by, const ProvisionOrde
     return Provisioned{service, "", 0, false};
   }
   const std::lock_guard lock(state.LockFor(order.selector));
-  auto stored = state.StorePayload(by, service, order, entry);
+  auto stored = State::WithRetries([&] { return state.StorePayload(by, service, order, entry); });
   if (stored.has_error()) return state.Refuse(entry, std::string(Name(stored.error().code)), stored.error());
   return stored;
 }

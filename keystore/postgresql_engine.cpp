@@ -155,6 +155,12 @@ class PostgresqlEngine : public DatabaseEngine {
         soci::into(leads);
     return leads == 1;
   }
+  void LeadNoMore(soci::session& session) const override {
+    // As often as it was taken.
+    for (int held = shared_ ? 1 : 0; held == 1;)
+      session << std::string("SELECT CASE WHEN pg_advisory_unlock(") + kLeadLock + " THEN 1 ELSE 0 END",
+          soci::into(held);
+  }
 
   int SocketOf(soci::session& session) const override { return PQsocket(ConnectionOf(session)); }
 
@@ -186,7 +192,8 @@ class PostgresqlEngine : public DatabaseEngine {
   /// One that went within a transaction that had failed could not be told so.
   void ForgetStatements(soci::session& session) const override { session << "DEALLOCATE ALL"; }
   void BeginWrite(soci::session& session) const override {
-    session << "BEGIN";
+    // Whatever the database's default is: only so does the statement after the lock see what was committed.
+    session << "BEGIN ISOLATION LEVEL READ COMMITTED";
     // A statement of its own: what comes after it sees what was committed until then.
     if (shared_) session << std::string("SELECT pg_advisory_xact_lock(") + kWriteLock;
   }

@@ -34,16 +34,6 @@ std::string Text(const hsm::TokenKeyGenerations& use) {
          " sign=" + std::to_string(use.sign) + " transfer=" + std::to_string(use.transfer);
 }
 
-bool HoldFormer(const std::vector<hsm::TokenStatus>& tokens, const hsm::TokenKeyGenerations& use) {
-  const auto former = [](const std::set<std::uint32_t>& held, std::uint32_t used) {
-    return !held.empty() && *held.begin() < used;
-  };
-  return std::any_of(tokens.begin(), tokens.end(), [&](const hsm::TokenStatus& token) {
-    return former(token.held.kek, use.kek) || former(token.held.mac, use.mac) ||
-           former(token.held.sign, use.sign) || former(token.held.transfer, use.transfer);
-  });
-}
-
 /// A row of another token or one that was changed is left; anything else ends the step.
 bool LeavesRow(const Error& error, RewrapRun& run) {
   if (error.code != ErrorCode::kIntegrity && error.code != ErrorCode::kNotFound &&
@@ -266,7 +256,8 @@ Result<hsm::TokenKeyGenerations> KeyStore::State::UseNewTokenKeys(
     SKMS_TRY(const hsm::TokenKeyGenerations next, make(highest));
     SKMS_TRY(const TokenKeyUseRows rows, EncodeTokenKeyUse(module, next, lasting_key_));
     entry.reason = what + Text(next);
-    SKMS_TRYV(database->Write([&](soci::session& session) -> Status {
+    // Keys were made meanwhile, for which nothing else counts that another server may have changed.
+    SKMS_TRYV(database->WriteUndecided([&](soci::session& session) -> Status {
       WriteTokenKeyUse(session, rows);
       return AppendAudit(session, clock, entry);
     }));
@@ -316,6 +307,9 @@ Result<hsm::HeldGenerations> KeyStore::RetireTokenKeys(const Requester& by) {
   const AuditEntry entry = EntryOf(by, "token-keys.retire", "all before " + Text(use));
   SKMS_TRYV(state.Record({&entry, 1}));
   auto destroyed = hsm::TokenCeremony(state.module).DestroyBefore(use);
+  // Other servers look for them no more, and take nothing for good that they vouched for.
+  if (state.database->is_shared())
+    SKMS_TRYV(state.database->WriteUndecided([](soci::session& /*session*/) -> Status { return Ok(); }));
   // What a key that is gone has vouched for counts no more.
   state.answers.Clear();
   state.deliveries.Clear();

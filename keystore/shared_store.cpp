@@ -11,8 +11,12 @@
 
 namespace skms::keystore {
 
-/// Another server, or process, may have made those in use in a token that was opened here before.
+/// Another server, or process, may have made those in use in a token that was opened here before, or have
+/// destroyed former ones.
 Status KeyStore::State::LearnTokenKeys() {
+  SKMS_TRY(std::string text, ReadTokenKeyUseText(*database));
+  // Not even a token that is lost is asked for what is known.
+  if (text == token_key_use_text && !HoldFormer(module.tokens(), module.generations())) return Ok();
   const auto learn = [this]() -> Status {
     SKMS_TRY(const std::optional<TokenKeyUse> use, ReadTokenKeyUse(*database, module));
     if (!use) return Ok();
@@ -20,12 +24,12 @@ Status KeyStore::State::LearnTokenKeys() {
     lasting = true;
     return Ok();
   };
-  Status learnt = learn();
-  const bool unknown = learnt.has_error() && (learnt.error().code == ErrorCode::kNotFound ||
-                                              learnt.error().code == ErrorCode::kIntegrity);
-  if (!unknown) return learnt;
   module.FindKeysAnew();
-  return learn();
+  SKMS_TRYV(learn());
+  token_key_use_text = std::move(text);
+  // What a key that is gone has vouched for counts no more.
+  answers.Clear();
+  return Ok();
 }
 
 Status KeyStore::State::LearnAnew() {
@@ -45,7 +49,6 @@ Status KeyStore::State::LearnAnew() {
   SKMS_TRYV(directory->Reload());
   payloads_exist = true;  // for all that is known
   ++changes_by_hand;
-  answers.Clear();
   deliveries.Clear();
   return Ok();
 }
@@ -73,13 +76,26 @@ Status KeyStore::State::CheckLeads() {
 
 bool KeyStore::is_shared() const { return state_->database->is_shared(); }
 Decision KeyStore::Decide() const { return Decision(state_->database->learnt()); }
+bool KeyStore::HasLearntSince(const Decision& decision) const {
+  return state_->database->learnt() != decision.learnt();
+}
 bool KeyStore::leads() const { return state_->database->leads(); }
 
-Status KeyStore::LookAround() {
+std::uint64_t KeyStore::term() const { return state_->database->term(); }
+
+Status KeyStore::LookAround() { return state_->database->LookAround(); }
+
+Status KeyStore::SeekLead() {
   State& state = *state_;
-  const bool led = leads();
-  SKMS_TRYV(state.database->LookAround());
-  if (!is_shared() || led || !leads()) return Ok();
+  if (!is_shared()) return Ok();
+  // Without a token nothing of it could be done.
+  const Status sought = state.database->SeekLead(state.module.health().available);
+  if (sought.has_error()) {
+    state.database->DoubtLead();
+    return sought;
+  }
+  const std::uint64_t term = state.database->term();
+  if (!leads() || state.told_term == term) return Ok();
   AuditEntry entry;
   entry.actor = "skmsd";
   entry.action = "server.lead";
@@ -90,7 +106,9 @@ Status KeyStore::LookAround() {
     session << "INSERT INTO meta (name, value) VALUES ('leader', :value)", soci::use(state.server);
     return AppendAudit(session, state.clock, entry);
   };
-  return state.database->WriteAnyway(write, Touches::kNothingDelivered);
+  SKMS_TRYV(state.database->WriteAnyway(write, Touches::kNothingDelivered));
+  state.told_term = term;
+  return Ok();
 }
 
 Result<std::string> KeyStore::Leader() {

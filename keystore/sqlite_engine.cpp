@@ -73,6 +73,7 @@ class SqliteEngine : public DatabaseEngine {
   }
   bool is_shared() const override { return false; }
   bool TryToLead(soci::session& /*session*/) const override { return true; }
+  void LeadNoMore(soci::session& /*session*/) const override {}
   /// Other processes are kept out by DatabaseLock.
   void BecomeWriter(soci::session& /*session*/) const override {}
   int SocketOf(soci::session& /*session*/) const override { return -1; }

@@ -17,8 +17,9 @@ void WritePosition(soci::session& session, const SubscriptionId& id, std::int64_
 bool MovePosition(soci::session& session, const SubscriptionId& id, std::int64_t position) {
   const long long place = position;
   soci::statement update =
-      (session.prepare << "UPDATE subscription_positions SET position = :place WHERE id = :id",
-       soci::use(place), soci::use(id.value()));
+      (session.prepare
+           << "UPDATE subscription_positions SET position = :place WHERE id = :id AND position < :before",
+       soci::use(place), soci::use(id.value()), soci::use(place));
   update.execute(true);
   return update.get_affected_rows() == 1;
 }

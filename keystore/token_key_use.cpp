@@ -2,6 +2,7 @@
 
 #include <soci/soci.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "base/encoding.h"
@@ -80,6 +81,16 @@ Result<SecretBytes> DecodeLasting(hsm::CryptoModule& module, std::uint32_t gener
 
 }  // namespace
 
+bool HoldFormer(const std::vector<hsm::TokenStatus>& tokens, const hsm::TokenKeyGenerations& use) {
+  const auto former = [](const std::set<std::uint32_t>& held, std::uint32_t used) {
+    return !held.empty() && *held.begin() < used;
+  };
+  return std::any_of(tokens.begin(), tokens.end(), [&](const hsm::TokenStatus& token) {
+    return former(token.held.kek, use.kek) || former(token.held.mac, use.mac) ||
+           former(token.held.sign, use.sign) || former(token.held.transfer, use.transfer);
+  });
+}
+
 Result<std::optional<TokenKeyUse>> ReadTokenKeyUse(Database& database, hsm::CryptoModule& module) {
   std::string use;
   std::string lasting;
@@ -93,6 +104,15 @@ Result<std::optional<TokenKeyUse>> ReadTokenKeyUse(Database& database, hsm::Cryp
   SKMS_TRY(out.generations, DecodeUse(module, use));
   SKMS_TRY(out.lasting_key, DecodeLasting(module, out.generations.mac, lasting));
   return std::optional<TokenKeyUse>(std::move(out));
+}
+
+Result<std::string> ReadTokenKeyUseText(Database& database) {
+  std::string text;
+  SKMS_TRYV(database.ReadSnapshot([&](soci::session& session) -> Status {
+    text = ReadMeta(session, kUse) + '\n' + ReadMeta(session, kLasting);
+    return Ok();
+  }));
+  return text;
 }
 
 Result<TokenKeyUseRows> EncodeTokenKeyUse(hsm::CryptoModule& module, const hsm::TokenKeyGenerations& use,

@@ -19,9 +19,15 @@ struct TokenKeyUse {
   SecretBytes lasting_key;  ///< 32 octets
 };
 
+/// Whether any token holds keys that are older than those in use.
+bool HoldFormer(const std::vector<hsm::TokenStatus>& tokens, const hsm::TokenKeyGenerations& use);
+
 /// nullopt: the token keys were never changed. Errors: kIntegrity (changed outside skms, or the token lacks
 /// the MAC key), kStorage, the token's.
 Result<std::optional<TokenKeyUse>> ReadTokenKeyUse(Database& database, hsm::CryptoModule& module);
+
+/// Both rows as they stand there, unchecked: for a look whether they are others by now. Errors: kStorage.
+Result<std::string> ReadTokenKeyUseText(Database& database);
 
 /// The rows as text, made before the transaction that writes them: it needs the token.
 struct TokenKeyUseRows {

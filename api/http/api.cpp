@@ -204,7 +204,7 @@ class Api::State {
     const std::unique_ptr<State, LeaveAtEnd> admitted(this, LeaveAtEnd{*entered});
     try {
       const auto handle = [&] { return route.handler(request, context, values); };
-      return around_ ? around_(handle) : handle();
+      return around_ ? around_(request, context, handle) : handle();
     } catch (const std::exception& exception) {
       // Its type only: a library's text may quote what the client sent.
       LogError("request " + context.request_id + ": exception of type " + typeid(exception).name());

@@ -53,7 +53,8 @@ class Api {
   /// `pattern` like "/admin/v1/services/{id}". Not after the first Handle.
   void Add(std::string method, const std::string& pattern, Handler handler, RouteOptions options = {});
   /// Runs a handler, as often as it likes; the last answer counts. Not after the first Handle.
-  using Around = std::function<Response(const std::function<Response()>& handle)>;
+  using Around = std::function<Response(const Request& request, const RequestContext& context,
+                                        const std::function<Response()>& handle)>;
   void SetAround(Around around);
   /// The limit that holds for a request's body: its resource's, or the general one. Before the body is read.
   std::size_t BodyLimit(std::string_view method, std::string_view path) const;

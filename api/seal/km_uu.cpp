@@ -73,9 +73,24 @@ class KeyRequest {
     keystore::UeRequester ue = RequesterOf(call);
     if (auto problem = TakeRecipientKey(body, call, ue))
       return RefuseUe(*problem, "recipient-key", call, message, ue);
-    if (auto problem = CheckReplay(call, message, expected))
+    if (!options_.refuse_replays) return Deliver(call, message, ue);
+    const Sha256Digest name = NameOf(call, message);
+    if (auto problem = CheckReplay(name, message, expected))
       return RefuseUe(*problem, "replayed", call, message, ue);
-    return Deliver(call, message, ue);
+    Response answer = Deliver(call, message, ue);
+    // Whoever is told to come again may do so with the same words.
+    constexpr int kServiceUnavailable = 503;
+    if (answer.status == kServiceUnavailable) guard_.Forget(name);
+    return answer;
+  }
+
+  static Sha256Digest NameOf(const UeCall& call, const KmMessage& message) {
+    Bytes fields(call.ue.token_sha256.begin(), call.ue.token_sha256.end());
+    AppendField(fields, message.date_time);
+    AppendField(fields, Name(message.selector.kind));
+    AppendField(fields, message.selector.service.value());
+    AppendField(fields, message.selector.target);
+    return Sha256(fields);
   }
 
   static keystore::UeRequester RequesterOf(const UeCall& call) {
@@ -112,15 +127,9 @@ class KeyRequest {
     return std::nullopt;
   }
 
-  std::optional<ProblemDetails> CheckReplay(const UeCall& call, const KmMessage& message,
+  std::optional<ProblemDetails> CheckReplay(const Sha256Digest& name, const KmMessage& message,
                                             const KmExpectation& expected) {
-    if (!options_.refuse_replays) return std::nullopt;
-    Bytes fields(call.ue.token_sha256.begin(), call.ue.token_sha256.end());
-    AppendField(fields, message.date_time);
-    AppendField(fields, Name(message.selector.kind));
-    AppendField(fields, message.selector.service.value());
-    AppendField(fields, message.selector.target);
-    switch (guard_.Take(Sha256(fields), expected.now, message.date_time + expected.window)) {
+    switch (guard_.Take(name, expected.now, message.date_time + expected.window)) {
       case ReplayGuard::Verdict::kFresh:
         return std::nullopt;
       case ReplayGuard::Verdict::kSeen:

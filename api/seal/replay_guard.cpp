@@ -15,4 +15,10 @@ ReplayGuard::Verdict ReplayGuard::Take(const Sha256Digest& request, std::int64_t
   return Verdict::kFresh;
 }
 
+void ReplayGuard::Forget(const Sha256Digest& request) {
+  const std::lock_guard lock(mutex_);
+  if (seen_.erase(request) == 0) return;
+  std::erase_if(by_end_, [&](const auto& entry) { return entry.second == request; });
+}
+
 }  // namespace skms::seal

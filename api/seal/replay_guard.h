@@ -24,6 +24,8 @@ class ReplayGuard {
   /// Takes note of `request` until `until` (seconds since 1970). kFull: too many are remembered, and this one
   /// is not; the caller refuses for now.
   Verdict Take(const Sha256Digest& request, std::int64_t now, std::int64_t until);
+  /// It was not served after all, and may come again.
+  void Forget(const Sha256Digest& request);
 
  private:
   const std::size_t most_;

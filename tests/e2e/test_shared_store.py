@@ -56,6 +56,58 @@ def test_both_hand_out_the_same_keys_and_no_first_key_is_made_twice(server, data
             assert one.ctl_json("audit", "verify")["whole"]
 
 
+def readers_of(appliance, service="s"):
+    return next(each for each in appliance.ctl_json("service", "list")["services"] if each["id"] == service)["readers"]
+
+
+def test_a_policy_set_here_does_not_bring_back_what_was_taken_away_there(database, tmp_path):
+    # A policy is read and written as a whole: what was read must be of now, though this server has served nothing since.
+    with pair(database, tmp_path) as (a, b):
+        a.ctl("service", "set", "s", "--add-reader", "val-2")
+        for turn in range(10):
+            here, there = (a, b) if turn % 2 else (b, a)
+            there.ctl("service", "set", "s", "--remove-reader", "val-1")
+            here.ctl("service", "set", "s", "--remove-reader", "val-2")
+            assert readers_of(there) == readers_of(here) == []
+            there.ctl("service", "set", "s", "--add-reader", "val-1")
+            here.ctl("service", "set", "s", "--add-reader", "val-2")
+            assert sorted(readers_of(there)) == sorted(readers_of(here)) == ["val-1", "val-2"]
+
+
+def test_groups_changed_at_one_count_at_the_other(database, tmp_path):
+    with pair(database, tmp_path, **CACHE) as (a, b):
+        a.ca.issue("gms")
+        b.ca.issue("gms")
+        for file in ("gms.pem", "gms.key"):
+            (b.directory / file).write_bytes((a.directory / file).read_bytes())
+        a.ctl("principal", "add", "gms", "--certificate", a.directory / "gms.pem", "--role", "group-server")
+        a.ctl("service", "set", "s", "--scope", "service,group", "--add-group-server", "gms")
+        token = a.issuer.token(client_id="gms", scope="seal-x1")
+
+        def put(one, name, members, revision=None):
+            body = one.directory / "group.json"
+            body.write_text(json.dumps({"valServiceIds": ["s"], "members": [{"valUserId": member} for member in members]}))
+            match = [f'If-Match: "{revision}"'] if revision else []
+            answer = one.curl(f"/seal-x1/v1/groups/{name}", "--request", "PUT", "--data-binary", f"@{body}", who="gms", token=token,
+                              headers=["Content-Type: application/json", *match])
+            assert answer.status in (200, 201), answer.body
+            return answer.headers["etag"].strip('"')
+
+        first = put(a, "g1", ["alice"])
+        of_g1 = kids(b.get(of("alice")))
+        assert kids(b.get(of("alice"))) == of_g1 and len(of_g1) == 1
+        second = put(a, "g2", ["bob"])
+        second = put(a, "g2", ["bob", "alice"], second)
+        assert len(kids(b.get(of("alice")))) == 2
+        put(b, "g1", ["carol"], first)
+        assert set(of_g1).isdisjoint(kids(a.get(of("alice")))) and len(kids(a.get(of("alice")))) == 1
+        # What only reads writes no entry, and hears of a change all the same.
+        assert b.curl("/seal-x1/v1/groups/g2", who="gms", token=token).status == 200
+        a.ctl("service", "set", "s", "--remove-group-server", "gms")
+        assert b.curl("/seal-x1/v1/groups/g2", who="gms", token=token).status == 404
+        assert b.curl("/seal-x1/v1/groups/g2", who="gms", token=token).status == 404
+
+
 @pytest.mark.parametrize("cache", [CACHE, {}], ids=["cached", "uncached"])
 def test_what_one_has_acknowledged_counts_on_the_other_at_once(database, tmp_path, cache):
     with pair(database, tmp_path, **cache) as (a, b):
@@ -90,8 +142,8 @@ def test_changes_of_both_at_once_are_all_carried_out_or_told(server, database, t
                     outcomes[f"{one.directory.name}-{number}"] = done
             outcomes = {name: done.result() for name, done in outcomes.items()}
         carried_out = {name for name, done in outcomes.items() if done.returncode == 0}
-        assert all(done.returncode in (0, 4, 5) for done in outcomes.values()), {done.stderr for done in outcomes.values()}
-        assert len(carried_out) > 20
+        assert all(done.returncode in (0, 4) for done in outcomes.values()), {done.stderr for done in outcomes.values()}
+        assert len(carried_out) >= 20, {done.stderr for done in outcomes.values()}
         there = set(server.sql("SELECT id FROM services", name_in(database)).split()) - {"s", "t"}
         assert there == carried_out
         for one in (a, b):
@@ -123,8 +175,22 @@ def test_rotation_is_done_by_one_and_counts_on_both(server, database, tmp_path):
         first = kids(b.get(of("alice")))
         wait_for(lambda: kids(b.get(of("alice"))) != first and kids(a.get(of("alice"))) != first, "the next version")
         wait_for(lambda: int(server.sql("SELECT max(version) FROM key_versions", name_in(database))) >= 4, "four versions")
-        rows = server.sql("SELECT count(*), count(DISTINCT version) FROM key_versions", name_in(database)).strip().split("|")
-        assert rows[0] == rows[1]
+        made = [one.ctl_json("status")["rotation"]["made"] for one in (a, b)]
+        assert made[0] >= 3 and made[1] == 0
+
+
+def test_a_database_server_that_is_killed_is_found_again_by_both_and_nothing_is_lost(server, database, tmp_path):
+    with pair(database, tmp_path, **CACHE) as (a, b):
+        keys = opened(a)
+        for _ in range(3):
+            server.kill()
+            assert a.get(of("u0")).status == 503 == b.get(of("u0")).status
+            server.start()
+            wait_for(lambda: a.get(of("u0")).status == 200 == b.get(of("u0")).status, "both to serve")
+            assert opened(b) == keys == opened(a)
+            wait_for(lambda: leads(a) != leads(b), "one to lead")
+        for one in (a, b):
+            assert one.ctl_json("audit", "verify")["whole"]
 
 
 def test_the_loss_of_one_server_under_load_is_nobody_elses(database, tmp_path):

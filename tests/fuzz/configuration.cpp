@@ -82,9 +82,9 @@ bool IsHaproxyLine(std::string_view line) {
     return line.find(" ssl crt ") != std::string_view::npos &&
            address.find_first_not_of("0123456789abcdefABCDEF.:[]@ipv") == std::string_view::npos;
   }
-  constexpr std::string_view kSections[] = {"global",           "defaults",     "frontend km_s",
-                                            "frontend km_uu",   "backend km_s", "backend km_uu",
-                                            "backend addresses"};
+  constexpr std::string_view kSections[] = {
+      "global",       "defaults",      "frontend km_s",     "frontend km_uu",
+      "backend km_s", "backend km_uu", "backend addresses", "backend clients"};
   return std::find(std::begin(kSections), std::end(kSections), line) != std::end(kSections);
 }
 

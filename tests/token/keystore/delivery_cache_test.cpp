@@ -135,6 +135,25 @@ TEST_CASE("keys of groups, members and payloads change a member's answer at once
   CHECK(f.Ask(alice).keys.size() == 1);
 }
 
+TEST_CASE("who has no keys of his own and comes into another group gets its keys at once") {
+  Caching f;
+  Service groups_only = f.Policy(true);
+  groups_only.scopes = {TargetKind::kService, TargetKind::kGroup};
+  Must(f.store->SetService(f.admin, groups_only));
+  const Selector alice = ForUser("alice");
+  f.SetGroup({{TargetKind::kUser, "alice"}});
+  CHECK(f.Ask(alice).keys.size() == 1);
+  CHECK(f.IsKept(alice));
+  const GroupDocument another{GroupId("another"), {ValServiceId("s")}, {{TargetKind::kUser, "bob"}}};
+  const GroupChanged made = Must(f.store->PutGroup(f.gms, another, {}));
+  CHECK(f.Ask(alice).keys.size() == 1);
+  CHECK(f.IsKept(alice));
+  GroupDocument with_alice = another;
+  with_alice.members.push_back({TargetKind::kUser, "alice"});
+  Must(f.store->PutGroup(f.gms, with_alice, {made.record.revision}));
+  CHECK(f.Ask(alice).keys.size() == 2);
+}
+
 TEST_CASE("what processes only is given again, and each step of a life is seen at once") {
   Caching f;
   const Selector a = ForUser("a");
