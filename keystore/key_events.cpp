@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "keystore/kept_number.h"
+
 namespace skms::keystore {
 namespace {
 
@@ -12,6 +14,10 @@ long long Newest(soci::session& session) {
   session << "SELECT coalesce(max(seq), 0) FROM key_events", soci::into(newest);
   return newest;
 }
+
+struct SubscriptionCount {
+  static constexpr const char* kSql = "SELECT count(*) FROM subscriptions";
+};
 
 }  // namespace
 
@@ -33,9 +39,7 @@ std::string EventFor(const std::string& action) {
 
 void AppendEvents(soci::session& session, std::int64_t time, const std::vector<KeyEvent>& events) {
   if (events.empty()) return;
-  int subscriptions = 0;
-  session << "SELECT count(*) FROM subscriptions", soci::into(subscriptions);
-  if (subscriptions == 0) return;
+  if (AskNumber<SubscriptionCount>(session) == 0) return;
   long long number = Newest(session);
   for (const KeyEvent& event : events) {
     ++number;

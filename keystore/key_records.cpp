@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "keystore/kept_number.h"
 #include "keystore/prepared_statements.h"
 #include "keystore/rewrap_rows.h"
 
@@ -146,6 +147,69 @@ struct VersionsOfSelector {
   std::string target;
   Row row;
   soci::statement statement;
+};
+
+/// A version as it begins: what comes later in its life is not in it.
+Row NewRow(const StoredKeyVersion& stored) {
+  const KeyVersion& version = stored.version;
+  Row row;
+  row.kid = version.kid.value();
+  row.service = version.selector.service.value();
+  row.target_kind = Name(version.selector.kind);
+  row.target = version.selector.target;
+  row.version = static_cast<int>(version.version);
+  row.profile = version.profile;
+  row.state = Name(version.state);
+  row.created = version.created;
+  row.not_before = version.not_before;
+  row.not_after = NullableTime(version.not_after);
+  row.superseded = version.superseded ? 1 : 0;
+  row.group_revision = version.group_revision;
+  row.kek_generation = static_cast<int>(version.wrapped.kek_generation);
+  row.wrap_format = version.wrapped.format;
+  row.wrapped = ToBase64Url(version.wrapped.bytes);
+  row.public_key = ToBase64Url(version.public_key);
+  row.mac_generation = stored.mac.generation;
+  row.mac = stored.mac.text;
+  return row;
+}
+
+struct InsertKeyVersion {
+  explicit InsertKeyVersion(soci::session& session)
+      : statement(
+            (session.prepare
+                 << "INSERT INTO key_versions (kid, service, target_kind, target, version, profile, state,"
+                    " created, not_before, not_after, superseded, group_revision, kek_generation,"
+                    " wrap_format, wrapped, public_key, mac_generation, mac) VALUES (:kid, :service, :kind,"
+                    " :target, :version, :profile, :state, :created, :not_before, :not_after, :superseded,"
+                    " :group_revision, :kek, :format, :wrapped, :public_key, :mac_generation, :mac)",
+             soci::use(row.kid), soci::use(row.service), soci::use(row.target_kind), soci::use(row.target),
+             soci::use(row.version), soci::use(row.profile), soci::use(row.state), soci::use(row.created),
+             soci::use(row.not_before), soci::use(row.not_after.value, row.not_after.null),
+             soci::use(row.superseded), soci::use(row.group_revision), soci::use(row.kek_generation),
+             soci::use(row.wrap_format), soci::use(row.wrapped), soci::use(row.public_key),
+             soci::use(row.mac_generation), soci::use(row.mac))) {}
+  Row row;
+  soci::statement statement;
+};
+
+struct CountOneRecord {
+  explicit CountOneRecord(soci::session& session)
+      : statement(
+            (session.prepare << "UPDATE service_records SET records = records + 1 WHERE service = :service",
+             soci::use(service))) {}
+  std::string service;
+  soci::statement statement;
+};
+
+struct RecordsOfService {
+  static constexpr const char* kSql = "SELECT records FROM service_records WHERE service = :service";
+};
+
+struct NewestOfSelector {
+  static constexpr const char* kSql =
+      "SELECT coalesce(max(version), 0) FROM key_versions"
+      " WHERE service = :service AND target_kind = :kind AND target = :target";
 };
 
 std::int64_t Flat(const std::optional<std::int64_t>& time) { return time ? *time : -1; }
@@ -292,30 +356,9 @@ bool HasVersions(soci::session& session, const ValServiceId& service) {
 }
 
 void InsertVersion(soci::session& session, const StoredKeyVersion& stored) {
-  const KeyVersion& v = stored.version;
-  const std::string kind(Name(v.selector.kind));
-  const std::string state(Name(v.state));
-  const std::string wrapped = ToBase64Url(v.wrapped.bytes);
-  const std::string public_key = ToBase64Url(v.public_key);
-  const int version = static_cast<int>(v.version);
-  const int kek = static_cast<int>(v.wrapped.kek_generation);
-  const long long created = v.created;
-  const long long not_before = v.not_before;
-  const long long group_revision = v.group_revision;
-  const int superseded = v.superseded ? 1 : 0;
-  NullableTime not_after(v.not_after);
-  session
-      << "INSERT INTO key_versions (kid, service, target_kind, target, version, profile, state, created,"
-         " not_before, not_after, superseded, group_revision, kek_generation, wrap_format, wrapped, "
-         "public_key,"
-         " mac_generation, mac) VALUES (:kid, :service, :kind, :target, :version, :profile, :state, :created,"
-         " :not_before, :not_after, :superseded, :group_revision, :kek, :format, :wrapped, :public_key,"
-         " :mac_generation, :mac)",
-      soci::use(v.kid.value()), soci::use(v.selector.service.value()), soci::use(kind),
-      soci::use(v.selector.target), soci::use(version), soci::use(v.profile), soci::use(state),
-      soci::use(created), soci::use(not_before), soci::use(not_after.value, not_after.null),
-      soci::use(superseded), soci::use(group_revision), soci::use(kek), soci::use(v.wrapped.format),
-      soci::use(wrapped), soci::use(public_key), soci::use(stored.mac.generation), soci::use(stored.mac.text);
+  const auto insert = PreparedStatements::Of<InsertKeyVersion>(session);
+  insert->row = NewRow(stored);
+  insert->statement.execute(true);
 }
 
 bool UpdateVersion(soci::session& session, const StoredKeyVersion& stored, const RowMac& former) {
@@ -354,14 +397,15 @@ bool RewrapVersion(soci::session& session, const StoredKeyVersion& stored, const
 
 bool CountRecord(soci::session& session, const Service& service) {
   const std::string& id = service.id.value();
-  long long records = 0;
-  session << "SELECT records FROM service_records WHERE service = :id", soci::into(records), soci::use(id);
-  if (!session.got_data()) {
+  const std::optional<long long> records = AskNumber<RecordsOfService>(session, id);
+  if (!records) {
     session << "INSERT INTO service_records (service, records) VALUES (:id, 1)", soci::use(id);
     return true;
   }
-  if (service.max_records > 0 && records >= service.max_records) return false;
-  session << "UPDATE service_records SET records = records + 1 WHERE service = :id", soci::use(id);
+  if (service.max_records > 0 && *records >= service.max_records) return false;
+  const auto update = PreparedStatements::Of<CountOneRecord>(session);
+  update->service = id;
+  update->statement.execute(true);
   return true;
 }
 
@@ -376,13 +420,9 @@ std::uint32_t ProtectingNumber(soci::session& session, const Selector& selector)
 }
 
 int NewestNumber(soci::session& session, const Selector& selector) {
-  int newest = 0;
-  const std::string kind(Name(selector.kind));
-  session
-      << "SELECT coalesce(max(version), 0) FROM key_versions WHERE service = :service AND target_kind = :kind"
-         " AND target = :target",
-      soci::into(newest), soci::use(selector.service.value()), soci::use(kind), soci::use(selector.target);
-  return newest;
+  return static_cast<int>(
+      AskNumber<NewestOfSelector>(session, selector.service.value(), Name(selector.kind), selector.target)
+          .value_or(0));
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "keystore/directory_rows.h"
+#include "keystore/kept_number.h"
 
 namespace skms::keystore {
 namespace {
@@ -57,6 +58,11 @@ void AddAccessPolicy(RowFields& fields, const AccessPolicy& access) {
   // Rows of schema version 4 keep the MAC they have.
   if (!access.home_ue.empty()) fields.Add("home v5").Add(access.home_ue);
 }
+
+struct ServicesThatStand {
+  static constexpr const char* kSql =
+      "SELECT count(*) FROM services WHERE id = :id AND profile = :profile AND recipients = :recipients";
+};
 
 }  // namespace
 
@@ -114,12 +120,8 @@ void UpdateRow(soci::session& session, const Service& service, const RowMac& mac
 }
 
 bool ServiceStands(soci::session& session, const Service& service) {
-  int found = 0;
-  const std::string recipients(Name(service.recipients));
-  session
-      << "SELECT count(*) FROM services WHERE id = :id AND profile = :profile AND recipients = :recipients",
-      soci::into(found), soci::use(service.id.value()), soci::use(service.profile), soci::use(recipients);
-  return found == 1;
+  return AskNumber<ServicesThatStand>(session, service.id.value(), service.profile,
+                                      Name(service.recipients)) == 1;
 }
 
 Result<std::vector<StoredEntry<Service>>> ReadServices(Database& database) {

@@ -2,13 +2,17 @@
 
 #include <doctest/doctest.h>
 #include <soci/soci.h>
+#include <soci/sqlite3/soci-sqlite3.h>
 
 #include <atomic>
+#include <set>
 #include <thread>
 #include <vector>
 
 #include "keystore/audit_log.h"
 #include "keystore/database.h"
+#include "keystore/directory_rows.h"
+#include "keystore/key_change_set.h"
 #include "keystore/schema.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/temporary_directory.h"
@@ -70,6 +74,92 @@ TEST_CASE("a connection keeps its statement, sees what is written, and leaves th
     CHECK(f.database->EmptyLog().has_value());
   }
   CHECK(LastVerified(*f.database) == 3);
+}
+
+/// The statements that the writing connection has ready; none of them stands in the middle of its rows.
+std::set<const void*> StatementsReady(Database& database) {
+  std::set<const void*> ready;
+  const Status done = database.Write([&](soci::session& session) -> Status {
+    // SOCI's library does not show this class's type information.
+    const auto* backend =
+        static_cast<soci::sqlite3_session_backend*>(session.get_backend());  // NOLINT(*-downcast)
+    for (auto* one = sqlite_api::sqlite3_next_stmt(backend->conn_, nullptr); one != nullptr;
+         one = sqlite_api::sqlite3_next_stmt(backend->conn_, one)) {
+      CHECK(sqlite_api::sqlite3_stmt_busy(one) == 0);
+      ready.insert(one);
+    }
+    return Ok();
+  });
+  REQUIRE(done.has_value());
+  return ready;
+}
+
+KeyChangeSet FirstKey(const Service& service, const std::string& name, std::optional<std::int64_t> end) {
+  KeyChangeSet::Insert insert;
+  insert.service = service;
+  KeyVersion& version = insert.row.version;
+  version.kid = Kid("kid-" + name);
+  version.selector = {service.id, TargetKind::kUser, name};
+  version.profile = service.profile;
+  version.created = version.not_before = 7;
+  version.not_after = end;
+  version.wrapped.bytes = Bytes(40, 1);
+  if (!end) version.public_key = Bytes(3, 2);
+  insert.row.mac = {1, "mac-" + name};
+  KeyChangeSet set;
+  set.inserts.push_back(std::move(insert));
+  set.entries.emplace_back();
+  set.events.push_back(EventOf("rotated", version));
+  return set;
+}
+
+TEST_CASE("what commits a first key is parsed once, and each row has what is its own") {
+  const Fixture f;
+  Service service;
+  service.id = ValServiceId("s");
+  service.max_records = 3;
+  const auto make = [&](const std::string& name, std::optional<std::int64_t> end) {
+    const KeyChangeSet set = FirstKey(service, name, end);
+    return f.database->Write([&](soci::session& session) { return Apply(session, f.clock, set); });
+  };
+  CHECK(make("nobody", 1).error().code == ErrorCode::kChangedMeanwhile);  // there is no such service yet
+  REQUIRE(f.database
+              ->Write([&](soci::session& session) -> Status {
+                InsertRow(session, service, {1, "mac"});
+                return Ok();
+              })
+              .has_value());
+  REQUIRE(make("a", 99).has_value());
+  REQUIRE(make("b", std::nullopt).has_value());
+  const std::set<const void*> ready = StatementsReady(*f.database);
+  // Of keystore/key_records.cpp four, service_rows.cpp one, key_events.cpp one, audit_log.cpp two, and the
+  // transaction's own.
+  CHECK(ready.size() == 12);
+  REQUIRE(make("c", 100).has_value());
+  CHECK(StatementsReady(*f.database) == ready);
+  CHECK(make("d", 1).error().code == ErrorCode::kPermissionDenied);
+  CHECK(make("a", 1).error().code == ErrorCode::kChangedMeanwhile);
+  CHECK(StatementsReady(*f.database) == ready);
+  CHECK(f.database->EmptyLog().has_value());
+
+  const auto row = [&](const char* name) {
+    std::vector<StoredKeyVersion> versions;
+    REQUIRE(f.database
+                ->Read([&](soci::session& session) -> Status {
+                  SKMS_TRY(versions, ReadVersions(session, {service.id, TargetKind::kUser, name}));
+                  return Ok();
+                })
+                .has_value());
+    REQUIRE(versions.size() == 1);
+    return std::move(versions.front());
+  };
+  CHECK(row("a").version.not_after == 99);
+  CHECK(row("b").version.not_after == std::nullopt);
+  CHECK(row("b").version.public_key == Bytes(3, 2));
+  CHECK(row("c").version.not_after == 100);
+  CHECK(row("c").version.public_key.empty());
+  CHECK(row("c").mac.text == "mac-c");
+  CHECK(row("c").version.kid == Kid("kid-c"));
 }
 
 TEST_CASE("after an error or an exception nothing is kept, and the next work finds all as it should be") {
