@@ -86,7 +86,12 @@ class CryptoModule {
   /// Generates a session key in the token, wraps it under the KEK in use and destroys it. RFC 5649. With
   /// kTrusted under the newest strict KEK: then the token itself wraps the key to TRUSTED recipients alone,
   /// as long as it lives. kUnsupported: no such KEK (see CheckStrict), or no secret key.
-  Result<GeneratedKey> GenerateWrapped(const KeySpec& spec, Recipients recipients = Recipients::kAny);
+  ///
+  /// `to`, where given, is wrapped to before the key is destroyed, in the form that RewrapFor gives, which
+  /// spares its unwrapping. What cannot be wrapped to it, and a key for TRUSTED recipients, is made all the
+  /// same and comes without GeneratedKey::delivered: RewrapFor then gives it, or says why not.
+  Result<GeneratedKey> GenerateWrapped(const KeySpec& spec, Recipients recipients = Recipients::kAny,
+                                       const Recipient* to = nullptr);
 
   /// Unwraps `key` in the token (SENSITIVE, EXTRACTABLE for re-wrapping; read back) and wraps it to
   /// `recipient`. Secrets that fit one RSA block go by RSA-OAEP, private keys by RSA+AES-KWP, transport keys

@@ -1,4 +1,6 @@
 // RewrapFor and its kin: from under the KEK to a recipient's key, without leaving the token.
+#include "hsm/key_delivery.h"
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -95,20 +97,7 @@ Result<DeliveredKey> Rewrap(const OpenToken& open, const Recipient& recipient, c
   SKMS_TRY(SessionLease lease, open.token->Lease());
   SKMS_TRY(AttributeTemplate attributes, UnwrapTemplate(spec, open.capabilities, public_key));
   SKMS_TRY(const SessionObject target, UnwrapUnderKek(lease, open, &kwp, key, std::move(attributes), true));
-  if (const auto* rsa = std::get_if<RsaRecipient>(&recipient)) {
-    if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
-    return WrapToRsa(lease, open, &kwp, rsa->spki, target.handle(), spec);
-  }
-  if (const auto* ec = std::get_if<EcRecipient>(&recipient))
-    return WrapToEc(lease, &kwp, open.capabilities, ec->spki, target.handle());
-  const WrappedKey& transport = std::get<TransportKeyRecipient>(recipient).key;
-  SKMS_TRY(const SessionObject with,
-           UnwrapUnderKek(lease, open, &kwp, transport,
-                          SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}), false));
-  DeliveredKey out;
-  out.alg = kTransportKeyName;
-  SKMS_TRY(out.encrypted_key, Wrap(lease, &kwp, with.handle(), target.handle()));
-  return out;
+  return WrapToRecipient(lease, open, &kwp, recipient, target.handle(), spec);
 }
 
 bool CanDeliver(const KnownToken& known, const Recipient& recipient, const WrappedKey& key,
@@ -151,6 +140,24 @@ Result<WrappedKey> Admit(const OpenToken& open, const TokenKeyGenerations& use, 
 }
 
 }  // namespace
+
+Result<DeliveredKey> WrapToRecipient(SessionLease& lease, const OpenToken& open, CK_MECHANISM* kwp,
+                                     const Recipient& recipient, CK_OBJECT_HANDLE key, const KeySpec& spec) {
+  if (const auto* rsa = std::get_if<RsaRecipient>(&recipient)) {
+    if (!open.capabilities.oaep_hash) return Error{ErrorCode::kUnsupported, "this token has no RSA-OAEP"};
+    return WrapToRsa(lease, open, kwp, rsa->spki, key, spec);
+  }
+  if (const auto* ec = std::get_if<EcRecipient>(&recipient))
+    return WrapToEc(lease, kwp, open.capabilities, ec->spki, key);
+  const WrappedKey& transport = std::get<TransportKeyRecipient>(recipient).key;
+  SKMS_TRY(const SessionObject with,
+           UnwrapUnderKek(lease, open, kwp, transport,
+                          SecretKeyTemplate(CKK_AES, Lifetime::kSession, false, {.wrap = true}), false));
+  DeliveredKey out;
+  out.alg = kTransportKeyName;
+  SKMS_TRY(out.encrypted_key, Wrap(lease, kwp, with.handle(), key));
+  return out;
+}
 
 Result<DeliveredKey> CryptoModule::RewrapFor(const Recipient& recipient, const WrappedKey& key,
                                              const KeySpec& spec, ByteView public_key) {

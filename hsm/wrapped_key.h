@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -47,11 +48,6 @@ struct WrappedKey {
   Bytes bytes;
 };
 
-struct GeneratedKey {
-  WrappedKey wrapped;
-  Bytes public_key;  ///< SubjectPublicKeyInfo DER for kEcPrivate, else empty
-};
-
 /// An RSA public key (SubjectPublicKeyInfo DER), 2048 to 8192 bits.
 struct RsaRecipient {
   Bytes spki;
@@ -84,6 +80,13 @@ struct DeliveredKey {
   Bytes encrypted_key;   ///< the RSA block, or the KWP bytes for A256KWP and ECDH-ES+A256KWP
   Bytes wrapped_key;     ///< RSA-AES only: the key under the ephemeral AES-256 key (RFC 5649)
   Bytes ephemeral_spki;  ///< ECDH only: the token's ephemeral public key, SubjectPublicKeyInfo DER
+};
+
+struct GeneratedKey {
+  WrappedKey wrapped;
+  Bytes public_key;  ///< SubjectPublicKeyInfo DER for kEcPrivate, else empty
+  /// The key to the recipient that was named; nullopt: none was, or it could not be wrapped to it at once.
+  std::optional<DeliveredKey> delivered;
 };
 
 /// A payload under AES-256-GCM.

@@ -64,9 +64,16 @@ Status AnswerCache::CheckRowMac(hsm::CryptoModule& module, const RowFields& fiel
   return Ok();
 }
 
-void AnswerCache::Learn(const RowFields& fields, const RowMac& mac) {
-  if (known_.most_bytes() > 0)
-    known_.Keep(NameOf(fields, mac), std::nullopt, sizeof(hsm::DeliveredKey), known_.era());
+void AnswerCache::Learn(const RowFields& fields, const RowMac& mac, std::uint64_t asked) {
+  if (known_.most_bytes() == 0) return;
+  known_.Keep(NameOf(fields, mac), std::nullopt, sizeof(hsm::DeliveredKey), asked);
+}
+
+void AnswerCache::Learn(const hsm::Recipient& recipient, const hsm::WrappedKey& key, const hsm::KeySpec& spec,
+                        ByteView public_key, const hsm::DeliveredKey& delivered, std::uint64_t asked) {
+  if (known_.most_bytes() == 0) return;
+  known_.Keep(NameOf(recipient, key, spec, public_key), delivered,
+              sizeof(hsm::DeliveredKey) + BytesOf(delivered), asked);
 }
 
 Result<hsm::DeliveredKey> AnswerCache::RewrapFor(hsm::CryptoModule& module, const hsm::Recipient& recipient,

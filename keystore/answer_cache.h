@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -30,8 +31,13 @@ class AnswerCache {
   /// As keystore::CheckRowMac, which is asked where it is not known.
   Status CheckRowMac(hsm::CryptoModule& module, const RowFields& fields, const RowMac& mac,
                      const std::string& row);
-  /// The token made this MAC just now.
-  void Learn(const RowFields& fields, const RowMac& mac);
+  /// Before the token is asked for what Learn is told.
+  std::uint64_t era() const { return known_.era(); }
+  /// The token made this MAC, asked at `asked`.
+  void Learn(const RowFields& fields, const RowMac& mac, std::uint64_t asked);
+  /// And wrapped `key` to `recipient` while it made it; `delivered` is what RewrapFor would have given.
+  void Learn(const hsm::Recipient& recipient, const hsm::WrappedKey& key, const hsm::KeySpec& spec,
+             ByteView public_key, const hsm::DeliveredKey& delivered, std::uint64_t asked);
   /// As CryptoModule::RewrapFor, which is asked where it is not known, and always for a key for TRUSTED
   /// recipients: whether one still is, the token alone can say.
   Result<hsm::DeliveredKey> RewrapFor(hsm::CryptoModule& module, const hsm::Recipient& recipient,

@@ -110,7 +110,7 @@ Result<DeliveryAnswer> KeyStore::State::SendHome(AuditEntry entry, const Service
 /// Who makes a key holds the selector's lock, and may hang in a token that another could do without: then one
 /// of those who wait makes it as well, and the database takes the first.
 Result<Versions> KeyStore::State::MakeOrAwaitFirst(const Requester& by, const Service& service,
-                                                   const Selector& selector) {
+                                                   const Selector& selector, FirstDelivery& first) {
   std::unique_lock maker(LockFor(selector), std::defer_lock);
   std::unique_lock second_maker(SecondLockFor(selector), std::defer_lock);
   // A second run knows that the first one hangs.
@@ -127,7 +127,7 @@ Result<Versions> KeyStore::State::MakeOrAwaitFirst(const Requester& by, const Se
   };
   SKMS_TRY(Versions there, stored_ones());  // another request may have made it while this one waited
   if (!there.empty()) return there;
-  auto made = MakeFirst(by, service, selector);
+  auto made = MakeFirst(by, service, selector, first);
   if (made.has_value()) {
     Versions versions;
     versions.push_back(std::move(made).value());
@@ -140,11 +140,11 @@ Result<Versions> KeyStore::State::MakeOrAwaitFirst(const Requester& by, const Se
 }
 
 Result<Versions> KeyStore::State::OwnVersions(const Requester& by, const Service& service,
-                                              const Selector& selector) {
+                                              const Selector& selector, FirstDelivery& first) {
   SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
   Versions versions;
   if (stored.empty() && service.generate_on_request) {
-    return MakeOrAwaitFirst(by, service, selector);
+    return MakeOrAwaitFirst(by, service, selector, first);
   }
   for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
   return versions;
@@ -169,14 +169,16 @@ Versions KeyStore::State::Ranked(Versions versions) {
 
 Result<std::vector<DeliveredVersion>> KeyStore::State::WrapAll(const Requester& by, const Service& service,
                                                                const Destination& to, Versions versions,
-                                                               std::vector<AuditEntry>& entries) {
+                                                               std::vector<AuditEntry>& entries,
+                                                               FirstDelivery* first) {
   std::vector<DeliveredVersion> wrapped;
   wrapped.reserve(versions.size());
   for (KeyVersion& version : versions) {
     AuditEntry entry = EntryFor(by, "deliver", version.selector);
     entry.kid = version.kid.value();
     SKMS_TRYV(CheckMadeFor(service, version.wrapped, version.kid.value()));
-    SKMS_TRY(DeliveredVersion delivered, Wrap(to, std::move(version)));
+    auto at_once = first == nullptr ? std::nullopt : first->Take(to, version.kid);
+    SKMS_TRY(DeliveredVersion delivered, Wrap(to, std::move(version), std::move(at_once)));
     entry.reason = std::string("delivery=") + (to.recipient ? "wrapped" : "tls") +
                    " state=" + std::string(Name(delivered.version.state)) +
                    (to.id.empty() ? "" : " recipient=" + to.id);
@@ -225,12 +227,15 @@ Error KeyStore::State::Unusable(const Destination& to, const char* what_for, con
                                              error.detail + "; enrol one with: skmsctl recipient add"};
 }
 
-Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion version) {
+Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion version,
+                                               std::optional<hsm::DeliveredKey> at_once) {
   DeliveredVersion out;
   SKMS_TRY(out.profile, FindKeyProfile(version.profile));
   out.recipient = to.id;
   if (!to.recipient) {
     SKMS_TRY(out.plaintext, module.Reveal(version.wrapped, out.profile.spec, version.public_key));
+  } else if (at_once && clock.NowSeconds() < Ends(version)) {
+    out.wrapped = std::move(at_once);
   } else {
     // Its state is changed by who has the token; until that is done, nobody goes by what was said before.
     const bool over = Ends(version) <= clock.NowSeconds();
@@ -255,8 +260,9 @@ Status KeyStore::State::MakeDelivery(const Requester& by, const Service& service
   Versions versions;
   // Whoever comes into a group is told by his own selector, which has keys of its own or not.
   if (own || member) made.selectors.push_back(selector);
+  FirstDelivery first(to);
   if (own) {
-    SKMS_TRY(versions, OwnVersions(by, service, selector));
+    SKMS_TRY(versions, OwnVersions(by, service, selector, first));
   }
   versions = Ranked(std::move(versions));
   Versions of_groups;
@@ -270,7 +276,8 @@ Status KeyStore::State::MakeDelivery(const Requester& by, const Service& service
     SKMS_TRY(stored_payloads, CurrentPayloads(selector));
   }
   if (versions.empty() && stored_payloads.empty()) return NoSuchKey();
-  SKMS_TRY(std::vector<DeliveredVersion> keys, WrapAll(by, service, to, std::move(versions), made.entries));
+  SKMS_TRY(std::vector<DeliveredVersion> keys,
+           WrapAll(by, service, to, std::move(versions), made.entries, &first));
   std::vector<DeliveredPayload> payloads;
   for (StoredPayload& stored : stored_payloads) {
     AuditEntry granted = EntryFor(by, "deliver", selector);

@@ -60,15 +60,17 @@ std::timed_mutex& KeyStore::State::SecondLockFor(const Selector& selector) {
   return second_stripes_[StripeOf(selector)];
 }
 
-Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service, const Selector& selector,
-                                                         const NextVersion& next,
-                                                         std::int64_t group_revision) {
+Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Planned& planned, const NextVersion& next) {
+  const Service& service = planned.service;
   SKMS_TRY(const KeyProfile profile, FindKeyProfile(service.profile));
   SKMS_TRY(const Kid kid, FreshKid());
-  SKMS_TRY(hsm::GeneratedKey generated, module.GenerateWrapped(profile.spec, service.recipients));
+  SKMS_TRY(hsm::GeneratedKey generated,
+           module.GenerateWrapped(profile.spec, service.recipients,
+                                  planned.first == nullptr ? nullptr : planned.first->recipient()));
+  if (planned.first != nullptr) planned.first->Made(kid, std::move(generated.delivered));
   StoredKeyVersion made;
   made.version.kid = kid;
-  made.version.selector = selector;
+  made.version.selector = planned.selector;
   made.version.version = next.number;
   made.version.profile = service.profile;
   made.version.state = next.state;
@@ -76,7 +78,7 @@ Result<StoredKeyVersion> KeyStore::State::PrepareVersion(const Service& service,
   made.version.not_before = next.not_before;
   made.version.not_after = next.not_after;
   made.version.superseded = next.last;
-  made.version.group_revision = group_revision;
+  made.version.group_revision = std::max(planned.group_revision, GroupRevisionOf(planned.stored));
   made.version.wrapped = std::move(generated.wrapped);
   made.version.public_key = std::move(generated.public_key);
   SKMS_TRY(made.mac, MakeRowMac(module, FieldsOf(made.version)));
@@ -121,8 +123,7 @@ Status KeyStore::State::AddPlan(KeyChangeSet& set, const Requester& by, const Pl
     SKMS_TRYV(AddChanged(set, by, planned.stored, changed, planned.reason));
   }
   if (!plan.next) return Ok();
-  const std::int64_t revision = std::max(planned.group_revision, GroupRevisionOf(planned.stored));
-  SKMS_TRY(StoredKeyVersion made, PrepareVersion(planned.service, planned.selector, *plan.next, revision));
+  SKMS_TRY(StoredKeyVersion made, PrepareVersion(planned, *plan.next));
   const bool first = plan.next->number == 1;
   const bool ahead = plan.next->state == KeyState::kPreActive;
   AuditEntry entry =
@@ -159,14 +160,20 @@ Status KeyStore::State::EmptyLogOfWiped() {
 }
 
 Result<KeyVersion> KeyStore::State::MakeFirst(const Requester& by, const Service& service,
-                                              const Selector& selector) {
+                                              const Selector& selector, FirstDelivery& first) {
+  const std::uint64_t asked = answers.era();
   KeyChangeSet set;
-  const Planned planned{service, selector, {}, "create", "", 0};
+  const Planned planned{service, selector, {}, "create", "", 0, &first};
   SKMS_TRYV(AddPlan(set, by, planned, PlanRotateNow(service.rotation, {}, clock.NowSeconds())));
   SKMS_TRYV(Write(set));
-  const StoredKeyVersion& made = set.inserts.front().row;
-  answers.Learn(FieldsOf(made.version), made.mac);
-  return std::move(set.inserts.front().row.version);
+  StoredKeyVersion& made = set.inserts.front().row;
+  answers.Learn(FieldsOf(made.version), made.mac, asked);
+  if (const hsm::DeliveredKey* delivered = first.delivered()) {
+    SKMS_TRY(const KeyProfile profile, FindKeyProfile(made.version.profile));
+    answers.Learn(*first.recipient(), made.version.wrapped, profile.spec, made.version.public_key, *delivered,
+                  asked);
+  }
+  return std::move(made.version);
 }
 
 Result<KeyVersion> KeyStore::Rotate(const Requester& requester, const Selector& selector) {

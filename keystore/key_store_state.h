@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "keystore/answer_cache.h"
@@ -74,8 +75,38 @@ class KeyStore::State {
   Status RecordWhere(const std::function<bool()>& stands, std::span<const AuditEntry> entries,
                      AuditSummary* place);
 
+  /// Where keys go: to a recipient, or as plaintext by the service's policy.
+  struct Destination {
+    std::string id;                           ///< for "recipient" in keyInfo
+    std::optional<hsm::Recipient> recipient;  ///< nullopt: plaintext
+  };
+  /// What a key is made for: the token wraps it to this destination while it has it, and to no other.
+  class FirstDelivery {
+   public:
+    /// Borrows `to`.
+    explicit FirstDelivery(const Destination& to) : to_(to) {}
+    /// nullptr: nothing is wrapped.
+    const hsm::Recipient* recipient() const { return to_.recipient ? &*to_.recipient : nullptr; }
+    void Made(const Kid& kid, std::optional<hsm::DeliveredKey> delivered) {
+      kid_ = kid;
+      delivered_ = std::move(delivered);
+    }
+    /// nullptr: no key was made, or it could not be wrapped at once.
+    const hsm::DeliveredKey* delivered() const { return delivered_ ? &*delivered_ : nullptr; }
+    /// Once, and for the very destination that this was made with. nullopt: RewrapFor has to be asked.
+    std::optional<hsm::DeliveredKey> Take(const Destination& to, const Kid& kid) {
+      if (&to != &to_ || kid != kid_) return std::nullopt;
+      return std::exchange(delivered_, std::nullopt);
+    }
+
+   private:
+    const Destination& to_;
+    Kid kid_;
+    std::optional<hsm::DeliveredKey> delivered_;
+  };
   /// Every version of the selector; version 1 is made if the policy says so.
-  Result<Versions> OwnVersions(const Requester& by, const Service& service, const Selector& selector);
+  Result<Versions> OwnVersions(const Requester& by, const Service& service, const Selector& selector,
+                               FirstDelivery& first);
   /// What a change is made from and for.
   struct Planned {
     Service service;
@@ -84,6 +115,7 @@ class KeyStore::State {
     const char* action = "rotate";         ///< in the audit chain, of a version that is made
     std::string reason;
     std::int64_t group_revision = 0;
+    FirstDelivery* first = nullptr;  ///< of the version that is made, where somebody waits for it
   };
   /// A rotation by hand, and what it starts from. Under the selector's lock where it is to be committed.
   struct PlannedRotation {
@@ -102,19 +134,16 @@ class KeyStore::State {
   /// Empties the write-ahead log if it may hold octets that were wiped since it last was.
   Status EmptyLogOfWiped();
   /// Version 1, committed with its audit entry. Under the selector's lock.
-  Result<KeyVersion> MakeFirst(const Requester& by, const Service& service, const Selector& selector);
+  Result<KeyVersion> MakeFirst(const Requester& by, const Service& service, const Selector& selector,
+                               FirstDelivery& first);
   /// A version generated and wrapped, not yet committed.
-  Result<StoredKeyVersion> PrepareVersion(const Service& service, const Selector& selector,
-                                          const NextVersion& next, std::int64_t group_revision);
-  /// Where keys go: to a recipient, or as plaintext by the service's policy.
-  struct Destination {
-    std::string id;                           ///< for "recipient" in keyInfo
-    std::optional<hsm::Recipient> recipient;  ///< nullopt: plaintext
-  };
+  Result<StoredKeyVersion> PrepareVersion(const Planned& planned, const NextVersion& next);
   Destination DestinationOf(const Requester& by, const Service& service) const;
   /// kPermissionDenied: there is none.
   Result<Destination> DestinationOf(const UeRequester& ue, const Service& service) const;
-  Result<DeliveredVersion> Wrap(const Destination& to, KeyVersion version);
+  /// `at_once`: what the token wrapped to `to` when it made this version; nullopt: it is asked now.
+  Result<DeliveredVersion> Wrap(const Destination& to, KeyVersion version,
+                                std::optional<hsm::DeliveredKey> at_once);
   /// `error` of a wrap to `to`; kRecipientUnusable, with what to do, where another recipient would not meet
   /// it.
   static Error Unusable(const Destination& to, const char* what_for, const Error& error);
@@ -181,7 +210,8 @@ class KeyStore::State {
   /// Each version wrapped for the requester, and an audit entry for each.
   Result<std::vector<DeliveredVersion>> WrapAll(const Requester& by, const Service& service,
                                                 const Destination& to, Versions versions,
-                                                std::vector<AuditEntry>& entries);
+                                                std::vector<AuditEntry>& entries,
+                                                FirstDelivery* first = nullptr);
 
   class DueKeys;
   Result<KeyChangeSet> PlanOne(const Requester& by, const Service& service, const Selector& selector,
@@ -200,7 +230,8 @@ class KeyStore::State {
   std::timed_mutex& LockFor(const Selector& selector);
   /// Of those who do not wait any longer for the first one's holder.
   std::timed_mutex& SecondLockFor(const Selector& selector);
-  Result<Versions> MakeOrAwaitFirst(const Requester& by, const Service& service, const Selector& selector);
+  Result<Versions> MakeOrAwaitFirst(const Requester& by, const Service& service, const Selector& selector,
+                                    FirstDelivery& first);
 
   hsm::CryptoModule& module;
   const Clock& clock;

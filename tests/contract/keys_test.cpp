@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "hsm/key_operations.h"
+#include "hsm/openssl_agreement.h"
 #include "hsm/token.h"
 #include "tests/contract/contract_token.h"
 #include "tests/contract/recipient.h"
@@ -28,6 +29,72 @@ void CheckDelivery(CryptoModule& module, const KeySpec& spec) {
   REQUIRE(revealed.has_value());
   CHECK(ConstantTimeEqual(opened.ExposeSecret(), revealed.value().ExposeSecret()));
   if (spec.kind != KeyKind::kEcPrivate) CHECK(opened.size() == spec.bytes);
+}
+
+/// The key that `module` delivers while it makes it is the one that it keeps. `open`: the recipient, with
+/// what is his.
+template <class Open>
+void CheckDeliveredAtOnce(CryptoModule& module, const KeySpec& spec, const Recipient& to, const Open& open) {
+  CAPTURE(static_cast<int>(spec.kind));
+  const GeneratedKey generated = module.GenerateWrapped(spec, Recipients::kAny, &to).value();
+  REQUIRE(generated.delivered.has_value());
+  const auto later = module.RewrapFor(to, generated.wrapped, spec, generated.public_key);
+  REQUIRE(later.has_value());
+  CHECK(generated.delivered->alg == later.value().alg);
+  const SecretBytes opened = open(*generated.delivered);
+  CHECK(ConstantTimeEqual(opened.ExposeSecret(), open(later.value()).ExposeSecret()));
+}
+
+/// Secret keys, and an EC private key where the token wraps one.
+std::vector<KeySpec> SpecsOn(const CryptoModule& module) {
+  std::vector<KeySpec> specs{{KeyKind::kAes, 16}, {KeyKind::kAes, 32}, {KeyKind::kGenericSecret, 64}};
+  if (module.capabilities().wraps_ec) specs.push_back({KeyKind::kEcPrivate, 0});
+  return specs;
+}
+
+TEST_CASE("a key that is wrapped to somebody while it is made is the one that is kept") {
+  const auto module = test::OpenOrSkip();
+  if (module == nullptr) return;
+  const OaepHash hash = *module->capabilities().oaep_hash;
+  const RsaHolder rsa(hash);
+  const Bytes transport(32, 0x77);
+  const TransportKeyRecipient admitted{
+      module->AdmitTransportKey(test::OaepEncryptTo(module->TransferPublicKey().value(), hash, transport))
+          .value()};
+  const PkeyPtr own = GenerateEc(Curve::kP256).value();
+  for (const KeySpec& spec : SpecsOn(*module)) {
+    CheckDeliveredAtOnce(*module, spec, rsa.recipient(),
+                         [&](const DeliveredKey& delivered) { return rsa.Open(delivered); });
+    CheckDeliveredAtOnce(*module, spec, admitted, [&](const DeliveredKey& delivered) {
+      return UnwrapRfc5649(transport, delivered.encrypted_key).value();
+    });
+    if (!module->capabilities().ecdh_kdf_p256) continue;
+    CheckDeliveredAtOnce(
+        *module, spec, EcRecipient{PublicSpki(own.get()).value()}, [&](const DeliveredKey& delivered) {
+          const auto agreed = EcdhX963(own.get(), delivered.ephemeral_spki, AsBytes(kEcdhName));
+          return UnwrapRfc5649(agreed.value().ExposeSecret(), delivered.encrypted_key).value();
+        });
+  }
+}
+
+TEST_CASE("for somebody whom nothing can be wrapped to a key is made all the same") {
+  const auto module = test::OpenOrSkip();
+  if (module == nullptr) return;
+  TransportKeyRecipient foreign{module->GenerateWrapped({KeyKind::kAes, 32}).value().wrapped};
+  foreign.key.bytes.back() ^= 1U;
+  const PkeyPtr small(EVP_RSA_gen(1024));
+  for (const Recipient& to : {Recipient(RsaRecipient{}), Recipient(EcRecipient{}), Recipient(foreign),
+                              Recipient(RsaRecipient{PublicSpki(small.get()).value()})}) {
+    CAPTURE(to.index());
+    for (const KeySpec& spec : SpecsOn(*module)) {
+      const auto generated = module->GenerateWrapped(spec, Recipients::kAny, &to);
+      REQUIRE(generated.has_value());
+      CHECK_FALSE(generated.value().delivered.has_value());
+      const GeneratedKey& key = generated.value();
+      CHECK(module->RewrapFor(to, key.wrapped, spec, key.public_key).has_error());
+      CHECK(module->Reveal(key.wrapped, spec, key.public_key).has_value());
+    }
+  }
 }
 
 TEST_CASE("an AES key that the recipient opens is the one that Reveal shows") {

@@ -156,6 +156,23 @@ TEST_CASE(
   CHECK(appliance.module->health().recoveries == 1);
 }
 
+TEST_CASE("a key that is made is there though the token fails while it is wrapped to who waits for it") {
+  const Appliance appliance;
+  const hsm::KeySpec spec{hsm::KeyKind::kAes, 32};
+  const hsm::PkeyPtr own = hsm::GenerateRsa().value();
+  const hsm::Recipient to = hsm::RsaRecipient{hsm::PublicSpki(own.get()).value()};
+  // The last one has the keeper try the token, which may wrap as well, while others go on.
+  for (const char* code : {"CKR_KEY_UNEXTRACTABLE", "CKR_SESSION_HANDLE_INVALID", "CKR_DEVICE_ERROR"}) {
+    CAPTURE(code);
+    // Of its two wraps the one that is for the recipient.
+    REQUIRE(appliance.token.Order(std::string("fail C_WrapKey ") + code + " after 1 times 1") == "ok");
+    const auto generated = appliance.module->GenerateWrapped(spec, hsm::Recipients::kAny, &to);
+    REQUIRE(generated.has_value());
+    CHECK_FALSE(generated.value().delivered.has_value());
+    CHECK(appliance.module->RewrapFor(to, generated.value().wrapped, spec).has_value());
+  }
+}
+
 TEST_CASE("a PIN that was refused is sent once, and another one when there is one") {
   Appliance appliance;
   appliance.pin.Write("000000");

@@ -89,6 +89,11 @@ TEST_CASE("transport keys and EC keys get no strict key, and no EC key is made s
   CHECK(module->CheckTrusted(EcRecipient{}).error().code == ErrorCode::kRecipientNotTrusted);
   CHECK(module->GenerateWrapped({KeyKind::kEcPrivate, 0}, Recipients::kTrusted).error().code ==
         ErrorCode::kUnsupported);
+  // Nor is it wrapped to one of them while it is made.
+  const auto made_for = module->GenerateWrapped(spec, Recipients::kTrusted, &transport);
+  REQUIRE(made_for.has_value());
+  CHECK(made_for.value().wrapped.format == kFormatTrusted);
+  CHECK_FALSE(made_for.value().delivered.has_value());
 }
 
 TEST_CASE("a strict payload is opened by a TRUSTED recipient alone") {

@@ -94,6 +94,29 @@ TEST_CASE("another recipient gets a ciphertext of his own") {
   CHECK(OpenedBytes(f.stranger, other.keys[0]) == key);
 }
 
+TEST_CASE(
+    "a ciphertext that was made with a key is said again, and not where it was asked for before the end") {
+  const CachingFixture f;
+  const hsm::KeySpec spec{hsm::KeyKind::kAes, 32};
+  const hsm::Recipient to = hsm::RsaRecipient{f.client.spki};
+  const hsm::Recipient other = hsm::RsaRecipient{f.stranger.spki};
+  AnswerCache cache(1U << 20U);
+  const std::uint64_t asked = cache.era();
+  const hsm::GeneratedKey made = Must(f.module->GenerateWrapped(spec, hsm::Recipients::kAny, &to));
+  cache.Learn(to, made.wrapped, spec, made.public_key, *made.delivered, asked);
+  const std::uint64_t before = f.calls();
+  CHECK(Must(cache.RewrapFor(*f.module, to, made.wrapped, spec, made.public_key)).encrypted_key ==
+        made.delivered->encrypted_key);
+  CHECK(f.calls() == before);
+  CHECK(Must(cache.RewrapFor(*f.module, other, made.wrapped, spec, made.public_key)).encrypted_key !=
+        made.delivered->encrypted_key);
+  CHECK(f.calls() > before);
+  cache.Clear();
+  cache.Learn(to, made.wrapped, spec, made.public_key, *made.delivered, asked);
+  CHECK(Must(cache.RewrapFor(*f.module, to, made.wrapped, spec, made.public_key)).encrypted_key !=
+        made.delivered->encrypted_key);
+}
+
 TEST_CASE("what a retired MAC key vouched for is forgotten with it") {
   CachingFixture f;
   f.Ask("a");

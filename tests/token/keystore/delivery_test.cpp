@@ -121,6 +121,38 @@ TEST_CASE("every profile is generated, stored and delivered") {
   }
 }
 
+TEST_CASE("a first key is wrapped to who asks for it while the token makes it") {
+  StoreFixture f;
+  Must(f.store->Deliver(f.Val1(), ForService()));  // with the recipient's public key, which stays
+  const std::uint64_t before = f.module->session_use().calls;
+  const DeliveryAnswer first = Must(f.store->Deliver(f.Val1(), ForUser("a")));
+  // The kid, the key, its two forms, its end, and the row's MAC: no C_UnwrapKey, and what goes with it.
+  CHECK(f.module->session_use().calls - before == 7);
+  const DeliveryAnswer again = Must(f.store->Deliver(f.Val1(), ForUser("a")));
+  CHECK(ConstantTimeEqual(Opened(f.client, first.keys.at(0)).ExposeSecret(),
+                          Opened(f.client, again.keys.at(0)).ExposeSecret()));
+  CHECK(f.Text("SELECT action FROM audit ORDER BY seq DESC LIMIT 1 OFFSET 2") == "create");
+  CHECK(f.Number("SELECT count(*) FROM audit WHERE action = 'deliver' AND outcome = 'granted'") == 3);
+}
+
+TEST_CASE("of two who ask for a first key at once, each gets it wrapped to himself") {
+  StoreFixture f;
+  Service shared = f.ServiceNamed("s");
+  shared.readers.emplace_back("val-2");
+  Must(f.store->SetService(f.admin, shared));
+  for (int i = 0; i < 8; ++i) {
+    const Selector selector = ForUser("user-" + std::to_string(i));
+    std::optional<Result<DeliveryAnswer>> other;
+    std::thread second([&] { other = f.store->Deliver(f.Val2(), selector); });
+    const auto first = f.store->Deliver(f.Val1(), selector);
+    second.join();
+    REQUIRE(first.has_value());
+    REQUIRE(other->has_value());
+    CHECK(ConstantTimeEqual(Opened(f.client, first.value().keys.at(0)).ExposeSecret(),
+                            Opened(f.stranger, other->value().keys.at(0)).ExposeSecret()));
+  }
+}
+
 TEST_CASE("sixteen first requests at once make one key") {
   StoreFixture f;
   std::mutex mutex;
