@@ -64,7 +64,7 @@ def test_a_policy_set_here_does_not_bring_back_what_was_taken_away_there(databas
     # A policy is read and written as a whole: what was read must be of now, though this server has served nothing since.
     with pair(database, tmp_path) as (a, b):
         a.ctl("service", "set", "s", "--add-reader", "val-2")
-        for turn in range(10):
+        for turn in range(6):
             here, there = (a, b) if turn % 2 else (b, a)
             there.ctl("service", "set", "s", "--remove-reader", "val-1")
             here.ctl("service", "set", "s", "--remove-reader", "val-2")
@@ -112,7 +112,7 @@ def test_groups_changed_at_one_count_at_the_other(database, tmp_path):
 def test_what_one_has_acknowledged_counts_on_the_other_at_once(database, tmp_path, cache):
     with pair(database, tmp_path, **cache) as (a, b):
         kid = kids(b.get(of("alice")))[0]
-        for turn in range(12):
+        for turn in range(6):
             changing, asked = (a, b) if turn % 2 else (b, a)
             assert kids(asked.get(of("alice"))) == [kid] == kids(asked.get(of("alice")))
             changing.ctl("key", "suspend", kid, "--reason", "test")
@@ -182,7 +182,7 @@ def test_rotation_is_done_by_one_and_counts_on_both(server, database, tmp_path):
 def test_a_database_server_that_is_killed_is_found_again_by_both_and_nothing_is_lost(server, database, tmp_path):
     with pair(database, tmp_path, **CACHE) as (a, b):
         keys = opened(a)
-        for _ in range(3):
+        for _ in range(2):
             server.kill()
             assert a.get(of("u0")).status == 503 == b.get(of("u0")).status
             server.start()
