@@ -13,7 +13,7 @@ struct MacTable {
   const char* name;
   bool wrapped;  ///< it has a kek_generation, 0 where the row holds no key
 };
-constexpr MacTable kTables[] = {{"services", false}, {"principals", false},    {"recipients", true},
+constexpr MacTable kMacTables[] = {{"services", false}, {"principals", false},    {"recipients", true},
                                 {"issuers", false},  {"subscriptions", false}, {"val_groups", false},
                                 {"payloads", true},  {"key_versions", true},   {"approvals", false}};
 
@@ -46,7 +46,7 @@ bool ReplaceMac(soci::session& session, const RowPlace& place, const RowMac& mac
 RowCount CountRows(soci::session& session, const hsm::TokenKeyGenerations& use) {
   RowCount count;
   const OldRows old(use);
-  for (const MacTable& table : kTables) {
+  for (const MacTable& table : kMacTables) {
     long long all = 0;
     long long not_under = 0;
     session << "SELECT count(*) FROM " << table.name, soci::into(all);
@@ -71,7 +71,7 @@ RowGenerations ReadRowGenerations(soci::session& session) {
     soci::statement select = (session.prepare << query, soci::into(generation));
     for (select.execute(); select.fetch();) to.insert(static_cast<std::uint32_t>(generation));
   };
-  for (const MacTable& table : kTables) {
+  for (const MacTable& table : kMacTables) {
     const std::string from = std::string(" FROM ") + table.name;
     add("SELECT DISTINCT mac_generation" + from, out.mac);
     if (!table.wrapped) continue;
@@ -85,7 +85,7 @@ RowGenerations ReadRowGenerations(soci::session& session) {
 
 std::uint32_t HighestGeneration(soci::session& session) {
   int highest = 0;
-  for (const MacTable& table : kTables) {
+  for (const MacTable& table : kMacTables) {
     int mac = 0;
     session << "SELECT coalesce(max(mac_generation), 0) FROM " << table.name, soci::into(mac);
     highest = std::max(highest, mac);

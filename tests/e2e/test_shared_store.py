@@ -13,6 +13,7 @@ from appliance import Appliance, wait_for
 from edge_load import Askers
 from shared_store import kids, leads, member, pair
 from several_tokens import opened
+from test_edge_kills import Askers as MakingAskers
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "postgresql"))
 import cluster  # noqa: E402: it stands in the neighbouring suite
@@ -191,6 +192,31 @@ def test_a_database_server_that_is_killed_is_found_again_by_both_and_nothing_is_
             wait_for(lambda: leads(a) != leads(b), "one to lead")
         for one in (a, b):
             assert one.ctl_json("audit", "verify")["whole"]
+
+
+def test_a_replica_takes_over_under_load_on_both_and_they_go_on_with_one_truth(tmp_path):
+    with cluster.running() as primary:
+        replica = primary.standby(primary.port + 1)
+        try:
+            url = f"postgresql://skms@/skms?host={primary.directory},{primary.directory}&port={primary.port},{replica.port}"
+            with pair(url, tmp_path, **CACHE) as (a, b):
+                # Both are asked for the same users.
+                with MakingAskers(a) as of_a, MakingAskers(b) as of_b:
+                    wait_for(lambda: len(of_a.kids) > 100 and len(of_b.kids) > 100, "keys")
+                    primary.kill()
+                    wait_for(lambda: a.get(of("x")).status == 503 == b.get(of("x")).status, "both to refuse")
+                    replica.promote()
+                    counts = len(of_a.kids), len(of_b.kids)
+                    wait_for(lambda: len(of_a.kids) > counts[0] + 20 and len(of_b.kids) > counts[1] + 20, "keys again")
+                assert of_a.wrong == [] == of_b.wrong
+                both = of_a.kids.keys() & of_b.kids.keys()
+                assert len(both) > 100 and all(of_a.kids[user] == of_b.kids[user] for user in both)
+                for load in (of_a, of_b):
+                    assert all(kids(b.get(of(user)))[0] == kid for user, kid in list(load.kids.items())[-50:])
+                wait_for(lambda: leads(a) != leads(b), "one to lead")
+                assert a.ctl_json("audit", "verify")["whole"]
+        finally:
+            replica.stop()
 
 
 def test_the_loss_of_one_server_under_load_is_nobody_elses(database, tmp_path):
