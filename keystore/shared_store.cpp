@@ -89,7 +89,7 @@ Status KeyStore::SeekLead() {
   State& state = *state_;
   if (!is_shared()) return Ok();
   // Without a token nothing of it could be done.
-  const Status sought = state.database->SeekLead(state.module.health().available);
+  Status sought = state.database->SeekLead(state.module.health().available);
   if (sought.has_error()) {
     state.database->DoubtLead();
     return sought;

@@ -389,7 +389,7 @@ class Between:
     def pump(self, source, sink, state, to_server):
         with contextlib.suppress(OSError):
             while (octets := source.recv(65536)):
-                if to_server and self.loses.is_set() and b"COMMIT" in octets:
+                if to_server and self.loses.is_set() and b"COMMIT\0" in octets:
                     self.loses.clear()
                     state["cut"] = True
                     self.lost += 1
