@@ -16,11 +16,11 @@ import tokens
 from pools import DELIVER
 
 CONNECTIONS = 512
-SHARE = 64  # edge.concurrent_requests_per_client as it comes
+SHARE = 32  # edge.concurrent_requests_per_client as it comes
 
 
 def other(bench, capacity, seconds):
-    return bench.load("/ss-kir/v1/key-records?val-service-id=t", 4, seconds, rate=capacity / 10, may_fail=True, who="val-2", client_id="val-2",
+    return bench.load("/ss-kir/v1/key-records?val-service-id=t", 16, seconds, rate=capacity / 10, may_fail=True, who="val-2", client_id="val-2",
                       val_service_ids=["t"])
 
 
@@ -76,8 +76,8 @@ def measure(bench_type, arguments, directory, numbers):
         a.reload_edge()
         alone, beside = other(bench, capacity, seconds), None
         with ThreadPoolExecutor(1) as pool:
-            flood = pool.submit(bench.load, DELIVER, CONNECTIONS, seconds + 2, rate=2 * capacity, may_fail=True)
-            time.sleep(1)
+            flood = pool.submit(bench.load, DELIVER, CONNECTIONS, seconds + 5, rate=2 * capacity, may_fail=True)
+            time.sleep(4)  # its handshakes, which are the machine's and not the queue's, are over
             beside = other(bench, capacity, seconds)
             flooding = flood.result()
         assert a.stop() == 0

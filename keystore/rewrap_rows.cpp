@@ -14,8 +14,8 @@ struct MacTable {
   bool wrapped;  ///< it has a kek_generation, 0 where the row holds no key
 };
 constexpr MacTable kMacTables[] = {{"services", false}, {"principals", false},    {"recipients", true},
-                                {"issuers", false},  {"subscriptions", false}, {"val_groups", false},
-                                {"payloads", true},  {"key_versions", true},   {"approvals", false}};
+                                   {"issuers", false},  {"subscriptions", false}, {"val_groups", false},
+                                   {"payloads", true},  {"key_versions", true},   {"approvals", false}};
 
 }  // namespace
 

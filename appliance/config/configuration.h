@@ -91,7 +91,7 @@ struct EdgeSection {
   std::uint32_t new_connections_per_address = 500;  ///< a second
   std::uint32_t requests_per_address = 2000;        ///< a second; 429 past it
   /// Of a client certificate, or of an address without one; 429 past it.
-  std::uint32_t concurrent_requests_per_client = 64;
+  std::uint32_t concurrent_requests_per_client = 32;
   std::string log = "errors";      ///< "errors" or "all" requests
   std::uint32_t hard_stop_s = 30;  ///< after a reload, how long old connections may stay
 };
