@@ -8,41 +8,19 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
 from appliance import BIN, DEADLINE, ROOT, Appliance, running, wait_for
+from databases import NEEDS_SERVER, cluster, database, name_in, server  # noqa: F401: two are fixtures
 from edge_load import UNLIMITED
 from several_tokens import opened
 from test_edge_kills import Askers
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "postgresql"))
-import cluster  # noqa: E402: it stands in the neighbouring suite
-
-pytestmark = pytest.mark.skipif(not cluster.INSTALLED, reason="no PostgreSQL server is installed")
+pytestmark = NEEDS_SERVER
 SERVED_AGAIN_S = 5  # after the server answers again
-
-
-@pytest.fixture(scope="module")
-def server():
-    with cluster.running() as one:
-        yield one
-
-
-@pytest.fixture
-def database(server, request):
-    """The URL of an empty database of the test's own."""
-    name = f"case_{abs(hash(request.node.name))}"
-    server.make_database(name)
-    yield server.url(name)
-    server.sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
-
-
-def name_in(url):
-    return url.partition("?")[0].rpartition("/")[2]
 
 
 def initialise(appliance):

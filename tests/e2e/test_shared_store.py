@@ -1,43 +1,20 @@
 """Several servers on one database: one truth, one leader, and the loss of one is nobody else's."""
 
 import json
-import pathlib
 import signal
-import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from appliance import Appliance, wait_for
+from databases import NEEDS_SERVER, cluster, database, name_in, server  # noqa: F401: two are fixtures
 from edge_load import Askers
 from shared_store import kids, leads, member, pair
 from several_tokens import opened
 from test_edge_kills import Askers as MakingAskers
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "postgresql"))
-import cluster  # noqa: E402: it stands in the neighbouring suite
-
-pytestmark = pytest.mark.skipif(not cluster.INSTALLED, reason="no PostgreSQL server is installed")
+pytestmark = NEEDS_SERVER
 CACHE = {"store__answer_cache_bytes": 1 << 24}
-
-
-@pytest.fixture(scope="module")
-def server():
-    with cluster.running() as one:
-        yield one
-
-
-@pytest.fixture
-def database(server, request):
-    name = f"case_{abs(hash(request.node.name))}"
-    server.make_database(name)
-    yield server.url(name)
-    server.sql(f"DROP DATABASE {name} WITH (FORCE)", "postgres")
-
-
-def name_in(url):
-    return url.partition("?")[0].rpartition("/")[2]
 
 
 def of(user):
