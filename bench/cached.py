@@ -4,6 +4,7 @@ By turns on the same port with the same certificates, so that the machine's mood
 (bench/bare_transport.cpp) and then skmsd; the ratio is of what both did in all rounds.
 """
 
+import contextlib
 import os
 import subprocess
 
@@ -17,14 +18,14 @@ CACHE_BYTES = 64 << 20
 class BareTransport:
     """The program in place of the daemon, on the daemon's port."""
 
-    def __init__(self, bench, path, body, **environment):
+    def __init__(self, bench, path, body, edge_socket=None, **environment):
         a = bench.appliance
         (a.directory / "answer.json").write_bytes(body)
-        self.port = a.port
+        self.port = 0 if edge_socket else a.port
         self.environment = {**os.environ, **environment}
-        self.command = [bench.bin / "skms_bench_bare_transport", "--certificate", a.directory / "server.pem", "--key",
-                        a.directory / "server.key", "--client-ca", a.directory / "ca.pem", "--port", a.port, "--path", path, "--body-file",
-                        a.directory / "answer.json"]
+        place = ["--edge-socket", edge_socket] if edge_socket else [
+            "--certificate", a.directory / "server.pem", "--key", a.directory / "server.key", "--client-ca", a.directory / "ca.pem", "--port", a.port]
+        self.command = [bench.bin / "skms_bench_bare_transport", *place, "--path", path, "--body-file", a.directory / "answer.json"]
 
     def __enter__(self):
         self.process = subprocess.Popen([str(part) for part in self.command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -60,33 +61,54 @@ class Sum:
                 "p99_us": sorted(self.p99)[len(self.p99) // 2], "cpu_us": self.cpu / self.operations}
 
 
-def direct(bench, row, numbers):
-    """Mutual TLS on loopback, HTTP/1.1."""
-    a = bench.appliance
-    bench.start(store__answer_cache_bytes=CACHE_BYTES)
-    path, _, query = DELIVER.partition("?")
-    answer = a.get(query)
-    assert answer.status == 200, answer.body
-    body = answer.body.encode()
+def compare(bench, row, numbers, name, body, as_bare, as_skmsd, **load):
+    """By turns: `as_bare` and `as_skmsd` are context managers within which one of them serves; the first gives the process that does."""
     sums = {(which, connections): Sum() for which in ("bare", "skmsd") for connections in CONNECTIONS}
     for _ in range(ROUNDS):
-        assert a.stop() == 0
-        with BareTransport(bench, path, body) as bare:
+        with as_bare() as bare:
             for connections in CONNECTIONS:
-                sums["bare", connections].add(bench.load(DELIVER, connections, pid=bare.process.pid))
-        bench.start(store__answer_cache_bytes=CACHE_BYTES)
-        bench.load(DELIVER, 1, 0.2)
-        for connections in CONNECTIONS:
-            sums["skmsd", connections].add(bench.load(DELIVER, connections))
-    assert a.stop() == 0
+                sums["bare", connections].add(bench.load(DELIVER, connections, pid=bare.pid, **load))
+        with as_skmsd():
+            bench.load(DELIVER, 1, 0.2, **load)
+            for connections in CONNECTIONS:
+                sums["skmsd", connections].add(bench.load(DELIVER, connections, **load))
     print(f"{'what':<34} {'per s':>9} {'p50 us':>9} {'p99 us':>9} {'CPU us':>9} {'ratio':>9}")
     for connections in CONNECTIONS:
         bare, ours = sums["bare", connections].result(), sums["skmsd", connections].result()
         row(f"bare transport, {connections} connections", bare)
         ratio = ours["per_second"] / bare["per_second"]
         row(f"skmsd deliver, cached, {connections}", ours, ratio)
-        numbers[f"deliver_cached_{connections}_ratio"] = ratio
-        numbers[f"deliver_cached_{connections}_p99_ratio"] = ours["p99_us"] / bare["p99_us"]
-        numbers[f"deliver_cached_{connections}_cpu_us_over_bare"] = ours["cpu_us"] - bare["cpu_us"]
-    numbers["deliver_cached_ratio"] = min(numbers[f"deliver_cached_{connections}_ratio"] for connections in CONNECTIONS)
+        numbers[f"{name}_{connections}_ratio"] = ratio
+        numbers[f"{name}_{connections}_p99_ratio"] = ours["p99_us"] / bare["p99_us"]
+        numbers[f"{name}_{connections}_cpu_us_over_bare"] = ours["cpu_us"] - bare["cpu_us"]
+    numbers[f"{name}_ratio"] = min(numbers[f"{name}_{connections}_ratio"] for connections in CONNECTIONS)
     print(f"  answer of {len(body)} octets\n")
+
+
+def answer(bench):
+    """Path and body of the answer that both give; skmsd runs."""
+    path, _, query = DELIVER.partition("?")
+    got = bench.appliance.get(query)
+    assert got.status == 200, got.body
+    return path, got.body.encode()
+
+
+def direct(bench, row, numbers):
+    """Mutual TLS on loopback, HTTP/1.1."""
+    a = bench.appliance
+    bench.start(store__answer_cache_bytes=CACHE_BYTES)
+    path, body = answer(bench)
+    assert a.stop() == 0
+
+    @contextlib.contextmanager
+    def as_bare():
+        with BareTransport(bench, path, body) as bare:
+            yield bare.process
+
+    @contextlib.contextmanager
+    def as_skmsd():
+        bench.start(store__answer_cache_bytes=CACHE_BYTES)
+        yield
+        assert a.stop() == 0
+
+    compare(bench, row, numbers, "deliver_cached", body, as_bare, as_skmsd)

@@ -15,12 +15,14 @@ import time
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import cached
+import growth
 import life
 import memory
 import overload
 import pools
 import servers
 import token_keys
+import through_edge
 import tokens
 from pools import CREATE, DELIVER
 
@@ -79,9 +81,9 @@ class Bench:
         done = subprocess.run(command, env=self.appliance.environment, check=True, capture_output=True, text=True)
         return json.loads(done.stdout)
 
-    def load(self, target, connections, seconds=None, rate=0, pid=None, requests=0, may_fail=False, who="val-1", **claims):
+    def load(self, target, connections, seconds=None, rate=0, pid=None, requests=0, may_fail=False, who="val-1", below=0, socket=None, http2=False, **claims):
         """`rate`: requests a second; 0: as many as are answered. `pid`: the process whose time counts, if it is not the daemon.
-        `requests`: so many, and `seconds` at most."""
+        `requests`: so many, and `seconds` at most. `below`: for targets with {n}. `socket`: the edge's, in place of TLS."""
         a = self.appliance
         pid = pid or a.process.pid
         token = a.directory / f"{who}.token"
@@ -90,7 +92,8 @@ class Bench:
             "nice", "-n", "10", self.bin / "skms_bench_load", "--port", a.port, "--host", f"localhost:{a.port}", "--ca", a.directory / "ca.pem",
             "--cert", a.directory / f"{who}.pem", "--key", a.directory / f"{who}.key", "--token-file", token,
             "--target", target, "--connections", connections, "--seconds", seconds or self.seconds, "--first", self.next,
-            "--rate", rate, "--requests", requests,
+            "--rate", rate, "--requests", requests, "--below", below,
+            *(["--socket", socket] if socket else []), *(["--http2"] if http2 else []),
         ]
         before = cpu_seconds(pid)
         done = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
@@ -197,13 +200,13 @@ def calls(bench, numbers):
 
 
 def main():
-    parts = ("raw", "cached", "memory", "overload", "servers", "pools", "life", "kek")
+    parts = ("raw", "cached", "memory", "overload", "servers", "pools", "life", "kek", "growth", "edge")
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", required=True)
     parser.add_argument("--quick", action="store_true", help="a second a row instead of four")
     parser.add_argument("--json", help="write the numbers to this file")
     parser.add_argument("--only", choices=parts, action="append", help="one part; may be repeated. Default: all")
-    parser.add_argument("--records", type=int, help="how many the part 'kek' re-wraps")
+    parser.add_argument("--records", type=int, help="how many the part 'kek' re-wraps, and the part 'growth' ends with")
     arguments = parser.parse_args()
     wanted = arguments.only or parts
     numbers = {}
@@ -227,6 +230,9 @@ def main():
             if "overload" in wanted and token_type is tokens.SoftHsm:
                 with tempfile.TemporaryDirectory(prefix="skms-bench-") as another:
                     overload.measure(Bench, arguments, another, numbers)
+            if "edge" in wanted and token_type is tokens.SoftHsm:
+                with tempfile.TemporaryDirectory(prefix="skms-bench-") as another:
+                    through_edge.measure(Bench, arguments, another, row, numbers)
             if "servers" in wanted and token_type is tokens.SoftHsm:
                 with tempfile.TemporaryDirectory(prefix="skms-bench-") as another:
                     servers.measure(Bench, arguments, another, numbers)
@@ -246,6 +252,8 @@ def main():
                 token_keys.rotation(bench, row, numbers, arguments.quick, arguments.records)
                 assert bench.appliance.stop() == 0
                 print()
+            if "growth" in wanted and token_type is tokens.SoftHsm:
+                growth.measure(bench, row, numbers, arguments.quick, arguments.records)
     for name, lack in tokens.LEFT_OUT.items():
         print(f"== {name}: not in the table: {lack}")
     if "softhsm_deliver_1ms_pool8_ceiling_ratio" in numbers:

@@ -34,7 +34,10 @@ if ! cmp -s "$root/tests/e2e/sims/package-lock.json" "$root/build/sims/package-l
     { tail -20 "$root/build/sims/npm.log" >&2; rm -f "$root/build/sims/package-lock.json"; exit 1; }
 fi
 bench=()
-[ "$preset" != release ] || bench=(-DSKMS_BUILD_BENCHMARKS=ON)
+if [ "$preset" = release ]; then
+  "$root/provisioning/install_packages.sh" "$root/bench/packages.txt"
+  bench=(-DSKMS_BUILD_BENCHMARKS=ON)
+fi
 echo "building ($preset; several minutes the first time)"
 cmake -S "$root" --preset "$preset" -DSKMS_BUILD_TESTS=ON "${bench[@]}" >"$root/build/configure-$preset.log" 2>&1 ||
   { tail -20 "$root/build/configure-$preset.log" >&2; exit 1; }
