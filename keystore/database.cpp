@@ -19,11 +19,13 @@
 
 #include "base/log.h"
 #include "base/new_file.h"
-#include "keystore/changed_elsewhere.h"
+#include "keystore/change_batch.h"
 #include "keystore/database_connections.h"
 #include "keystore/database_engine.h"
 #include "keystore/database_lock.h"
 #include "keystore/decision.h"
+#include "keystore/log_keeper.h"
+#include "keystore/other_servers.h"
 #include "keystore/prepared_statements.h"
 #include "keystore/store_meter.h"
 #include "keystore/write_queue.h"
@@ -45,10 +47,11 @@ constexpr std::chrono::seconds kAtLength{24 * 3600};  // a whole database is cop
 class Database::State {
  public:
   State(std::unique_ptr<DatabaseEngine> engine, DatabaseLock lock)
-      : connections_(std::move(engine)), lock_(std::move(lock)) {}
+      : connections_(std::move(engine)), others_(connections_.engine()), lock_(std::move(lock)) {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
+    log_keeper_.Stop();
     queue_.BeginEnd();
     if (writer_.joinable()) writer_.join();
     connections_.Close(writing_);
@@ -72,7 +75,7 @@ class Database::State {
       return error;
     }
     writer_ = std::thread([this] { WriteLoop(); });
-    return Ok();
+    return log_keeper_.Start();
   }
 
   Status Read(const DatabaseWork& work) { return ReadFor(kLongestRead, work); }
@@ -106,18 +109,23 @@ class Database::State {
   }
 
   Status Write(DatabaseWork work, Touches touches, Places places) {
-    if (refusing_) {
-      const std::lock_guard lock(mutex_);
-      if (!refusal_.empty()) return Error{ErrorCode::kStorage, refusal_};
-    }
+    SKMS_TRYV(Refusal());
     return WriteAnyway(std::move(work), touches, kLongestWrite, std::move(places));
+  }
+  Status AppendEntries(DatabaseWork work) {
+    SKMS_TRYV(Refusal());
+    QueuedWrite write;
+    write.work = std::move(work);
+    write.touches = Touches::kNothingDelivered;
+    write.repeatable = true;
+    return Decided(std::move(write));
   }
   Status WriteUndecided(const DatabaseWork& work) {
     for (int i = 1;; ++i) {
       bool overtaken = false;
       QueuedWrite write;
       write.work = work;
-      write.decided = learnt_;
+      write.decided = others_.learnt();
       write.overtaken = &overtaken;
       Status done = queue_.Add(std::move(write)).get();
       if (!overtaken || i == kTries) return done;
@@ -125,21 +133,12 @@ class Database::State {
   }
   Status WriteAnyway(DatabaseWork work, Touches touches, std::chrono::seconds limit = kLongestWrite,
                      Places places = {}) {
-    const auto begun = std::chrono::steady_clock::now();
-    Decision* const decision = Decision::Current();
-    bool overtaken = false;
     QueuedWrite write;
     write.work = std::move(work);
     write.limit = limit;
     write.touches = touches;
     write.places = std::move(places);
-    write.decided = decision == nullptr ? learnt_.load() : decision->learnt();
-    write.overtaken = &overtaken;
-    Status done = queue_.Add(std::move(write)).get();
-    if (decision != nullptr && overtaken) decision->BeOvertaken();
-    if (decision != nullptr && done.has_value()) decision->HaveWritten(touches != Touches::kNothingDelivered);
-    meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
-    return done;
+    return Decided(std::move(write));
   }
 
   StoreFigures figures() const {
@@ -153,11 +152,6 @@ class Database::State {
 
   std::uint64_t changes() const { return changes_; }
 
-  void OnReconnected(std::function<Status()> reconnected) {
-    const std::lock_guard lock(reconnected_mutex_);
-    reconnected_ = std::move(reconnected);
-  }
-
   void RefuseWrites(std::string why) {
     const std::lock_guard lock(mutex_);
     refusal_ = std::move(why);
@@ -168,46 +162,55 @@ class Database::State {
     QueuedWrite write;
     write.work = std::move(work);
     write.touches = Touches::kNothingDelivered;
-    write.decided = learnt_;
+    write.repeatable = true;
+    write.decided = others_.learnt();
     return queue_.AddPatient(std::move(write));
   }
 
   Status EmptyLog() {
+    const std::lock_guard alone(log_keeper_.moving());
     return OutsideTransaction([this](soci::session& session) { return engine().EmptyLog(session); });
   }
 
   Status LookAround() {
     if (!engine().is_shared()) return Ok();
-    const std::uint64_t before = learnt_;
+    const std::uint64_t before = others_.learnt();
     Status looked =
         WriteAnyway([](soci::session& /*session*/) -> Status { return Ok(); }, Touches::kNothingDelivered);
     // Refused because something was learnt is all that is wanted.
-    return looked.has_error() && learnt_ != before ? Ok() : std::move(looked);
+    return looked.has_error() && others_.learnt() != before ? Ok() : std::move(looked);
   }
   Status SeekLead(bool may_lead) {
-    if (!engine().is_shared() || (may_lead && leads_)) return Ok();
+    if (!engine().is_shared() || (may_lead && others_.leads())) return Ok();
     return OutsideTransaction([this, may_lead](soci::session& session) -> Status {
-      if (!may_lead) {
-        leads_ = false;
-        engine().LeadNoMore(session);
-      } else if (engine().TryToLead(session)) {
-        ++term_;
-        leads_ = true;
-      }
+      others_.SeekLead(session, may_lead);
       return Ok();
     });
   }
-  void DoubtLead() { leads_ = false; }
-  std::uint64_t term() const { return term_; }
-  bool leads() const { return leads_ || !engine().is_shared(); }
-  std::uint64_t learnt() const { return learnt_; }
-
-  void OnChangedElsewhere(std::function<void(const Places&)> changed) {
-    const std::lock_guard lock(reconnected_mutex_);
-    changed_elsewhere_ = std::move(changed);
-  }
+  OtherServers& others() { return others_; }
 
  private:
+  Status Refusal() const {
+    if (!refusing_) return Ok();
+    const std::lock_guard lock(mutex_);
+    return refusal_.empty() ? Ok() : Status(Error{ErrorCode::kStorage, refusal_});
+  }
+
+  /// By this thread's Decision, where there is one.
+  Status Decided(QueuedWrite write) {
+    const auto begun = std::chrono::steady_clock::now();
+    Decision* const decision = Decision::Current();
+    bool overtaken = false;
+    const bool changes = write.touches != Touches::kNothingDelivered;
+    write.decided = decision == nullptr ? others_.learnt() : decision->learnt();
+    write.overtaken = &overtaken;
+    Status done = queue_.Add(std::move(write)).get();
+    if (decision != nullptr && overtaken) decision->BeOvertaken();
+    if (decision != nullptr && done.has_value()) decision->HaveWritten(changes);
+    meter_.writes.Observe(std::chrono::steady_clock::now() - begun);
+    return done;
+  }
+
   void WriteLoop() {
     for (;;) {
       std::vector<QueuedWrite> batch = queue_.NextBatch();
@@ -238,19 +241,17 @@ class Database::State {
   Status ConnectToWrite() {
     SKMS_TRY(const bool made, connections_.Renew(writing_, Connections::Use::kWrite));
     if (!made || engine().is_file()) return Ok();
-    leads_ = false;
+    others_.DoubtLead();
     SKMS_TRYV(FindNewestChange());
     SKMS_TRYV(LearnAnew());
     return Error{ErrorCode::kStoreUnavailable, "the connection to the database was lost; try again"};
   }
 
-  /// Before what the database holds is read: a change that comes between is then learnt twice.
   Status FindNewestChange() {
     if (!engine().is_shared()) return Ok();
     return connections_.Guarded(
         [this](soci::session& session) -> Status {
-          // Not there yet in a database that is of an older version.
-          if (engine().HasTable(session, "store_changes")) seen_ = NewestChange(session);
+          others_.FindNewestChange(session);
           return Ok();
         },
         *writing_, kLongestRead);
@@ -258,10 +259,7 @@ class Database::State {
 
   Status LearnAnew() {
     changes_ += 2;
-    const std::lock_guard lock(reconnected_mutex_);
-    Status learnt = reconnected_ ? reconnected_() : Ok();
-    // Not before: who decides meanwhile may still see what was.
-    ++learnt_;
+    Status learnt = others_.LearnAnew();
     if (learnt.has_error()) {
       connections_.Refuse(writing_, Connections::Use::kWrite,
                           "what it holds cannot be learnt anew: " + learnt.error().Describe());
@@ -269,52 +267,33 @@ class Database::State {
     return learnt;
   }
 
-  /// True: what was decided so far was decided by what is no more.
-  Result<bool> HearOfOthers(soci::session& session) {
-    if (!engine().is_shared()) return false;
-    SKMS_TRY(const ChangedElsewhere others, ReadChangedElsewhere(session, seen_));
-    if (!others.all) seen_ = others.newest;
-    if (!others.all && !others.places.empty()) {
-      const std::lock_guard lock(reconnected_mutex_);
-      if (changed_elsewhere_) changed_elsewhere_(others.places);
-    }
-    return others.all;
-  }
-
-  /// The number that it has once it is committed; 0: there is nothing to tell.
   std::int64_t TellOthers(soci::session& session, const std::vector<QueuedWrite>& batch,
                           const std::vector<Status>& outcomes) const {
     if (!engine().is_shared()) return 0;
-    ChangedElsewhere own{seen_ + 1, false, {}};
+    bool anything = false;
+    Places places;
     for (std::size_t i = 0; i < batch.size(); ++i) {
       if (outcomes[i].has_error()) continue;
-      own.all = own.all || batch[i].touches == Touches::kAnything;
-      own.places.insert(batch[i].places.begin(), batch[i].places.end());
+      anything = anything || batch[i].touches == Touches::kAnything;
+      places.insert(batch[i].places.begin(), batch[i].places.end());
     }
-    if (!own.all && own.places.empty()) return 0;
-    TellChange(session, own);
-    return own.newest;
+    return others_.Tell(session, anything, places);
   }
 
   /// Everything is learnt, and all that waits is decided again by whoever waits for it.
   Status BeOvertaken(std::vector<QueuedWrite>& batch) {
     // Where the connection was lost as well, the next one learns.
-    if (!writing_) return Overtaken();
+    if (!writing_) return OvertakenByOthers();
     SKMS_TRYV(FindNewestChange());
     SKMS_TRYV(LearnAnew());
     for (QueuedWrite& one : batch) {
       if (one.overtaken != nullptr) *one.overtaken = true;
     }
-    return Overtaken();
-  }
-  static Error Overtaken() {
-    return {ErrorCode::kStoreUnavailable,
-            "the store was changed by another server, or learnt anew, meanwhile; try again"};
+    return OvertakenByOthers();
   }
 
   void Commit(std::vector<QueuedWrite>& batch) {
     std::vector<Status> outcomes;
-    outcomes.reserve(batch.size());
     std::chrono::seconds limit = kLongestCommit;
     for (const QueuedWrite& change : batch) limit = std::max(limit, change.limit);
     const bool touches = std::any_of(
@@ -327,9 +306,9 @@ class Database::State {
         [&](soci::session& session) -> Status {
           engine().BeginWrite(session);
           PreparedStatements::ForgetTransaction(session);
-          SKMS_TRY(overtaken, HearOfOthers(session));
-          if (overtaken) return Overtaken();
-          for (const QueuedWrite& change : batch) outcomes.push_back(Apply(change));
+          SKMS_TRY(overtaken, others_.Hear(session));
+          if (overtaken) return OvertakenByOthers();
+          outcomes = ChangeBatch(connections_, *writing_, others_).Apply(batch);
           own_number = TellOthers(session, batch, outcomes);
           engine().Commit(session);
           return Ok();
@@ -340,31 +319,14 @@ class Database::State {
       if (!overtaken) meter_.failed_commits.fetch_add(1, std::memory_order_relaxed);
       Rollback();
       if (overtaken) committed = BeOvertaken(batch);
-    } else if (own_number != 0) {
-      seen_ = own_number;
+    } else {
+      others_.HaveTold(own_number);
+      log_keeper_.HaveCommitted();
     }
     if (touches) ++changes_;
     for (std::size_t i = 0; i < batch.size(); ++i) {
       batch[i].done.set_value(committed.has_error() ? committed : outcomes[i]);
     }
-  }
-
-  Status Apply(const QueuedWrite& change) {
-    if (change.decided != learnt_) {
-      if (change.overtaken != nullptr) *change.overtaken = true;
-      return Overtaken();
-    }
-    soci::session& session = *writing_->session;
-    engine().BeginChange(session);
-    Status status = connections_.Guarded(change.work, *writing_, change.limit);
-    // A failed change leaves nothing; errors here end the whole transaction.
-    if (status.has_error()) {
-      engine().UndoChange(session);
-      PreparedStatements::ForgetTransaction(session);
-    }
-    connections_.Settle(*writing_);
-    engine().EndChange(session);
-    return status;
   }
 
   void Rollback() {
@@ -383,23 +345,19 @@ class Database::State {
   }
 
   Connections connections_;
+  OtherServers others_;
   WriteQueue queue_;
   const DatabaseLock lock_;
   std::atomic<bool> refusing_{false};  // refusal_ is not empty
   std::string refusal_;
-  std::mutex reconnected_mutex_;  ///< held while it runs
-  std::function<Status()> reconnected_;
-  std::function<void(const Places&)> changed_elsewhere_;
   mutable std::mutex mutex_;
   std::condition_variable reader_free_;
   std::vector<std::unique_ptr<Connection>> readers_;
   std::unique_ptr<Connection> writing_;
   std::atomic<std::uint64_t> changes_{0};
-  std::atomic<std::uint64_t> learnt_{0};
-  std::atomic<bool> leads_{false};
-  std::atomic<std::uint64_t> term_{0};
-  std::int64_t seen_ = 0;  ///< the last change elsewhere, or of our own, that is known; of the writer alone
   StoreMeter meter_;
+  LogKeeper log_keeper_{connections_,
+                        [this](DatabaseWork work) { return OutsideTransaction(std::move(work)); }};
   std::thread writer_;
 };
 
@@ -509,6 +467,7 @@ Status Database::Read(const DatabaseWork& work) { return state_->Read(work); }
 Status Database::Write(DatabaseWork work, Touches touches, Places places) {
   return state_->Write(std::move(work), touches, std::move(places));
 }
+Status Database::AppendEntries(DatabaseWork work) { return state_->AppendEntries(std::move(work)); }
 Status Database::WriteUndecided(const DatabaseWork& work) { return state_->WriteUndecided(work); }
 Status Database::WriteAtLength(DatabaseWork work) {
   return state_->WriteAnyway(std::move(work), Touches::kAnything, kAtLength);
@@ -517,15 +476,15 @@ Status Database::WriteAnyway(DatabaseWork work, Touches touches) {
   return state_->WriteAnyway(std::move(work), touches);
 }
 std::uint64_t Database::changes() const { return state_->changes(); }
-std::uint64_t Database::learnt() const { return state_->learnt(); }
+std::uint64_t Database::learnt() const { return state_->others().learnt(); }
 bool Database::is_shared() const { return state_->engine().is_shared(); }
 Status Database::LookAround() { return state_->LookAround(); }
-bool Database::leads() const { return state_->leads(); }
+bool Database::leads() const { return state_->others().leads(); }
 Status Database::SeekLead(bool may_lead) { return state_->SeekLead(may_lead); }
-void Database::DoubtLead() { state_->DoubtLead(); }
-std::uint64_t Database::term() const { return state_->term(); }
+void Database::DoubtLead() { state_->others().DoubtLead(); }
+std::uint64_t Database::term() const { return state_->others().term(); }
 void Database::OnChangedElsewhere(std::function<void(const Places&)> changed) {
-  state_->OnChangedElsewhere(std::move(changed));
+  state_->others().OnChangedElsewhere(std::move(changed));
 }
 void Database::RefuseWrites(std::string why) { state_->RefuseWrites(std::move(why)); }
 std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
@@ -533,7 +492,7 @@ std::future<Status> Database::BeginPatientWrite(DatabaseWork work) {
 }
 Status Database::EmptyLog() { return state_->EmptyLog(); }
 void Database::OnReconnected(std::function<Status()> reconnected) {
-  state_->OnReconnected(std::move(reconnected));
+  state_->others().OnReconnected(std::move(reconnected));
 }
 std::string Database::trouble() const { return state_->trouble(); }
 StoreFigures Database::figures() const { return state_->figures(); }

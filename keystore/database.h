@@ -73,6 +73,9 @@ class Database {
   /// of `work`; kStorage; kStoreUnavailable: also where another server had changed something by which this
   /// was decided (Decision).
   Status Write(DatabaseWork work, Touches touches = Touches::kAnything, Places places = {});
+  /// As Write, for entries of the audit chain, which alter nothing that is delivered. `work` may run more than
+  /// once; what the last time did is there.
+  Status AppendEntries(DatabaseWork work);
   /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not
   /// be told as it must be. WriteAnyway and what is patient go on.
   void RefuseWrites(std::string why);
@@ -85,7 +88,7 @@ class Database {
   /// A write that nobody waits for and that can wait itself: it goes along with somebody else's commit, or
   /// after some hundredths of a second with one of its own, so that it costs a request no commit more. It
   /// must alter nothing that is delivered. Does not wait: what `work` looks at must live until the outcome is
-  /// there. Not ordered with Write.
+  /// there, and may run more than once. Not ordered with Write.
   std::future<Status> BeginPatientWrite(DatabaseWork work);
   /// Moves everything from the write-ahead log into the file and cuts the log to nothing, so that overwritten
   /// rows stand in neither; nothing of the kind with PostgreSQL. Errors: kStorage (a reader held it for too

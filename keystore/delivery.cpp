@@ -85,7 +85,7 @@ Status KeyStore::State::RecordWhere(const std::function<bool()>& stands, std::sp
     for (const AuditEntry& entry : entries) SKMS_TRYV(AppendAudit(session, clock, entry, place));
     return Ok();
   };
-  return database->Write(append, Touches::kNothingDelivered);
+  return database->AppendEntries(append);
 }
 
 Error KeyStore::State::Refuse(AuditEntry entry, std::string reason, const Error& error) {
@@ -107,8 +107,8 @@ Result<DeliveryAnswer> KeyStore::State::SendHome(AuditEntry entry, const Service
   return answer;
 }
 
-/// Who makes a key holds the selector's lock, and may hang in a token that another could do without: then one
-/// of those who wait makes it as well, and the database takes the first.
+/// Who makes a key holds the selector's lock until it is committed, and may hang in a token that another
+/// could do without: then one of those who wait makes it as well, and the database takes the first.
 Result<Versions> KeyStore::State::MakeOrAwaitFirst(const Requester& by, const Service& service,
                                                    const Selector& selector, FirstDelivery& first) {
   std::unique_lock maker(LockFor(selector), std::defer_lock);
@@ -119,24 +119,15 @@ Result<Versions> KeyStore::State::MakeOrAwaitFirst(const Requester& by, const Se
       !second_maker.try_lock_for(kMakingTakes)) {
     return Error{ErrorCode::kResourceExhausted, "the key is being made, which takes long or hangs"};
   }
-  const auto stored_ones = [&]() -> Result<Versions> {
-    SKMS_TRY(std::vector<StoredKeyVersion> stored, CheckedVersions(selector));
-    Versions versions;
-    for (StoredKeyVersion& one : stored) versions.push_back(std::move(one.version));
-    return versions;
-  };
-  SKMS_TRY(Versions there, stored_ones());  // another request may have made it while this one waited
-  if (!there.empty()) return there;
-  auto made = MakeFirst(by, service, selector, first);
-  if (made.has_value()) {
-    Versions versions;
-    versions.push_back(std::move(made).value());
-    return versions;
-  }
-  if (made.error().code != ErrorCode::kChangedMeanwhile) return std::move(made).error();
-  SKMS_TRY(there, stored_ones());
-  if (there.empty()) return std::move(made).error();
-  return there;
+  // Another request may have made it while this one waited.
+  SKMS_TRY(std::vector<StoredKeyVersion> there, CheckedVersions(selector));
+  Versions versions;
+  for (StoredKeyVersion& one : there) versions.push_back(std::move(one.version));
+  if (!versions.empty()) return versions;
+  SKMS_TRY(KeyChangeSet set, MakeFirst(by, service, selector, first));
+  versions.push_back(set.inserts.front().row.version);
+  first.Keep(std::move(maker.owns_lock() ? maker : second_maker), std::move(set));
+  return versions;
 }
 
 Result<Versions> KeyStore::State::OwnVersions(const Requester& by, const Service& service,
@@ -252,7 +243,7 @@ Result<DeliveredVersion> KeyStore::State::Wrap(const Destination& to, KeyVersion
 }
 
 Status KeyStore::State::MakeDelivery(const Requester& by, const Service& service, const Selector& selector,
-                                     const Destination& to, DeliveryCache::Kept& made) {
+                                     const Destination& to, FirstDelivery& first, DeliveryCache::Kept& made) {
   const bool own = service.HasScope(selector.kind);
   const bool member = IsMember(service, selector.kind);
   // Before a key is made that nobody could have.
@@ -260,7 +251,6 @@ Status KeyStore::State::MakeDelivery(const Requester& by, const Service& service
   Versions versions;
   // Whoever comes into a group is told by his own selector, which has keys of its own or not.
   if (own || member) made.selectors.push_back(selector);
-  FirstDelivery first(to);
   if (own) {
     SKMS_TRY(versions, OwnVersions(by, service, selector, first));
   }
@@ -308,6 +298,25 @@ bool KeyStore::State::SetUntil(const Service& service, const Destination& to,
   return clock.NowSeconds() < made.until;
 }
 
+Status KeyStore::State::MakeAndRecord(const Requester& by, const Service& service, const Selector& selector,
+                                      const Destination& to, DeliveryCache::Kept& made) {
+  // Where another one has made the first key meanwhile, it is that one which is given.
+  for (bool again = false;; again = true) {
+    made = {};
+    FirstDelivery first(to);
+    Status done = MakeDelivery(by, service, selector, to, first, made);
+    KeyChangeSet* const set = first.set();
+    if (done.has_value() && set == nullptr) return Record(made.entries, &made.answer.recorded);
+    if (done.has_value()) {
+      set->entries.insert(set->entries.end(), made.entries.begin(), made.entries.end());
+      done = Write(std::move(*set), &made.answer.recorded);
+      if (done.has_value()) return done;
+      if (done.error().code == ErrorCode::kChangedMeanwhile && !again) continue;
+    }
+    return Refuse(EntryFor(by, "deliver", selector), std::string(Name(done.error().code)), done.error());
+  }
+}
+
 Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, const ServiceThen& of,
                                                         const Selector& selector, const Destination& to) {
   const Service& service = *of.service;
@@ -333,10 +342,7 @@ Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, con
     if (recorded.error().code != ErrorCode::kChangedMeanwhile) return recorded.error();
   }
   DeliveryCache::Kept made;
-  const Status status = MakeDelivery(by, service, selector, to, made);
-  if (status.has_error())
-    return Refuse(EntryFor(by, "deliver", selector), std::string(Name(status.error().code)), status.error());
-  SKMS_TRYV(Record(made.entries, &made.answer.recorded));
+  SKMS_TRYV(MakeAndRecord(by, service, selector, to, made));
   DeliveryAnswer answer = made.answer;
   if (!keeps || !SetUntil(service, to, made)) return answer;
   made.made = of.moment;

@@ -14,58 +14,6 @@
 namespace skms::keystore {
 namespace {
 
-/// Reads, checks and stores one table of the directory.
-class TableLoad {
- public:
-  /// `known`: digests of rows whose MACs were right when the table was loaded last.
-  TableLoad(hsm::CryptoModule& module, const std::set<Sha256Digest>& known)
-      : module_(module), known_(known) {}
-
-  template <class Entry, class Add>
-  Status operator()(Result<std::vector<StoredEntry<Entry>>> rows, const char* what, const Add& add) {
-    if (rows.has_error()) return rows.error();
-    for (StoredEntry<Entry>& row : rows.value()) {
-      const RowFields fields = FieldsOf(row.entry);
-      const Sha256Digest digest = DigestOf(fields, row.mac);
-      if (known_.count(digest) == 0)
-        SKMS_TRYV(
-            CheckRowMac(module_, fields, row.mac, std::string(what) + " '" + row.entry.id.value() + "'"));
-      checked_.insert(digest);
-      add(std::move(row.entry));
-    }
-    return Ok();
-  }
-
-  std::set<Sha256Digest> TakeChecked() { return std::move(checked_); }
-
- private:
-  static Sha256Digest DigestOf(const RowFields& fields, const RowMac& mac) {
-    Bytes octets;
-    AppendField(octets, std::string_view(AsText(fields.octets())));
-    AppendField(octets, std::to_string(mac.generation));
-    AppendField(octets, mac.text);
-    return Sha256(octets);
-  }
-
-  hsm::CryptoModule& module_;
-  const std::set<Sha256Digest>& known_;
-  std::set<Sha256Digest> checked_;
-};
-
-void Index(DirectorySnapshot& snapshot, const Principal& principal) {
-  snapshot.principals[principal.id.value()] = principal;
-  snapshot.principal_by_spki[Sha256(principal.certificate_spki)] = principal.id.value();
-}
-
-void Index(DirectorySnapshot& snapshot, const RecipientEntry& recipient) {
-  snapshot.recipients.insert_or_assign(recipient.id.value(), recipient);
-  if (recipient.ue) {
-    snapshot.recipient_by_ue[*recipient.ue] = recipient.id.value();
-  } else {
-    snapshot.recipient_by_principal[recipient.principal.value()] = recipient.id.value();
-  }
-}
-
 Status CheckProfile(const TokenProfile& profile) {
   for (const auto& [what, claim] :
        {std::pair("the services claim", profile.services_claim),
@@ -109,29 +57,6 @@ Result<std::unique_ptr<Directory>> Directory::Load(Database& database, hsm::Cryp
   std::unique_ptr<Directory> directory(new Directory(database, module, clock));
   SKMS_TRYV(directory->Reload());
   return directory;
-}
-
-Status Directory::Reload() {
-  auto loaded = std::make_shared<DirectorySnapshot>();
-  TableLoad load(module_, checked_);
-  SKMS_TRYV(load(ReadServices(database_), "service", [&](Service service) {
-    loaded->services.insert_or_assign(service.id.value(), std::move(service));
-  }));
-  SKMS_TRYV(load(ReadPrincipals(database_), "principal",
-                 [&](const Principal& principal) { Index(*loaded, principal); }));
-  SKMS_TRYV(load(ReadRecipients(database_), "recipient",
-                 [&](const RecipientEntry& recipient) { Index(*loaded, recipient); }));
-  SKMS_TRYV(load(ReadIssuers(database_), "issuer", [&](Issuer issuer) {
-    loaded->issuers.insert_or_assign(issuer.id.value(), std::move(issuer));
-  }));
-  SKMS_TRYV(load(ReadSubscriptions(database_), "subscription", [&](Subscription subscription) {
-    loaded->subscriptions.insert_or_assign(subscription.id.value(), std::move(subscription));
-  }));
-  checked_ = load.TakeChecked();
-  const std::lock_guard lock(snapshot_mutex_);
-  loaded->version = snapshot_ ? snapshot_->version + 1 : 1;
-  snapshot_ = std::move(loaded);
-  return Ok();
 }
 
 std::shared_ptr<const DirectorySnapshot> Directory::snapshot() const {
@@ -191,7 +116,7 @@ Status Directory::AddPrincipal(const Requester& by, const Principal& principal) 
         InsertRow(session, principal, mac);
         return Ok();
       },
-      [&](DirectorySnapshot& next) { Index(next, principal); });
+      [&](DirectorySnapshot& next) { next.Add(principal); });
 }
 
 Status Directory::RemovePrincipal(const Requester& by, const PrincipalId& id) {
@@ -275,7 +200,7 @@ Status Directory::AddRecipient(const Requester& by, const RecipientEntry& recipi
         InsertRow(session, recipient, mac);
         return Ok();
       },
-      [&](DirectorySnapshot& next) { Index(next, recipient); });
+      [&](DirectorySnapshot& next) { next.Add(recipient); });
 }
 
 Status Directory::RemoveRecipient(const Requester& by, const RecipientId& id) {

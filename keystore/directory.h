@@ -29,6 +29,10 @@ struct DirectorySnapshot {
   std::map<std::string, std::string> recipient_by_principal;
   std::map<UeIdentity, std::string> recipient_by_ue;
   std::uint64_t version = 0;
+
+  // With what they are found by.
+  void Add(const Principal& principal);
+  void Add(const RecipientEntry& recipient);
 };
 
 class Directory {

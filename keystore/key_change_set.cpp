@@ -37,13 +37,13 @@ bool KeyChangeSet::wipes() const {
                      [](const Update& update) { return update.row.version.state == KeyState::kDestroyed; });
 }
 
-Status Apply(soci::session& session, const Clock& clock, const KeyChangeSet& changes) {
+Status Apply(soci::session& session, const Clock& clock, const KeyChangeSet& changes, AuditSummary* place) {
   for (const KeyChangeSet::Update& update : changes.updates) {
     if (!UpdateVersion(session, update.row, update.former))
       return ChangedMeanwhile("the key changed meanwhile");
   }
   for (const KeyChangeSet::Insert& insert : changes.inserts) SKMS_TRYV(ApplyInsert(session, insert));
-  for (const AuditEntry& entry : changes.entries) SKMS_TRYV(AppendAudit(session, clock, entry));
+  for (const AuditEntry& entry : changes.entries) SKMS_TRYV(AppendAudit(session, clock, entry, place));
   AppendEvents(session, clock.NowSeconds(), changes.events);
   return Ok();
 }

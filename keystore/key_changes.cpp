@@ -140,11 +140,12 @@ Status KeyStore::State::AddPlan(KeyChangeSet& set, const Requester& by, const Pl
   return Ok();
 }
 
-Status KeyStore::State::Write(KeyChangeSet set) {
+Status KeyStore::State::Write(KeyChangeSet set, AuditSummary* place) {
   {
     const DeliveryCache::Change changing(deliveries, set.selectors());
-    SKMS_TRYV(database->Write([&](soci::session& session) -> Status { return Apply(session, clock, set); },
-                              Touches::kWhatTheCallerTells, changing.places()));
+    SKMS_TRYV(
+        database->Write([&](soci::session& session) -> Status { return Apply(session, clock, set, place); },
+                        Touches::kWhatTheCallerTells, changing.places()));
   }
   if (set.wipes()) log_holds_wiped_ = true;
   // A step by hand may have taken away what the scheduler counted on.
@@ -159,21 +160,21 @@ Status KeyStore::State::EmptyLogOfWiped() {
   return emptied;
 }
 
-Result<KeyVersion> KeyStore::State::MakeFirst(const Requester& by, const Service& service,
-                                              const Selector& selector, FirstDelivery& first) {
+Result<KeyChangeSet> KeyStore::State::MakeFirst(const Requester& by, const Service& service,
+                                                const Selector& selector, FirstDelivery& first) {
   const std::uint64_t asked = answers.era();
   KeyChangeSet set;
   const Planned planned{service, selector, {}, "create", "", 0, &first};
   SKMS_TRYV(AddPlan(set, by, planned, PlanRotateNow(service.rotation, {}, clock.NowSeconds())));
-  SKMS_TRYV(Write(set));
-  StoredKeyVersion& made = set.inserts.front().row;
+  // What the token has said holds, whether it is committed or not.
+  const StoredKeyVersion& made = set.inserts.front().row;
   answers.Learn(FieldsOf(made.version), made.mac, asked);
   if (const hsm::DeliveredKey* delivered = first.delivered()) {
     SKMS_TRY(const KeyProfile profile, FindKeyProfile(made.version.profile));
     answers.Learn(*first.recipient(), made.version.wrapped, profile.spec, made.version.public_key, *delivered,
                   asked);
   }
-  return std::move(made.version);
+  return set;
 }
 
 Result<KeyVersion> KeyStore::Rotate(const Requester& requester, const Selector& selector) {

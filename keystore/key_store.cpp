@@ -4,7 +4,7 @@
 #include <numeric>
 #include <utility>
 
-#include "keystore/key_records.h"
+#include "keystore/key_search.h"
 #include "keystore/key_store_state.h"
 #include "keystore/schema.h"
 #include "keystore/store_move.h"

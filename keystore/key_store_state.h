@@ -80,7 +80,8 @@ class KeyStore::State {
     std::string id;                           ///< for "recipient" in keyInfo
     std::optional<hsm::Recipient> recipient;  ///< nullopt: plaintext
   };
-  /// What a key is made for: the token wraps it to this destination while it has it, and to no other.
+  /// What a key is made for: the token wraps it to this destination while it has it, and to no other; and it
+  /// is committed with the entries of its delivery, so that one without the other is never there.
   class FirstDelivery {
    public:
     /// Borrows `to`.
@@ -91,6 +92,13 @@ class KeyStore::State {
       kid_ = kid;
       delivered_ = std::move(delivered);
     }
+    /// What is to be committed, and the selector's lock until then.
+    void Keep(std::unique_lock<std::timed_mutex> alone, KeyChangeSet set) {
+      alone_ = std::move(alone);
+      set_ = std::move(set);
+    }
+    /// nullptr: no key was made.
+    KeyChangeSet* set() { return set_ ? &*set_ : nullptr; }
     /// nullptr: no key was made, or it could not be wrapped at once.
     const hsm::DeliveredKey* delivered() const { return delivered_ ? &*delivered_ : nullptr; }
     /// Once, and for the very destination that this was made with. nullopt: RewrapFor has to be asked.
@@ -103,8 +111,10 @@ class KeyStore::State {
     const Destination& to_;
     Kid kid_;
     std::optional<hsm::DeliveredKey> delivered_;
+    std::unique_lock<std::timed_mutex> alone_;
+    std::optional<KeyChangeSet> set_;
   };
-  /// Every version of the selector; version 1 is made if the policy says so.
+  /// Every version of the selector; version 1 is made, and left in `first`, if the policy says so.
   Result<Versions> OwnVersions(const Requester& by, const Service& service, const Selector& selector,
                                FirstDelivery& first);
   /// What a change is made from and for.
@@ -129,13 +139,13 @@ class KeyStore::State {
   Status AddPlan(KeyChangeSet& set, const Requester& by, const Planned& planned, const RotationPlan& plan);
   Status AddChanged(KeyChangeSet& set, const Requester& by, const std::vector<StoredKeyVersion>& stored,
                     ChangedVersion changed, const std::string& reason);
-  /// Commits. Errors: those of Apply, kStorage.
-  Status Write(KeyChangeSet set);
+  /// Commits; `place`, where given, is that of the last entry. Errors: those of Apply, kStorage.
+  Status Write(KeyChangeSet set, AuditSummary* place = nullptr);
   /// Empties the write-ahead log if it may hold octets that were wiped since it last was.
   Status EmptyLogOfWiped();
-  /// Version 1, committed with its audit entry. Under the selector's lock.
-  Result<KeyVersion> MakeFirst(const Requester& by, const Service& service, const Selector& selector,
-                               FirstDelivery& first);
+  /// Version 1 with its audit entry, not yet committed. Under the selector's lock.
+  Result<KeyChangeSet> MakeFirst(const Requester& by, const Service& service, const Selector& selector,
+                                 FirstDelivery& first);
   /// A version generated and wrapped, not yet committed.
   Result<StoredKeyVersion> PrepareVersion(const Planned& planned, const NextVersion& next);
   Destination DestinationOf(const Requester& by, const Service& service) const;
@@ -165,9 +175,12 @@ class KeyStore::State {
   /// What of the service a selector gets, wrapped and audited. kNotFound, kPermissionDenied (scope).
   Result<DeliveryAnswer> DeliverSelected(const Requester& by, const ServiceThen& of, const Selector& selector,
                                          const Destination& to);
-  /// The same made anew, with its audit entries, which are not written yet.
+  /// The same made anew, with its audit entries, which are not written yet, and perhaps a key in `first`.
   Status MakeDelivery(const Requester& by, const Service& service, const Selector& selector,
-                      const Destination& to, DeliveryCache::Kept& made);
+                      const Destination& to, FirstDelivery& first, DeliveryCache::Kept& made);
+  /// MakeDelivery, and all of it committed. Errors are told to the chain already.
+  Status MakeAndRecord(const Requester& by, const Service& service, const Selector& selector,
+                       const Destination& to, DeliveryCache::Kept& made);
   /// Of a delivery in DeliveryCache.
   static Sha256Digest NameOf(const Requester& by, const Selector& selector, const Destination& to);
   bool SetUntil(const Service& service, const Destination& to, DeliveryCache::Kept& made) const;

@@ -215,6 +215,7 @@ class PostgresqlEngine : public DatabaseEngine {
   void EndSnapshot(soci::session& session) const override { session << "ROLLBACK"; }
 
   /// The server's log of changes is its own, and its administrator's (docs/postgresql.md).
+  int MoveLog(soci::session& /*session*/) const override { return 0; }
   Status EmptyLog(soci::session& /*session*/) const override { return Ok(); }
   Status CopyTo(soci::session& /*session*/, const std::string& /*path*/) const override {
     return Error{ErrorCode::kUnsupported,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "hsm/token_ceremony.h"
 #include "keystore/key_profile.h"
+#include "keystore/key_search.h"
 #include "keystore/key_store_state.h"
 #include "keystore/rewrap_rows.h"
 #include "keystore/token_key_use.h"
@@ -124,12 +125,11 @@ class KeyStore::State::Rewrap {
   }
 
   Status Keys(std::size_t most) {
-    SKMS_TRY(std::vector<StoredKeyVersion> page,
-             ReadNotUnder(*state_.database, use_, cursor_.after, static_cast<int>(most)));
+    SKMS_TRY(OldVersions old, ReadNotUnder(*state_.database, use_, cursor_.after, static_cast<int>(most)));
     RewrapCursor next{Table::kEnd, ""};
-    if (!page.empty()) next = {Table::kKeys, page.back().version.kid.value()};
+    if (old.seen_until) next = {Table::kKeys, *old.seen_until};
     return Replace(
-        page, next,
+        old.page, next,
         [&](StoredKeyVersion& stored) -> Status {
           KeyVersion& version = stored.version;
           SKMS_TRYV(CheckRowMac(state_.module, FieldsOf(version), stored.mac, RowName(version)));
@@ -219,7 +219,7 @@ Status KeyStore::RewrapRows(RewrapCursor& cursor, std::size_t most, const std::f
 Result<TokenKeyRows> KeyStore::CountTokenKeyRows() {
   const hsm::TokenKeyGenerations use = state_->module.generations();
   TokenKeyRows rows;
-  SKMS_TRYV(state_->database->ReadSnapshot([&](soci::session& session) -> Status {
+  SKMS_TRYV(state_->database->ReadSnapshotAtLength([&](soci::session& session) -> Status {
     const RowCount count = CountRows(session, use);
     rows = {count.all, count.old};
     return Ok();
@@ -230,7 +230,7 @@ Result<TokenKeyRows> KeyStore::CountTokenKeyRows() {
 Status KeyStore::State::CheckAllRewrapped() {
   const hsm::TokenKeyGenerations use = module.generations();
   RowCount count;
-  SKMS_TRYV(database->ReadSnapshot([&](soci::session& session) -> Status {
+  SKMS_TRYV(database->ReadSnapshotAtLength([&](soci::session& session) -> Status {
     count = CountRows(session, use);
     return Ok();
   }));

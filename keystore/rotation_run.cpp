@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "keystore/key_search.h"
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {

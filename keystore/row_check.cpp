@@ -13,6 +13,7 @@
 #include "keystore/directory_rows.h"
 #include "keystore/groups.h"
 #include "keystore/key_profile.h"
+#include "keystore/key_search.h"
 #include "keystore/key_store_state.h"
 
 namespace skms::keystore {
@@ -110,8 +111,9 @@ class Check {
   }
 
   Status Keys() {
-    const auto read = [this](const std::string& after, int most) {
-      return ReadNotUnder(database_, kNone, after, most);
+    const auto read = [this](const std::string& after, int most) -> Result<std::vector<StoredKeyVersion>> {
+      SKMS_TRY(OldVersions all, ReadNotUnder(database_, kNone, after, most));
+      return std::move(all.page);
     };
     return Walk({"key_versions", "kid", "key", kRowsAtOnce}, read,
                 [this](StoredKeyVersion& stored) { return Key(stored); });

@@ -263,9 +263,19 @@ Status ToVersion10(soci::session& session) {
   return Ok();
 }
 
+/// Few keys among millions that are active: pages of them by state.
+Status ToVersion11(soci::session& session) {
+  // It may be left where the version was turned back by hand.
+  session << "DROP INDEX IF EXISTS key_versions_aside";
+  session << "CREATE INDEX key_versions_aside ON key_versions (state, service, target_kind, target, version)"
+             " WHERE state <> 'active'";
+  return Ok();
+}
+
 // The step at index n leads from version n to n + 1.
-constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2, ToVersion3, ToVersion4, ToVersion5,
-                                                ToVersion6, ToVersion7, ToVersion8, ToVersion9, ToVersion10};
+constexpr Status (*kSteps[])(soci::session&) = {ToVersion1, ToVersion2,  ToVersion3, ToVersion4,
+                                                ToVersion5, ToVersion6,  ToVersion7, ToVersion8,
+                                                ToVersion9, ToVersion10, ToVersion11};
 static_assert(std::size(kSteps) == kSchemaVersion);
 
 }  // namespace

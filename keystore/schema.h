@@ -8,7 +8,7 @@
 
 namespace skms::keystore {
 
-inline constexpr int kSchemaVersion = 10;
+inline constexpr int kSchemaVersion = 11;
 
 /// All of them, as of kSchemaVersion.
 inline constexpr std::array<const char*, 18> kTables{

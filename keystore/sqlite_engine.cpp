@@ -62,7 +62,9 @@ class SqliteEngine : public DatabaseEngine {
     // only when asked.
     for (const Pragma& pragma : {Pragma{"busy_timeout", "5000", "5000"}, Pragma{"journal_mode", "WAL", "wal"},
                                  Pragma{"synchronous", "FULL", "2"}, Pragma{"foreign_keys", "ON", "1"},
-                                 Pragma{"trusted_schema", "OFF", "0"}, Pragma{"secure_delete", "ON", "1"}}) {
+                                 Pragma{"trusted_schema", "OFF", "0"}, Pragma{"secure_delete", "ON", "1"},
+                                 // LogKeeper moves it long before.
+                                 Pragma{"wal_autocheckpoint", "20000", "20000"}}) {
       std::string answer;
       soci::indicator null = soci::i_ok;
       const std::string name = std::string("PRAGMA ") + pragma.name;
@@ -108,6 +110,14 @@ class SqliteEngine : public DatabaseEngine {
   void EndChange(soci::session& session) const override { Run<Release>(session); }
   void BeginSnapshot(soci::session& session, bool /*at_length*/) const override { session << "BEGIN"; }
   void EndSnapshot(soci::session& session) const override { session << "ROLLBACK"; }
+
+  int MoveLog(soci::session& session) const override {
+    int busy = 1;
+    int pages = 0;
+    int moved = 0;
+    session << "PRAGMA wal_checkpoint(PASSIVE)", soci::into(busy), soci::into(pages), soci::into(moved);
+    return pages;
+  }
 
   Status EmptyLog(soci::session& session) const override {
     int busy = 1;

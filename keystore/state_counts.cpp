@@ -6,7 +6,7 @@
 #include <string>
 
 #include "keystore/key_life.h"
-#include "keystore/key_records.h"
+#include "keystore/key_search.h"
 
 namespace skms::keystore {
 namespace {

@@ -6,8 +6,9 @@
 namespace skms::keystore {
 namespace {
 
-// So that a request waits for few of them.
-constexpr std::size_t kMostPatientInOneCommit = 8;
+// A request waits for few of them; where none is there, they share a commit among many.
+constexpr std::size_t kMostPatientWithOthers = 2;
+constexpr std::size_t kMostPatientAlone = 16;
 constexpr std::chrono::milliseconds kPatience{20};
 constexpr std::chrono::microseconds kLull{50};
 constexpr std::chrono::microseconds kGathering{400};
@@ -72,7 +73,8 @@ std::vector<QueuedWrite> WriteQueue::NextBatch() {
   while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit)
     take(queue_);
   last_batch_ = batch.size();
-  for (std::size_t i = 0; i < kMostPatientInOneCommit && !patient_.empty(); ++i) take(patient_);
+  const std::size_t most = batch.empty() ? kMostPatientAlone : kMostPatientWithOthers;
+  for (std::size_t i = 0; i < most && !patient_.empty(); ++i) take(patient_);
   // What is left waits anew for somebody to go along with.
   if (!patient_.empty()) patient_until_ = std::chrono::steady_clock::now() + kPatience;
   return batch;

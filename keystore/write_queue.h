@@ -23,6 +23,7 @@ namespace skms::keystore {
 struct QueuedWrite {
   DatabaseWork work;
   bool outside_transaction = false;  ///< it comes alone
+  bool repeatable = false;           ///< `work` may run more than once
   std::chrono::seconds limit{30};
   Touches touches = Touches::kAnything;
   Places places{};

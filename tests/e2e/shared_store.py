@@ -1,4 +1,4 @@
-"""Two servers on one PostgreSQL database and one token, as behind a load balancer."""
+"""Servers on one PostgreSQL database and one token, as behind a load balancer."""
 
 import contextlib
 import json
@@ -22,19 +22,24 @@ def member(directory, url, name, first=None, **settings):
 
 
 @contextlib.contextmanager
-def pair(url, directory, **settings):
-    """Two that run; the first leads."""
-    a = member(directory / "a", url, "a", **settings)
-    b = member(directory / "b", url, "b", a, **settings)
+def servers(url, directory, names, **settings):
+    """So many that run; the first leads."""
+    first = member(directory / names[0], url, names[0], **settings)
+    all_of_them = [first, *(member(directory / name, url, name, first, **settings) for name in names[1:])]
     try:
-        a.start().provision()
-        b.start()
-        wait_for(lambda: leads(a), "a to lead")
-        yield a, b
+        first.start().provision()
+        for other in all_of_them[1:]:
+            other.start()
+        wait_for(lambda: leads(first), "the first to lead")
+        yield all_of_them
     finally:
-        for one in (a, b):
+        for one in all_of_them:
             if one.process is not None:
                 one.stop()
+
+
+def pair(url, directory, **settings):
+    return servers(url, directory, "ab", **settings)
 
 
 def leads(appliance):

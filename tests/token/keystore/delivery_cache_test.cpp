@@ -318,6 +318,16 @@ TEST_CASE("nobody who asks after a change is acknowledged gets what was before i
       case 1: {  // policy
         Must(f.store->SetService(f.admin, f.Policy(false)));
         ++hunters.phase;
+        if (turn / 6 % 2 ==
+            1) {  // and whoever could read is gone, and comes back as somebody whom no policy names
+          Service nobodys = f.Policy(false);
+          nobodys.access.provisioners.clear();
+          Must(f.store->SetService(f.admin, nobodys));
+          Must(f.store->RemovePrincipal(f.admin, PrincipalId("val-1")));
+          Hunters::Await(hunters.kept_out, 8);
+          Must(f.store->AddPrincipal(
+              f.admin, {PrincipalId("val-1"), "val-server", "val-1", f.client.spki, "CN=val-1", 0}));
+        }
         Hunters::Await(hunters.kept_out, 8);
         ++hunters.phase;
         Must(f.store->SetService(f.admin, f.Policy(true)));

@@ -183,7 +183,7 @@ TEST_CASE("a database of schema version 1 comes forward with its keys") {
   for (const char* column : {"jwks_uri", "jwks_ca", "services_claim", "user_claim", "ue_claim",
                              "client_claim", "provisioning_claim", "provisioning_values"})
     f.Tamper(std::string("ALTER TABLE issuers DROP COLUMN ") + column);
-  for (const char* index : {"ahead", "ending", "rotating", "promised"})
+  for (const char* index : {"ahead", "ending", "rotating", "promised", "aside"})
     f.Tamper(std::string("DROP INDEX key_versions_") + index);
   for (const char* table : {"service_records", "group_members", "val_groups", "subscription_positions",
                             "subscriptions", "key_events"})

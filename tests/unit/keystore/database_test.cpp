@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 #include <soci/soci.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
+#include <thread>
 #include <vector>
 
 #include "tests/support/temporary_directory.h"
@@ -54,8 +56,8 @@ TEST_CASE("a patient write is committed by itself where nobody else writes") {
   outcomes.reserve(30);
   for (int n = 0; n < 30; ++n) outcomes.push_back(f.database->BeginPatientWrite(DatabaseFixture::Insert(n)));
   for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
-  // Eight in a commit, and each of the four has waited for somebody to go along with.
-  CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(80));
+  // Sixteen in a commit, and each of the two has waited for somebody to go along with.
+  CHECK(std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(40));
   CHECK(f.Rows() == 30);
 }
 
@@ -71,6 +73,69 @@ TEST_CASE("a patient write that fails takes no other with it, and none of them i
   CHECK(good.get().has_value());
   CHECK(bad.get().error().code == ErrorCode::kConflict);
   CHECK(f.Rows() == 2);
+}
+
+TEST_CASE("entries of one commit share a savepoint, and one that fails is told alone") {
+  const DatabaseFixture f;
+  std::promise<void> begun;
+  std::promise<void> all_wait;
+  // The writer is busy until all of them are queued, so that they come in one commit.
+  auto busy = std::async(std::launch::async, [&] {
+    return f.database->Write([&](soci::session& /*session*/) -> Status {
+      begun.set_value();
+      all_wait.get_future().wait();
+      return Ok();
+    });
+  });
+  begun.get_future().wait();
+  std::atomic<int> runs{0};
+  const auto append = [&](int n, bool fails) {
+    return std::async(std::launch::async, [&, n, fails] {
+      return f.database->AppendEntries([&, n, fails](soci::session& session) -> Status {
+        ++runs;
+        SKMS_TRYV(DatabaseFixture::Insert(n)(session));
+        return fails ? Status(Conflict("no")) : Ok();
+      });
+    });
+  };
+  const auto queued = [&](std::size_t many) {
+    while (f.database->figures().writes_queued < many) std::this_thread::yield();
+  };
+  std::vector<std::future<Status>> good;
+  for (int n = 1; n <= 4; ++n) good.push_back(append(n, false));
+  queued(4);
+  auto bad = append(5, true);
+  auto doubled = append(1, false);
+  queued(6);
+  auto other = std::async(std::launch::async, [&] { return f.database->Write(DatabaseFixture::Insert(6)); });
+  queued(7);
+  all_wait.set_value();
+  CHECK(busy.get().has_value());
+  int stand = 0;
+  for (auto& outcome : good) stand += outcome.get().has_value() ? 1 : 0;
+  const bool second_of_two = doubled.get().has_value();
+  CHECK(stand + (second_of_two ? 1 : 0) == 4);  // of the two with number 1 the one that came first
+  CHECK(bad.get().error().code == ErrorCode::kConflict);
+  CHECK(other.get().has_value());
+  CHECK(f.Rows() == 5);
+  CHECK(runs > 6);  // together up to the first that failed, then one by one
+}
+
+TEST_CASE("entries that all stand run once") {
+  const DatabaseFixture f;
+  std::atomic<int> runs{0};
+  std::vector<std::future<Status>> outcomes;
+  for (int n = 0; n < 64; ++n) {
+    outcomes.push_back(std::async(std::launch::async, [&, n] {
+      return f.database->AppendEntries([&, n](soci::session& session) -> Status {
+        ++runs;
+        return DatabaseFixture::Insert(n)(session);
+      });
+    }));
+  }
+  for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
+  CHECK(f.Rows() == 64);
+  CHECK(runs == 64);
 }
 
 TEST_CASE("what waits when the database is closed is written first") {
