@@ -74,8 +74,9 @@ class Database::State {
       if (error.code != ErrorCode::kConflict) error.detail = engine().Name() + ": " + error.detail;
       return error;
     }
+    SKMS_TRYV(log_keeper_.Start());
     writer_ = std::thread([this] { WriteLoop(); });
-    return log_keeper_.Start();
+    return Ok();
   }
 
   Status Read(const DatabaseWork& work) { return ReadFor(kLongestRead, work); }
@@ -168,8 +169,7 @@ class Database::State {
   }
 
   Status EmptyLog() {
-    const std::lock_guard alone(log_keeper_.moving());
-    return OutsideTransaction([this](soci::session& session) { return engine().EmptyLog(session); });
+    return log_keeper_.Empty([this](soci::session& session) { return engine().EmptyLog(session); });
   }
 
   Status LookAround() {

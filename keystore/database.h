@@ -73,8 +73,8 @@ class Database {
   /// of `work`; kStorage; kStoreUnavailable: also where another server had changed something by which this
   /// was decided (Decision).
   Status Write(DatabaseWork work, Touches touches = Touches::kAnything, Places places = {});
-  /// As Write, for entries of the audit chain, which alter nothing that is delivered. `work` may run more than
-  /// once; what the last time did is there.
+  /// As Write, for entries of the audit chain, which alter nothing that is delivered. `work` may run more
+  /// than once; what the last time did is there.
   Status AppendEntries(DatabaseWork work);
   /// While `why` is not empty, Write and its like are refused with it (kStorage): what is decided could not
   /// be told as it must be. WriteAnyway and what is patient go on.

@@ -58,7 +58,8 @@ class DatabaseEngine {
   /// Until its end, all statements see one and the same state. `at_length`: it may take hours.
   virtual void BeginSnapshot(soci::session& session, bool at_length) const = 0;
   virtual void EndSnapshot(soci::session& session) const = 0;
-  /// Moves what of a file's log no reader is in the way of into the file, beside who writes; pages in the log.
+  /// Moves what of a file's log no reader is in the way of into the file, beside who writes; pages in the
+  /// log.
   virtual int MoveLog(soci::session& session) const = 0;
   /// What was overwritten goes out of the log of changes. Errors: kStorage.
   virtual Status EmptyLog(soci::session& session) const = 0;

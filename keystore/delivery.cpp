@@ -300,21 +300,23 @@ bool KeyStore::State::SetUntil(const Service& service, const Destination& to,
 
 Status KeyStore::State::MakeAndRecord(const Requester& by, const Service& service, const Selector& selector,
                                       const Destination& to, DeliveryCache::Kept& made) {
+  Status done = Ok();
   // Where another one has made the first key meanwhile, it is that one which is given.
   for (bool again = false;; again = true) {
     made = {};
     FirstDelivery first(to);
-    Status done = MakeDelivery(by, service, selector, to, first, made);
+    done = MakeDelivery(by, service, selector, to, first, made);
+    if (done.has_error()) break;
     KeyChangeSet* const set = first.set();
-    if (done.has_value() && set == nullptr) return Record(made.entries, &made.answer.recorded);
-    if (done.has_value()) {
-      set->entries.insert(set->entries.end(), made.entries.begin(), made.entries.end());
-      done = Write(std::move(*set), &made.answer.recorded);
-      if (done.has_value()) return done;
-      if (done.error().code == ErrorCode::kChangedMeanwhile && !again) continue;
-    }
-    return Refuse(EntryFor(by, "deliver", selector), std::string(Name(done.error().code)), done.error());
+    if (set == nullptr) return Record(made.entries, &made.answer.recorded);
+    set->entries.insert(set->entries.end(), made.entries.begin(), made.entries.end());
+    done = Write(std::move(*set), &made.answer.recorded);
+    if (done.has_value()) return done;
+    if (again || done.error().code != ErrorCode::kChangedMeanwhile) break;
+    SKMS_TRY(const std::vector<StoredKeyVersion> there, CheckedVersions(selector));
+    if (there.empty()) break;
   }
+  return Refuse(EntryFor(by, "deliver", selector), std::string(Name(done.error().code)), done.error());
 }
 
 Result<DeliveryAnswer> KeyStore::State::DeliverSelected(const Requester& by, const ServiceThen& of,

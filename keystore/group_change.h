@@ -1,6 +1,6 @@
 // GroupChange: a change of one group while it is made; shared by the files that change and deliver groups.
 //
-// Of one thread. Errors that say kConflict may be tried again (State::WithRetries).
+// Of one thread. Errors that say kChangedMeanwhile are tried again (State::WithRetries).
 #pragma once
 
 #include <memory>

@@ -35,8 +35,9 @@ struct KeyChangeSet {
   std::vector<Selector> selectors() const;
 };
 
-/// Writes the set within the caller's transaction; `place`, where given, is that of its last entry. Errors: kChangedMeanwhile, kPermissionDenied (the
-/// service's limit of records is reached), kIntegrity. Throws SOCI's exceptions.
+/// Writes the set within the caller's transaction; `place`, where given, is that of its last entry. Errors:
+/// kChangedMeanwhile, kPermissionDenied (the service's limit of records is reached), kIntegrity. Throws
+/// SOCI's exceptions.
 Status Apply(soci::session& session, const Clock& clock, const KeyChangeSet& changes,
              AuditSummary* place = nullptr);
 

@@ -15,8 +15,9 @@
 namespace skms::keystore {
 namespace {
 
-constexpr int kFewEnding = 5000;       // are sorted rather than met on the way through all
-constexpr int kLookedAtForOld = 1024;  // rows in one statement
+constexpr const char* kBehindAllKids = "~";  // kids are base64url
+constexpr int kFewEnding = 5000;             // are sorted rather than met on the way through all
+constexpr int kLookedAtForOld = 1024;        // rows in one statement
 
 /// Conditions of a statement, and the values that it holds on to.
 class Where {
@@ -102,8 +103,13 @@ class PageSearch {
       kind = behind->kind;
       SKMS_TRYV(AddOf(service, kind, &*behind, page));
     }
-    while (page.size() < query_.limit && FindNext(service, kind))
+    for (auto before = std::pair(service, kind); page.size() < query_.limit && FindNext(service, kind);) {
+      // One that is no text would lead round and round.
+      if (std::pair(service, kind) <= before)
+        return IntegrityError("the service or kind of a key is not readable: it was changed outside skms");
+      before = {service, kind};
       SKMS_TRYV(AddOf(service, kind, nullptr, page));
+    }
     return Ok();
   }
 
@@ -239,8 +245,10 @@ Result<OldVersions> ReadNotUnder(Database& database, const hsm::TokenKeyGenerati
     session << "SELECT max(kid) FROM (SELECT kid FROM key_versions WHERE kid > :after ORDER BY kid LIMIT " +
                    std::to_string(kLookedAtForOld) + ") AS next",
         soci::into(until, none), soci::use(after_kid);
-    // An id that is no text would lead back to the beginning.
-    if (none != soci::i_ok || until <= after_kid) return Ok();
+    if (none != soci::i_ok) return Ok();
+    // An id that is no text comes after all that are, and leads nowhere.
+    const bool last = until <= after_kid;
+    if (last) until = kBehindAllKids;
     KeyRow row;
     soci::statement statement(session);
     Bind(statement, row);
@@ -255,7 +263,11 @@ Result<OldVersions> ReadNotUnder(Database& database, const hsm::TokenKeyGenerati
                       " ORDER BY kid LIMIT :most");
     SKMS_TRYV(FetchAll(statement, row, found.page));
     const bool full = found.page.size() == static_cast<std::size_t>(limit);
-    found.seen_until = full ? found.page.back().version.kid.value() : until;
+    if (full) {
+      found.seen_until = found.page.back().version.kid.value();
+    } else if (!last) {
+      found.seen_until = until;
+    }
     return Ok();
   }));
   return found;

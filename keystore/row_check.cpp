@@ -112,8 +112,12 @@ class Check {
 
   Status Keys() {
     const auto read = [this](const std::string& after, int most) -> Result<std::vector<StoredKeyVersion>> {
-      SKMS_TRY(OldVersions all, ReadNotUnder(database_, kNone, after, most));
-      return std::move(all.page);
+      std::string from = after;
+      for (;;) {
+        SKMS_TRY(OldVersions all, ReadNotUnder(database_, kNone, from, most));
+        if (!all.page.empty() || !all.seen_until) return std::move(all.page);
+        from = std::move(*all.seen_until);
+      }
     };
     return Walk({"key_versions", "kid", "key", kRowsAtOnce}, read,
                 [this](StoredKeyVersion& stored) { return Key(stored); });

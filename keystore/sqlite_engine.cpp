@@ -63,8 +63,8 @@ class SqliteEngine : public DatabaseEngine {
     for (const Pragma& pragma : {Pragma{"busy_timeout", "5000", "5000"}, Pragma{"journal_mode", "WAL", "wal"},
                                  Pragma{"synchronous", "FULL", "2"}, Pragma{"foreign_keys", "ON", "1"},
                                  Pragma{"trusted_schema", "OFF", "0"}, Pragma{"secure_delete", "ON", "1"},
-                                 // LogKeeper moves it long before.
-                                 Pragma{"wal_autocheckpoint", "20000", "20000"}}) {
+                                 // LogKeeper moves it.
+                                 Pragma{"wal_autocheckpoint", "0", "0"}}) {
       std::string answer;
       soci::indicator null = soci::i_ok;
       const std::string name = std::string("PRAGMA ") + pragma.name;

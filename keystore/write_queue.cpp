@@ -6,8 +6,10 @@
 namespace skms::keystore {
 namespace {
 
-// A request waits for few of them; where none is there, they share a commit among many.
+// A request waits for few of them, and for some where they have waited long; where there is no request, many
+// share a commit.
 constexpr std::size_t kMostPatientWithOthers = 2;
+constexpr std::size_t kMostPatientInTime = 8;
 constexpr std::size_t kMostPatientAlone = 16;
 constexpr std::chrono::milliseconds kPatience{20};
 constexpr std::chrono::microseconds kLull{50};
@@ -73,10 +75,13 @@ std::vector<QueuedWrite> WriteQueue::NextBatch() {
   while (!queue_.empty() && !queue_.front().outside_transaction && batch.size() < kMostInOneCommit)
     take(queue_);
   last_batch_ = batch.size();
-  const std::size_t most = batch.empty() ? kMostPatientAlone : kMostPatientWithOthers;
+  const auto now = std::chrono::steady_clock::now();
+  const bool in_time = !patient_.empty() && now >= patient_until_;
+  const std::size_t most =
+      batch.empty() ? kMostPatientAlone : (in_time ? kMostPatientInTime : kMostPatientWithOthers);
   for (std::size_t i = 0; i < most && !patient_.empty(); ++i) take(patient_);
   // What is left waits anew for somebody to go along with.
-  if (!patient_.empty()) patient_until_ = std::chrono::steady_clock::now() + kPatience;
+  if (in_time) patient_until_ = now + kPatience;
   return batch;
 }
 

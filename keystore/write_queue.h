@@ -2,7 +2,7 @@
 //
 // A commit costs as much for many as for one: where several came along last time, the writer waits for those
 // who are on their way, until nobody has come for a lull. What is patient goes along with somebody else's
-// commit, or alone after kPatience.
+// commits, few with each until it has waited for kPatience, or alone then.
 //
 // Thread-safe; one thread takes batches.
 #pragma once

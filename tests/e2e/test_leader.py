@@ -1,4 +1,4 @@
-"""What one of several servers does for all: gone on with by another one when it is killed, and never doubled by one that hangs."""
+"""What one of several servers does for all: gone on with by another one when it is killed; and one that hangs."""
 
 import signal
 import time

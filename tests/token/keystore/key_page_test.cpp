@@ -192,11 +192,28 @@ TEST_CASE("one row under former keys is found behind thousands that are not, som
 TEST_CASE("a kid that is no text does not lead the walk round and round") {
   StoreFixture f;
   SKMS_OF_SQLITE(f);
-  const Kid kid = Must(f.store->Rotate(f.admin, ForUser("alice"))).kid;
-  f.Tamper("UPDATE key_versions SET kid = X'00' WHERE kid = '" + kid.value() + "'");
+  for (int i = 0; i < 40; ++i) Must(f.store->Rotate(f.admin, ForUser("other-" + std::to_string(i))));
+  for (const std::string octets : {"00", "7A"}) {
+    const Kid kid = Must(f.store->Rotate(f.admin, ForUser("alice-" + octets))).kid;
+    f.Tamper("UPDATE key_versions SET kid = X'" + octets + "' WHERE kid = '" + kid.value() + "'");
+  }
   Must(f.store->RotateTokenKeys(f.admin));
   CHECK(Walk(f).first < 20);
-  CHECK(Must(f.store->CountTokenKeyRows()).old == 1);
+  CHECK(Must(f.store->CountTokenKeyRows()).old == 2);
+  CHECK(f.Number("SELECT count(*) FROM key_versions WHERE mac_generation = 2") == 40);
+}
+
+TEST_CASE("a service or a kind that is no text ends a list with what is wrong") {
+  for (const std::string edit :
+       {"service = X'7A'", "service = X'00'", "target_kind = X'00'", "target_kind = X'7A'"}) {
+    StoreFixture f;
+    SKMS_OF_SQLITE(f);
+    for (int i = 0; i < 3; ++i) Must(f.store->Rotate(f.admin, ForUser("u" + std::to_string(i))));
+    f.Tamper("UPDATE key_versions SET " + edit + " WHERE target = 'u1'");
+    const auto page = f.store->ListKeys({});
+    REQUIRE(page.has_error());
+    CHECK(page.error().code == ErrorCode::kIntegrity);
+  }
 }
 
 }  // namespace skms::keystore

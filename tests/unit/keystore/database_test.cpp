@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <thread>
 #include <vector>
@@ -136,6 +137,37 @@ TEST_CASE("entries that all stand run once") {
   for (auto& outcome : outcomes) CHECK(outcome.get().has_value());
   CHECK(f.Rows() == 64);
   CHECK(runs == 64);
+}
+
+TEST_CASE("what is committed moves from the log into the file while the database is open") {
+  const DatabaseFixture f;
+  const auto size = [&f] { return std::filesystem::file_size(f.directory.File("d")); };
+  REQUIRE(f.database->EmptyLog().has_value());
+  const auto before = size();
+  for (int n = 0; n < 2000; ++n) REQUIRE(f.database->Write(DatabaseFixture::Insert(n)).has_value());
+  for (int i = 0; i < 1000 && size() == before; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  CHECK(size() > before);
+}
+
+TEST_CASE("the log is emptied however busy the writer and the mover of pages are") {
+  const DatabaseFixture f;
+  std::atomic<bool> ended{false};
+  auto busy = std::async(std::launch::async, [&] {
+    int n = 0;
+    for (; !ended; ++n) {
+      if (f.database->Write(DatabaseFixture::Insert(n)).has_error()) return -1;
+    }
+    return n;
+  });
+  for (int i = 0; i < 100; ++i) CHECK(f.database->EmptyLog().has_value());
+  while (f.database->figures().commits.count() < 4500 &&
+         busy.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+  }
+  for (int i = 0; i < 100; ++i) CHECK(f.database->EmptyLog().has_value());
+  ended = true;
+  const int written = busy.get();
+  CHECK(f.Rows() == written);
 }
 
 TEST_CASE("what waits when the database is closed is written first") {
