@@ -22,7 +22,7 @@ nghttp2_nv Field(std::string_view name, std::string_view value) {
 
 class Http2Client::State {
  public:
-  State(SSL* ssl, std::string host, std::string token)
+  State(SSL* ssl, std::string host, const std::string& token)
       : ssl_(ssl), host_(std::move(host)), authorization_("Bearer " + token) {
     nghttp2_session_callbacks* callbacks = nullptr;
     nghttp2_session_callbacks_new(&callbacks);
@@ -32,7 +32,8 @@ class Http2Client::State {
            const std::uint8_t* value, std::size_t, std::uint8_t, void* self) {
           const std::string_view given(reinterpret_cast<const char*>(name), name_length);
           if (given == ":status")
-            static_cast<State*>(self)->status_ = std::atoi(reinterpret_cast<const char*>(value));
+            static_cast<State*>(self)->status_ =
+                static_cast<int>(std::strtol(reinterpret_cast<const char*>(value), nullptr, 10));
           return 0;
         });
     nghttp2_session_callbacks_set_on_stream_close_callback(
@@ -89,8 +90,8 @@ class Http2Client::State {
   bool closed_ = false;
 };
 
-Http2Client::Http2Client(SSL* ssl, std::string host, std::string token)
-    : state_(std::make_unique<State>(ssl, std::move(host), std::move(token))) {}
+Http2Client::Http2Client(SSL* ssl, std::string host, const std::string& token)
+    : state_(std::make_unique<State>(ssl, std::move(host), token)) {}
 Http2Client::~Http2Client() = default;
 int Http2Client::Get(const std::string& target) { return state_->Get(target); }
 

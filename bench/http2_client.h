@@ -13,7 +13,7 @@ namespace skms::bench {
 class Http2Client {
  public:
   /// `token`: for Authorization.
-  Http2Client(SSL* ssl, std::string host, std::string token);
+  Http2Client(SSL* ssl, std::string host, const std::string& token);
   Http2Client(const Http2Client&) = delete;
   Http2Client& operator=(const Http2Client&) = delete;
   ~Http2Client();

@@ -126,6 +126,7 @@ TEST_CASE("entries that all stand run once") {
   const DatabaseFixture f;
   std::atomic<int> runs{0};
   std::vector<std::future<Status>> outcomes;
+  outcomes.reserve(64);
   for (int n = 0; n < 64; ++n) {
     outcomes.push_back(std::async(std::launch::async, [&, n] {
       return f.database->AppendEntries([&, n](soci::session& session) -> Status {
