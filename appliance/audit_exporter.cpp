@@ -128,7 +128,7 @@ admin::AuditExportReport AuditExporter::report() const {
   const Lock lock(mutex_);
   report.on = sink_ != nullptr;
   report.exported = position_.seq;
-  report.behind = behind_;
+  report.behind = Behind();
   report.shut = shut_;
   const auto stands_still = steady_clock::now() - went_well_;
   const bool late = report.on && stands_still >= kLate;
@@ -139,7 +139,7 @@ admin::AuditExportReport AuditExporter::report() const {
                      std::to_string(std::chrono::duration_cast<seconds>(stands_still).count()) + " s";
   }
   const bool wrong = last_try_.has_error() && last_try_.error().code == ErrorCode::kIntegrity;
-  report.late = late || wrong || behind_ >= options_.export_most_behind / 2;
+  report.late = late || wrong || report.behind >= options_.export_most_behind / 2;
   return report;
 }
 
@@ -235,13 +235,13 @@ Status AuditExporter::Send() {
 Status AuditExporter::Measure() {
   SKMS_TRY(const keystore::AuditSummary head, store_.Audit());
   const Lock lock(mutex_);
-  behind_ = std::max<std::int64_t>(0, head.entries - position_.seq);
-  const bool shut = behind_ >= options_.export_most_behind;
+  head_ = head.entries;
+  const bool shut = Behind() >= options_.export_most_behind;
   if (shut == shut_) return Ok();
   shut_ = shut;
   if (shut) {
     const std::string why =
-        "the export of the audit chain is " + std::to_string(behind_) +
+        "the export of the audit chain is " + std::to_string(Behind()) +
         " entries behind (audit.export_most_behind): nothing is decided until it has caught up";
     LogCritical(why);
     store_.RefuseDecisions(why);

@@ -9,6 +9,7 @@
 // outlive it.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -53,6 +54,9 @@ class AuditExporter {
   keystore::AuditExported position() const;
   bool IsOver() const;
 
+  /// Entries of the last look that were not sent by now. Under mutex_.
+  std::int64_t Behind() const { return std::max<std::int64_t>(0, head_ - position_.seq); }
+
   keystore::KeyStore& store_;
   const AuditSection options_;
   const std::unique_ptr<AuditSink> sink_;
@@ -60,7 +64,7 @@ class AuditExporter {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   keystore::AuditExported position_;
-  std::int64_t behind_ = 0;
+  std::int64_t head_ = 0;  ///< entries of the chain when it was looked at last
   bool shut_ = false;
   Status last_try_ = Ok();
   std::chrono::steady_clock::time_point went_well_{};  ///< when something went, or all had gone

@@ -54,7 +54,8 @@ def is_text(octets):
 
 def forms(secret):
     """How `secret` may stand in a text: itself, hex, percent-encoded, and base64 of it wherever in a longer text it begins."""
-    found = {secret, secret.hex().encode(), secret.hex().upper().encode(), urllib.parse.quote_from_bytes(secret, safe="").encode()}
+    found = {secret, secret.hex().encode(), secret.hex().upper().encode()}
+    found.update(urllib.parse.quote_from_bytes(secret, safe=safe).encode() for safe in ("", "/"))
     found.update((as_logged(secret).encode(), json.dumps(as_logged(secret), ensure_ascii=False)[1:-1].encode()))
     found.update(separator.join(f"{octet:02x}" for octet in secret).encode() for separator in (":", " "))
     for before in range(3):
