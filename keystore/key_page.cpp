@@ -136,16 +136,21 @@ class PageSearch {
     if (const auto end = BehindPrefix(query_.target_prefix)) where.And("target < ?", {*end});
   }
 
-  /// Moves on to the next service and kind that there is.
+  /// Moves on to the next service and kind that there is. In two steps: SQLite would go through all that
+  /// begin with the service to find what is greater than a pair.
   bool FindNext(std::string& service, std::string& kind) {
-    Where where;
-    AndState(where);
-    if (query_.service) {
-      where.And("service = ?", {service});
-      where.And("target_kind > ?", {kind});
-    } else {
-      where.And("(service, target_kind) > (?, ?)", {service, kind});
-    }
+    Where within;
+    AndState(within);
+    within.And("service = ?", {service});
+    within.And("target_kind > ?", {kind});
+    if (FindFirst(within, service, kind)) return true;
+    if (query_.service) return false;
+    Where beyond;
+    AndState(beyond);
+    beyond.And("service > ?", {service});
+    return FindFirst(beyond, service, kind);
+  }
+  bool FindFirst(const Where& where, std::string& service, std::string& kind) {
     soci::statement select(session_);
     select.exchange(soci::into(service));
     select.exchange(soci::into(kind));
