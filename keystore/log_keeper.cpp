@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/log.h"
 #include "base/thread_priority.h"
 
 namespace skms::keystore {
@@ -51,7 +52,7 @@ void LogKeeper::HaveCommitted() {
 
 Status LogKeeper::Empty(const DatabaseWork& empty) {
   const std::lock_guard alone(moving_);
-  // What fails now fails there as well, and says so.
+  // What fails here fails there as well, and is told.
   (void)MoveBesideWriter().has_value();
   return on_writer_(empty);
 }
@@ -72,11 +73,16 @@ void LogKeeper::Loop() {
 /// What fails (no room) is tried again after the next commits; nothing is lost meanwhile.
 void LogKeeper::Move() {
   const std::lock_guard alone(moving_);
-  if (MoveBesideWriter().has_error() || log_pages_ < kLongLog) return;
-  (void)on_writer_([this](soci::session& session) -> Status {
-    connections_.engine().MoveLog(session);
-    return Ok();
-  }).has_value();
+  Status moved = MoveBesideWriter();
+  if (moved.has_value() && log_pages_ >= kLongLog) {
+    moved = on_writer_([this](soci::session& session) -> Status {
+      connections_.engine().MoveLog(session);
+      return Ok();
+    });
+  }
+  if (moved.has_error())
+    LogWarning("the store: its log grows, for what is committed cannot be moved into the file: " +
+               moved.error().Describe());
 }
 
 /// Under moving_.
